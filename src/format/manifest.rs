@@ -1,0 +1,206 @@
+//! The manifest: one JSON document beside each archive, written last. A backup
+//! exists if and only if its manifest exists.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::BackupId;
+use crate::ledger::Ledger;
+
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// The immutable part. Unknown fields are kept out of the way, so that a newer
+/// kluis's manifest can still be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub version: u32,
+    pub id: BackupId,
+    pub kind: Kind,
+    /// The database's name, or the source tree's.
+    pub name: String,
+    pub created_at: Timestamp,
+    pub host: String,
+    pub trigger: Trigger,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    pub tool_version: String,
+    pub stored: Stored,
+    pub content: Content,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseContent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<TreeContent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gzip_index: Option<MemberIndex>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Db,
+    Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Trigger {
+    Manual,
+    Scheduled,
+    External,
+}
+
+/// The archive as it lies in the storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub file: String,
+    pub bytes: u64,
+    /// Of the whole file as it was written, hex.
+    pub sha256: String,
+    /// Of bytes 8192.. of an encrypted archive, hex: survives key rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_sha256: Option<String>,
+}
+
+/// The stream inside: compressed, before encryption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    pub codec: Codec,
+    pub bytes: u64,
+    /// Of the compressed stream, before encryption, hex.
+    pub sha256: String,
+    /// Before compression.
+    pub raw_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    Gzip,
+    Zstd,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// "KLUIS1" or "kanbu".
+    pub format: String,
+    /// Of the key of the first slot, hex; for a passphrase the id of the key
+    /// derived from it.
+    pub key_id: String,
+}
+
+/// Where members of the compressed stream begin, for parallel reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberIndex {
+    /// Raw bytes in each member but the last.
+    pub block_bytes: u64,
+    /// Only every n-th member is listed, so that the index stays small.
+    pub every: u64,
+    /// Byte offsets in the compressed stream of members 0, n, 2n, ...
+    pub offsets: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseContent {
+    /// As the server says it: "15.18 (Debian 15.18-0+deb12u1)".
+    pub server_version: String,
+    pub client_version: String,
+    /// "direct" or "docker".
+    pub mode: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// "plain", "custom" or "directory".
+    pub format: String,
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    pub encoding: String,
+    pub locale: String,
+    /// Name to version.
+    pub extensions: BTreeMap<String, String>,
+    /// Roles that own something in the dump or are granted something by it.
+    pub roles: Vec<String>,
+    #[serde(flatten)]
+    pub ledger: Ledger,
+}
+
+/// What of the database was asked for; empty means all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selection {
+    pub schemas: Vec<String>,
+    pub exclude_schemas: Vec<String>,
+    pub tables: Vec<String>,
+    pub exclude_tables: Vec<String>,
+}
+
+impl Selection {
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeContent {
+    /// The root's path on the host, lossily decoded for people.
+    pub root: String,
+    /// Entries by kind.
+    pub files: u64,
+    pub directories: u64,
+    pub symlinks: u64,
+    pub hard_links: u64,
+    /// Device nodes, fifos and sockets: left out, counted.
+    pub special: u64,
+    /// Sum of the files' sizes.
+    pub bytes: u64,
+    pub excludes: Vec<String>,
+    /// Files that changed while they were read, vanished or could not be read:
+    /// at most 1,000 are named, the counts are whole.
+    pub problems: Vec<TreeProblem>,
+    pub changed: u64,
+    pub vanished: u64,
+    pub unreadable: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeProblem {
+    pub path: String,
+    /// "changed", "vanished" or "unreadable".
+    pub problem: String,
+    pub detail: String,
+}
+
+/// The part that changes while a backup lives; not sealed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    pub pinned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<serde_json::Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The proof reached.
+    pub level: ProofLevel,
+    pub at: Timestamp,
+    pub ok: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofLevel {
+    /// It lies there; its stored checksum was right when last looked at.
+    Stored,
+    /// Decrypted, hashed, decompressed and parsed to the end.
+    Verified,
+    /// Restored into a throwaway place and compared.
+    Restored,
+}

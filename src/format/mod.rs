@@ -1,0 +1,11 @@
+//! Defines bytes: the archive's format, its members, its manifest, its name.
+//! Pure: nothing here opens a file, starts a process or asks for the time.
+
+pub mod frames;
+pub mod gzip;
+pub mod header;
+pub mod keys;
+pub mod legacy;
+pub mod manifest;
+pub mod names;
+pub mod zstd_frame;

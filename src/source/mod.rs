@@ -1,0 +1,28 @@
+//! Makes bytes. A source is a reader whose clean end means that its producer
+//! succeeded; what it learned on the way is told by [`Source::finish`].
+
+use std::io::Read;
+
+use crate::format::manifest::{DatabaseContent, TreeContent};
+
+mod directory;
+mod pg_dump;
+
+pub use directory::{DirectorySource, TreeOptions};
+pub use pg_dump::{DumpOptions, PgDumpSource};
+
+/// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
+/// producer has succeeded whole (every child exited 0, the dump's trailer was
+/// seen); any failure is a read error, at the latest at the end of the stream.
+/// A source checks the run's `Cancel` between reads.
+pub trait Source: Read + Send {
+    /// What the stream held. Called once, after `read` has returned `Ok(0)`.
+    fn finish(self: Box<Self>) -> Produced;
+}
+
+/// What a source learned while its stream went by.
+#[derive(Debug)]
+pub enum Produced {
+    Database(DatabaseContent),
+    Tree(TreeContent),
+}

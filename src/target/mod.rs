@@ -1,0 +1,61 @@
+//! Gets bytes back: the opened, decrypted, decompressed stream of an archive.
+//!
+//! A target receives into a staging place and shows nothing until
+//! [`Target::commit`]; dropping it without commit removes what it made.
+
+use std::io::BufRead;
+
+use crate::format::manifest::{DatabaseContent, TreeContent};
+
+mod check;
+mod directory;
+mod postgres;
+
+pub use check::{DumpCheck, TreeCheck};
+pub use directory::DirectoryTarget;
+pub use postgres::{DatabaseTarget, Placement};
+
+pub trait Target {
+    /// Reads `stream` to its end into the staging place. The bytes may still
+    /// turn out to be wrong after the last of them (a digest at the end), so
+    /// nothing may become visible here. Checks the run's `Cancel` on the way.
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError>;
+
+    /// Makes what was received visible, whole. Called once, after the archive's
+    /// end has been checked.
+    fn commit(self: Box<Self>) -> Result<(), TargetError>;
+}
+
+/// What a target saw in the stream, to be compared with the manifest.
+#[derive(Debug, Default)]
+pub struct Received {
+    pub database: Option<DatabaseContent>,
+    pub tree: Option<TreeContent>,
+    /// Things the operator should know that do not make the result wrong, such
+    /// as ownership that could not be set without root.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The stream itself broke: the archive is at fault, or its storage.
+    #[error("the archive's stream broke: {0}")]
+    Stream(#[source] std::io::Error),
+    /// The content must not be restored as it is: an entry that would leave the
+    /// target, a dump without its trailer.
+    #[error("refused: {what}")]
+    Hostile { what: String },
+    /// The place it should go to said no.
+    #[error("cannot {action} {place}: {source}")]
+    Place {
+        action: &'static str,
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server or its client said no.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::PostgresError),
+    #[error(transparent)]
+    Cancelled(#[from] crate::cancel::Cancelled),
+}
