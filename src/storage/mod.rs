@@ -15,8 +15,6 @@ use jiff::Timestamp;
 mod local;
 mod memory;
 
-pub use local::LocalStorage;
-pub use memory::MemoryStorage;
 
 /// What a driver promises; the suite holds each line.
 pub trait Storage: Send + Sync {

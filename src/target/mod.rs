@@ -7,13 +7,10 @@ use std::io::BufRead;
 
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
-mod check;
 mod directory;
+mod dump_check;
 mod postgres;
-
-pub use check::{DumpCheck, TreeCheck};
-pub use directory::DirectoryTarget;
-pub use postgres::{DatabaseTarget, Placement};
+mod tree_check;
 
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still

@@ -1,0 +1,4 @@
+//! PostgreSQL servers and their client programs.
+
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {}
