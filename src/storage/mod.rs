@@ -15,7 +15,6 @@ use jiff::Timestamp;
 mod local;
 mod memory;
 
-
 /// What a driver promises; the suite holds each line.
 pub trait Storage: Send + Sync {
     /// Where it is, for messages: a path or a URL without secrets.
