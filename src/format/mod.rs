@@ -8,4 +8,5 @@ pub mod keys;
 pub mod legacy;
 pub mod manifest;
 pub mod names;
+pub mod slots;
 pub mod zstd_frame;
