@@ -171,6 +171,11 @@ impl<R: Read> Read for LegacyReader<R> {
 }
 
 impl<R: Read> LegacyReader<R> {
+    /// The file behind it, to take a digest from once the end was read.
+    pub fn into_inner(self) -> R {
+        self.file
+    }
+
     /// The tag, and nothing behind it, as in the first pass.
     fn check_end(&mut self) -> Result<(), LegacyError> {
         let mut end = [0; TAG_BYTES + 1];

@@ -7,6 +7,7 @@ pub mod header;
 pub mod keys;
 pub mod legacy;
 pub mod manifest;
+pub mod manifest_file;
 pub mod names;
 pub mod slots;
 pub mod zstd_frame;
