@@ -9,8 +9,8 @@ use kluis::format::keys::{KeyMaterial, Keyring, SecretKey};
 use kluis::format::legacy;
 use kluis::format::manifest::{Codec, Kind};
 use kluis::pipeline::{
-    ArchiveMeta, BLOCK_LEN, Lock, Opening, Receipt, SealError, Sealing, UnsealError, Unsealed,
-    Unsealing, lock_archive, seal, unseal,
+    ArchiveMeta, BLOCK_LEN, Envelope, Opening, Receipt, SealError, Sealing, UnsealError, Unsealed,
+    Unsealing, new_archive, seal, unseal,
 };
 
 const CODECS: [(Codec, i32); 3] = [(Codec::Gzip, 6), (Codec::Zstd, 3), (Codec::None, 0)];
@@ -19,22 +19,22 @@ fn ring() -> Keyring {
     Keyring::new(vec![KeyMaterial::Raw(SecretKey::from_bytes([1; 32]))])
 }
 
-fn kluis1() -> Lock {
+fn kluis1() -> Envelope {
     let meta = ArchiveMeta {
         kind: Kind::Db,
         name: "shop".into(),
         created: Timestamp::UNIX_EPOCH,
         codec: Codec::Gzip,
     };
-    Lock::Kluis1(Box::new(lock_archive(&ring(), &meta, &[0; 16]).unwrap()))
+    Envelope::Kluis1(Box::new(new_archive(&ring(), &meta, &[0; 16]).unwrap()))
 }
 
-fn sealing(codec: Codec, level: i32, lock: Lock) -> Sealing {
+fn sealing(codec: Codec, level: i32, envelope: Envelope) -> Sealing {
     Sealing {
         codec,
         level,
         workers: 2,
-        lock,
+        envelope,
         cancel: Cancel::default(),
     }
 }
@@ -118,7 +118,7 @@ fn every_codec_and_length_comes_back_and_both_ways_measure_the_same() {
     for (codec, level) in CODECS {
         for len in edges {
             let raw = sample(len);
-            let (plain, receipt) = seal_bytes(&raw, &sealing(codec, level, Lock::None));
+            let (plain, receipt) = seal_bytes(&raw, &sealing(codec, level, Envelope::None));
             assert_eq!(receipt.raw_bytes, len as u64);
             assert_eq!(receipt.stored_bytes, plain.len() as u64);
             assert_eq!(receipt.stored_sha256, receipt.content_sha256);
@@ -144,7 +144,7 @@ fn every_codec_and_length_comes_back_and_both_ways_measure_the_same() {
 fn kanbus_format_is_written_and_read_in_two_passes() {
     let key = || legacy::legacy_key("a passphrase");
     let raw = sample(3 * BLOCK_LEN + 5);
-    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 6, Lock::Kanbu(key())));
+    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 6, Envelope::Kanbu(key())));
     assert_eq!(receipt.payload_sha256, None);
     let authenticated = legacy::authenticate(&stored[..], &key()).unwrap();
     let opening = Opening::Kanbu(Box::new(authenticated));
@@ -156,7 +156,7 @@ fn kanbus_format_is_written_and_read_in_two_passes() {
 #[test]
 fn the_member_index_points_at_members_and_stays_small() {
     let raw = sample(300 * BLOCK_LEN);
-    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Lock::None));
+    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
     let index = receipt.index.unwrap();
     assert_eq!(index.every, 2);
     assert!(index.offsets.len() <= 256);
@@ -264,7 +264,7 @@ fn damage_behind_the_point_where_the_consumer_stops_is_found() {
 fn damaged_members_of_an_unencrypted_archive_are_found() {
     let raw = sample(3 * BLOCK_LEN);
     for (codec, level) in [(Codec::Gzip, 6), (Codec::Zstd, 3)] {
-        let (stored, _) = seal_bytes(&raw, &sealing(codec, level, Lock::None));
+        let (stored, _) = seal_bytes(&raw, &sealing(codec, level, Envelope::None));
         for at in (100..stored.len()).step_by(stored.len() / 50) {
             let mut damaged = stored.clone();
             damaged[at] ^= 0x10;
@@ -285,7 +285,7 @@ fn damaged_members_of_an_unencrypted_archive_are_found() {
 #[test]
 fn a_consumer_that_fails_ends_the_run_with_its_own_error() {
     let raw = sample(20 * BLOCK_LEN);
-    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Lock::None));
+    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
     let refuse = |_: &mut dyn BufRead| Err::<(), _>(io::Error::other("disk full"));
     let result = unseal_with(&stored, Opening::Plain, refuse);
     assert!(matches!(result, Err(Failed::Consumer(error)) if error.to_string() == "disk full"));
@@ -294,12 +294,12 @@ fn a_consumer_that_fails_ends_the_run_with_its_own_error() {
 #[test]
 fn a_cancelled_run_ends_in_both_directions() {
     let raw = sample(3 * BLOCK_LEN);
-    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Lock::None));
+    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
     let cancel = Cancel::default();
     cancel.request(15);
     let cancelled = Sealing {
         cancel: cancel.clone(),
-        ..sealing(Codec::Gzip, 1, Lock::None)
+        ..sealing(Codec::Gzip, 1, Envelope::None)
     };
     assert!(seal(&mut &raw[..], &mut Vec::new(), &cancelled, &|_| {}).is_err());
     let unsealing = Unsealing {

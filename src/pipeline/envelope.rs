@@ -19,15 +19,15 @@ pub struct ArchiveMeta {
 }
 
 /// How an archive is protected on its way into the storage.
-pub enum Lock {
+pub enum Envelope {
     None,
-    Kluis1(Box<Locked>),
+    Kluis1(Box<NewArchive>),
     /// Kanbu's format, under its one key.
     Kanbu(SecretKey),
 }
 
 /// A new archive's header and keys.
-pub struct Locked {
+pub struct NewArchive {
     /// Copies A and B.
     pub(super) head: Vec<u8>,
     pub keys: ArchiveKeys,
@@ -39,11 +39,11 @@ pub struct Locked {
 pub type PassphraseSalt = [u8; 16];
 
 /// Makes the keys and header of one new archive, opened by `ring`'s first key.
-pub fn lock_archive(
+pub fn new_archive(
     ring: &Keyring,
     meta: &ArchiveMeta,
     passphrase_salt: &PassphraseSalt,
-) -> Result<Locked, HeaderError> {
+) -> Result<NewArchive, HeaderError> {
     let archive_id = random::<16>()?;
     let salt = random::<32>()?;
     let nonce = random::<12>()?;
@@ -75,7 +75,7 @@ pub fn lock_archive(
     };
     let mut head = header.encode(CopyName::A, &keys.header)?.to_vec();
     head.extend_from_slice(&header.encode(CopyName::B, &keys.header)?);
-    Ok(Locked { head, keys, key_id })
+    Ok(NewArchive { head, keys, key_id })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], HeaderError> {

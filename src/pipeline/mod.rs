@@ -17,7 +17,7 @@ mod unseal;
 
 pub use codec::CodecError;
 pub use digest::Digesting;
-pub use envelope::{ArchiveMeta, Lock, Locked, PassphraseSalt, lock_archive};
+pub use envelope::{ArchiveMeta, Envelope, NewArchive, PassphraseSalt, new_archive};
 pub use opened::Opening;
 pub use seal::{Receipt, SealError, Sealing, seal};
 pub use unseal::{UnsealError, Unsealed, Unsealing, unseal};

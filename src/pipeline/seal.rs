@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::BLOCK_LEN;
 use super::codec::{CodecError, Encoder};
 use super::digest::Digesting;
-use super::envelope::Lock;
+use super::envelope::Envelope;
 use super::recycle::Stock;
 use crate::cancel::Cancel;
 use crate::format::frames::FrameSealer;
@@ -27,7 +27,7 @@ pub struct Sealing {
     pub codec: Codec,
     pub level: i32,
     pub workers: usize,
-    pub lock: Lock,
+    pub envelope: Envelope,
     pub cancel: Cancel,
 }
 
@@ -185,7 +185,8 @@ fn write(
     sink: &mut (dyn Write + Send),
     sealing: &Sealing,
 ) -> Result<Receipt, SealError> {
-    let mut content = Digesting::new(Outer::begin(sink, &sealing.lock).map_err(SealError::Sink)?);
+    let mut content =
+        Digesting::new(Outer::begin(sink, &sealing.envelope).map_err(SealError::Sink)?);
     let mut index = IndexBuilder::default();
     let mut content_bytes = 0;
     loop {
@@ -231,16 +232,16 @@ struct OuterDigests {
 }
 
 impl<'a> Outer<'a> {
-    fn begin(sink: &'a mut (dyn Write + Send), lock: &Lock) -> io::Result<Self> {
-        Ok(match lock {
-            Lock::None => Self::None(sink),
-            Lock::Kluis1(locked) => {
+    fn begin(sink: &'a mut (dyn Write + Send), envelope: &Envelope) -> io::Result<Self> {
+        Ok(match envelope {
+            Envelope::None => Self::None(sink),
+            Envelope::Kluis1(archive) => {
                 let mut stored = Digesting::new(sink);
-                stored.write_all(&locked.head)?;
+                stored.write_all(&archive.head)?;
                 let payload = Digesting::new(stored);
-                Self::Kluis1(Box::new(FrameSealer::new(payload, &locked.keys.payload)))
+                Self::Kluis1(Box::new(FrameSealer::new(payload, &archive.keys.payload)))
             }
-            Lock::Kanbu(key) => {
+            Envelope::Kanbu(key) => {
                 let mut iv = [0; 16];
                 getrandom::fill(&mut iv).map_err(io::Error::other)?;
                 let stored = Digesting::new(sink);
