@@ -12,6 +12,8 @@ mod dump_check;
 mod postgres;
 mod tree_check;
 
+pub use dump_check::DumpCheck;
+
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still
     /// turn out to be wrong after the last of them (a digest at the end), so
@@ -53,6 +55,9 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// The stream is not a whole dump.
+    #[error(transparent)]
+    Dump(#[from] crate::ledger::LedgerError),
     #[error(transparent)]
     Cancelled(#[from] crate::cancel::Cancelled),
 }

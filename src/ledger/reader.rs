@@ -1,0 +1,349 @@
+//! Reads a plain dump as it streams by and keeps the ledger.
+//!
+//! Owns the switch between SQL and `COPY` rows: rows are never read as SQL and
+//! quoted text is never taken for rows. Refuses psql commands that pg_dump does
+//! not write. Memory grows with tables and sequences, not with rows.
+
+use std::collections::BTreeMap;
+
+use memchr::memchr;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::comments::{Block, Title};
+use super::lexer::{Event, KEPT_BYTES, Lexer};
+use super::rows::{CutRow, Tables, copy_rows};
+use super::statement::{self, Statement, TableName};
+use super::{LargeObjects, Ledger, LedgerError, SequenceLedger, hex_hash};
+
+/// Reads one dump, whole, in slices cut anywhere.
+pub struct DumpReader {
+    mode: Mode,
+    lexer: Lexer,
+    cut: CutRow,
+    tables: Tables,
+    insert: Insert,
+    objects: BTreeMap<String, u64>,
+    sequences: BTreeMap<String, SequenceLedger>,
+    large_objects: LargeObjectReader,
+    block: Block,
+    header_seen: bool,
+    trailer_seen: bool,
+    /// The token that psql's restricted mode was entered with.
+    restricted: Option<Vec<u8>>,
+    error: Option<LedgerError>,
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Sql,
+    /// After `COPY ... FROM stdin;`, before its newline. The table's place.
+    CopyLine(usize),
+    CopyRows(usize),
+}
+
+/// The `INSERT` statements' table. One table's come in a row, so the last
+/// one's text is compared before names are read.
+#[derive(Default)]
+struct Insert {
+    text: Vec<u8>,
+    place: usize,
+    in_row: bool,
+}
+
+impl Default for DumpReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DumpReader {
+    pub fn new() -> Self {
+        Self {
+            mode: Mode::Sql,
+            lexer: Lexer::new(),
+            cut: CutRow::default(),
+            tables: Tables::default(),
+            insert: Insert::default(),
+            objects: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+            large_objects: LargeObjectReader::default(),
+            block: Block::default(),
+            header_seen: false,
+            trailer_seen: false,
+            restricted: None,
+            error: None,
+        }
+    }
+
+    /// Reads on. What is wrong with the dump is told by [`DumpReader::finish`];
+    /// after the first fault the rest goes by unread.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.error.is_none() {
+            let used = match self.mode {
+                Mode::Sql => self.sql(rest),
+                Mode::CopyLine(place) => self.copy_line(rest, place),
+                Mode::CopyRows(place) => self.copy_rows(rest, place),
+            };
+            rest = &rest[used..];
+        }
+    }
+
+    /// What the dump held, if it was whole.
+    pub fn finish(mut self) -> Result<Ledger, LedgerError> {
+        if let (Mode::Sql, None, Some(event)) = (self.mode, &self.error, self.lexer.end()) {
+            self.handle(event);
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if let Mode::CopyLine(place) | Mode::CopyRows(place) = self.mode {
+            let (table, totals) = self.tables.describe(place);
+            return Err(LedgerError::CopyUnfinished {
+                table,
+                rows: totals.rows,
+            });
+        }
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        if self.trailer_seen && self.lexer.in_statement() {
+            return Err(after_trailer(self.lexer.statement()));
+        }
+        let is_open = self.restricted.is_some() || self.large_objects.current.is_some();
+        if !self.trailer_seen || is_open {
+            return Err(LedgerError::TrailerMissing);
+        }
+        Ok(Ledger {
+            tables: self.tables.into_ledger(),
+            objects: self.objects,
+            sequences: self.sequences,
+            large_objects: self.large_objects.into_ledger(),
+        })
+    }
+
+    fn copy_line(&mut self, rest: &[u8], place: usize) -> usize {
+        let Some(end) = memchr(b'\n', rest) else {
+            return rest.len();
+        };
+        self.mode = Mode::CopyRows(place);
+        end + 1
+    }
+
+    fn copy_rows(&mut self, rest: &[u8], place: usize) -> usize {
+        let end = copy_rows(rest, &mut self.cut, self.tables.totals(place));
+        if end.is_some() {
+            self.mode = Mode::Sql;
+            self.lexer.skip_to_new_line();
+        }
+        end.unwrap_or(rest.len())
+    }
+
+    fn sql(&mut self, rest: &[u8]) -> usize {
+        let (used, event) = self.lexer.scan(rest);
+        if self.insert.in_row {
+            if event == Some(Event::RowClose) {
+                let totals = self.tables.totals(self.insert.place);
+                self.cut.end(&rest[..used - 1], totals);
+                self.insert.in_row = false;
+            } else {
+                self.cut.extend(&rest[..used]);
+            }
+        }
+        if let Some(event) = event {
+            self.handle(event);
+        }
+        used
+    }
+
+    fn handle(&mut self, event: Event) {
+        let result = match event {
+            Event::Comment => {
+                self.comment();
+                Ok(())
+            }
+            Event::MetaCommand => self.meta_command(),
+            Event::RowOpen => self.row_open(),
+            Event::RowClose => Ok(()),
+            Event::Statement => {
+                let text = self.lexer.take_statement();
+                let result = self.statement(&text);
+                self.lexer.next_statement(text);
+                result
+            }
+        };
+        self.error = result.err();
+    }
+
+    fn comment(&mut self) {
+        match self.block.line(self.lexer.line()) {
+            Some(Title::Header) => self.header_seen = true,
+            Some(Title::Trailer) => self.trailer_seen = self.header_seen,
+            Some(Title::Object(object_type)) => *self.objects.entry(object_type).or_default() += 1,
+            None => {}
+        }
+    }
+
+    fn meta_command(&mut self) -> Result<(), LedgerError> {
+        self.block.interrupt();
+        let line = self.lexer.line().trim_ascii_end();
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        let refused = || LedgerError::MetaCommand {
+            command: excerpt(line),
+        };
+        if self.lexer.in_statement() {
+            return Err(refused());
+        }
+        if let Some(token) = line.strip_prefix(b"\\unrestrict ") {
+            return match self.restricted.take() {
+                Some(expected) if expected == token => Ok(()),
+                _ => Err(refused()),
+            };
+        }
+        if self.trailer_seen {
+            return Err(after_trailer(line));
+        }
+        if let Some(token) = line.strip_prefix(b"\\restrict ") {
+            self.restricted = Some(token.to_vec());
+            return Ok(());
+        }
+        // `pg_dump --create` connects to the database that it has just created.
+        line.starts_with(b"\\connect ")
+            .then_some(())
+            .ok_or_else(refused)
+    }
+
+    fn statement(&mut self, text: &[u8]) -> Result<(), LedgerError> {
+        self.check_place(text)?;
+        if !text.is_empty() && text == self.insert.text {
+            // Its rows were counted while they went by.
+            return Ok(());
+        }
+        let is_cut = text.len() >= KEPT_BYTES;
+        if is_cut && !statement::is_known(text) {
+            return Ok(());
+        }
+        let statement = if is_cut {
+            None
+        } else {
+            statement::parse(text, self.lexer.backslashes)
+        };
+        let is_read = statement.is_some_and(|statement| self.apply(statement));
+        is_read
+            .then_some(())
+            .ok_or_else(|| LedgerError::Unreadable {
+                statement: excerpt(text),
+            })
+    }
+
+    /// `false` where the statement comes out of turn.
+    fn apply(&mut self, statement: Statement<'_>) -> bool {
+        match statement {
+            Statement::LargeObjectOpen(oid) => return self.large_objects.open(&oid),
+            Statement::LargeObjectWrite(hex) => return self.large_objects.write(&hex),
+            Statement::LargeObjectClose => return self.large_objects.close(),
+            Statement::Copy(table) => {
+                self.mode = Mode::CopyLine(self.tables.place(table.schema, table.name));
+            }
+            Statement::DefaultRow(table) => {
+                let place = self.tables.place(table.schema, table.name);
+                self.cut.end(b"", self.tables.totals(place));
+            }
+            Statement::SetValue(name, value) => {
+                self.sequences.insert(name, value);
+            }
+            Statement::StringBackslashes(on) => self.lexer.backslashes = on,
+            Statement::Other => {}
+        }
+        true
+    }
+
+    fn row_open(&mut self) -> Result<(), LedgerError> {
+        let text = self.lexer.statement();
+        if self.insert.text != text {
+            let Some(TableName { schema, name }) = statement::insert_table(text) else {
+                return Err(LedgerError::Unreadable {
+                    statement: excerpt(text),
+                });
+            };
+            self.insert.place = self.tables.place(schema, name);
+            self.insert.text.clear();
+            self.insert.text.extend_from_slice(text);
+        }
+        self.insert.in_row = true;
+        Ok(())
+    }
+
+    /// A statement stands after the header and before the trailer.
+    fn check_place(&mut self, text: &[u8]) -> Result<(), LedgerError> {
+        self.block.interrupt();
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        if self.trailer_seen {
+            return Err(after_trailer(text));
+        }
+        Ok(())
+    }
+}
+
+fn after_trailer(text: &[u8]) -> LedgerError {
+    LedgerError::AfterTrailer {
+        text: excerpt(text),
+    }
+}
+
+/// The beginning of hostile or broken text, for a message.
+fn excerpt(text: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 60;
+    match text.get(..SHOWN_BYTES) {
+        Some(beginning) => format!("{}...", String::from_utf8_lossy(beginning)),
+        None => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
+/// Large objects come one after the other: open, writes, close.
+#[derive(Default)]
+struct LargeObjectReader {
+    current: Option<Box<Xxh3>>,
+    count: u64,
+    bytes: u64,
+    hash: u128,
+}
+
+/// Each gives `false` where the statement comes out of turn.
+impl LargeObjectReader {
+    fn open(&mut self, oid: &[u8]) -> bool {
+        let mut stream = Box::new(Xxh3::new());
+        stream.update(oid);
+        stream.update(b":");
+        self.current.replace(stream).is_none()
+    }
+
+    fn write(&mut self, hex: &[u8]) -> bool {
+        self.bytes += hex.len() as u64 / 2;
+        self.current
+            .as_mut()
+            .map(|stream| stream.update(hex))
+            .is_some()
+    }
+
+    fn close(&mut self) -> bool {
+        let Some(stream) = self.current.take() else {
+            return false;
+        };
+        self.count += 1;
+        self.hash = self.hash.wrapping_add(stream.digest128());
+        true
+    }
+
+    fn into_ledger(self) -> LargeObjects {
+        LargeObjects {
+            count: self.count,
+            bytes: self.bytes,
+            hash: hex_hash(self.hash),
+        }
+    }
+}
