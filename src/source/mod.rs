@@ -8,6 +8,8 @@ use crate::format::manifest::{DatabaseContent, TreeContent};
 mod directory;
 mod pg_dump;
 
+pub use pg_dump::{DumpOptions, PgDumpSource};
+
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
 /// producer has succeeded whole (every child exited 0, the dump's trailer was
 /// seen); any failure is a read error, at the latest at the end of the stream.
@@ -24,6 +26,10 @@ pub trait Source: Read + Send {
 
 /// What a source learned while its stream went by.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per run; a box would only be unpacked again"
+)]
 pub enum Produced {
     Database(Box<DatabaseContent>),
     Tree(TreeContent),

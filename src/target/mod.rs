@@ -12,7 +12,7 @@ mod dump_check;
 mod postgres;
 mod tree_check;
 
-pub use dump_check::DumpCheck;
+pub use postgres::{DatabaseTarget, Placement};
 
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still
