@@ -8,4 +8,6 @@ pub mod keys;
 pub mod legacy;
 pub mod manifest;
 pub mod names;
+pub mod posix_acl;
+pub mod tar;
 pub mod zstd_frame;
