@@ -8,6 +8,8 @@ use crate::format::manifest::{DatabaseContent, TreeContent};
 mod directory;
 mod pg_dump;
 
+pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
+
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
 /// producer has succeeded whole (every child exited 0, the dump's trailer was
 /// seen); any failure is a read error, at the latest at the end of the stream.
