@@ -33,7 +33,11 @@ pub fn to_text(binary: &[u8]) -> Option<String> {
         let bits = u16::from_le_bytes([entry[2], entry[3]]);
         let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
         let (_, word, has_id) = TAGS.iter().find(|(known, ..)| *known == tag)?;
-        let id = if *has_id { id.to_string() } else { String::new() };
+        let id = if *has_id {
+            id.to_string()
+        } else {
+            String::new()
+        };
         words.push(format!("{word}:{id}:{}", permissions_text(bits)?));
     }
     Some(words.join(","))
@@ -95,7 +99,11 @@ fn permissions_text(bits: u16) -> Option<String> {
         return None;
     }
     let letter = |bit: u16, letter: char| if bits & bit != 0 { letter } else { '-' };
-    Some([letter(4, 'r'), letter(2, 'w'), letter(1, 'x')].iter().collect())
+    Some(
+        [letter(4, 'r'), letter(2, 'w'), letter(1, 'x')]
+            .iter()
+            .collect(),
+    )
 }
 
 fn permissions_bits(text: &str) -> Option<u16> {

@@ -12,6 +12,9 @@ mod dump_check;
 mod postgres;
 mod tree_check;
 
+pub use directory::{DirectoryTarget, RestoreTreeOptions};
+pub use tree_check::TreeCheck;
+
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still
     /// turn out to be wrong after the last of them (a digest at the end), so

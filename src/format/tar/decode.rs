@@ -114,7 +114,10 @@ fn base_256(field: &[u8]) -> Result<i64, &'static str> {
 
 fn octal(field: &[u8]) -> Result<i64, &'static str> {
     let end = |byte: &u8| matches!(byte, 0 | b' ');
-    let begin = field.iter().position(|byte| *byte != b' ').unwrap_or(field.len());
+    let begin = field
+        .iter()
+        .position(|byte| *byte != b' ')
+        .unwrap_or(field.len());
     let digits = field[begin..].split(end).next().unwrap_or_default();
     digits.iter().try_fold(0_i64, |sum, &byte| match byte {
         // Eleven digits and no more: 33 bits.

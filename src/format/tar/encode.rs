@@ -85,7 +85,11 @@ fn push_sparse(path: &[u8], bytes: u64, header: &mut Header, records: &mut Vec<u
     push_record(records, b"GNU.sparse.major", b"1");
     push_record(records, b"GNU.sparse.minor", b"0");
     push_record(records, b"GNU.sparse.name", path);
-    push_record(records, b"GNU.sparse.realsize", bytes.to_string().as_bytes());
+    push_record(
+        records,
+        b"GNU.sparse.realsize",
+        bytes.to_string().as_bytes(),
+    );
     // The name for readers that know no sparse files, as GNU tar gives it.
     let base = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let mut name = b"GNUSparseFile.0/".to_vec();
@@ -193,7 +197,9 @@ impl Header {
             }
         }
         let time = attributes.mtime;
-        let seconds = u64::try_from(time.seconds).ok().filter(|&s| s <= MAX_OCTAL_11);
+        let seconds = u64::try_from(time.seconds)
+            .ok()
+            .filter(|&s| s <= MAX_OCTAL_11);
         if seconds.is_none() || time.nanoseconds != 0 {
             push_record(records, b"mtime", format_time(time).as_bytes());
         }

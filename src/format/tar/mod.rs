@@ -233,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_shown_path_cannot_move_the_cursor() {
-        assert_eq!(display_path(b"a\x1b[2Jb\xff\xc3\xa9"), "\"a\\u{1b}[2Jb\\xff\u{e9}\"");
+        assert_eq!(
+            display_path(b"a\x1b[2Jb\xff\xc3\xa9"),
+            "\"a\\u{1b}[2Jb\\xff\u{e9}\""
+        );
         assert!(display_path(&[b'x'; 5000]).len() < 300);
     }
 }

@@ -74,7 +74,11 @@ pub(super) fn push_xattr(out: &mut Vec<u8>, xattr: &Xattr) {
 pub(super) fn format_time(time: Mtime) -> String {
     let nanos = time.nanoseconds;
     let (sign, whole, fraction) = if time.seconds < 0 && nanos > 0 {
-        ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - nanos)
+        (
+            "-",
+            (time.seconds + 1).unsigned_abs(),
+            1_000_000_000 - nanos,
+        )
     } else if time.seconds < 0 {
         ("-", time.seconds.unsigned_abs(), 0)
     } else {
@@ -119,7 +123,10 @@ pub(super) fn check_global(mut bytes: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
+/// Key, value and what follows the first record.
+type Split<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn split_record(bytes: &[u8]) -> Result<Split<'_>, &'static str> {
     const BROKEN: &str = "has a broken PAX record";
     let space = bytes
         .iter()
@@ -259,7 +266,11 @@ mod tests {
             let mut out = Vec::new();
             push_record(&mut out, b"path", &vec![b'x'; size]);
             let text = String::from_utf8(out.clone()).expect("ASCII");
-            let length: usize = text.split(' ').next().and_then(|n| n.parse().ok()).expect("length");
+            let length: usize = text
+                .split(' ')
+                .next()
+                .and_then(|n| n.parse().ok())
+                .expect("length");
             assert_eq!(length, out.len(), "value of {size}");
             assert_eq!(parse(&out).expect("valid").path, Some(vec![b'x'; size]));
         }

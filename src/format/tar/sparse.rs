@@ -90,7 +90,7 @@ impl MapParser {
             if bytes == 0 {
                 continue;
             }
-            if sum % BLOCK_BYTES as u64 != 0 {
+            if !sum.is_multiple_of(BLOCK_BYTES as u64) {
                 return Err("has a sparse map with a segment of broken blocks");
             }
             sum += bytes;

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn the_first_name_of_an_id_counts_and_broken_lines_do_not() {
-        let names = parse_names(b"root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0\nnobody\n+::\na:x:b:\n");
+        let names =
+            parse_names(b"root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0\nnobody\n+::\na:x:b:\n");
         assert_eq!(names.len(), 1);
         assert_eq!(names[&0], b"root");
     }

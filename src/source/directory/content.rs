@@ -42,7 +42,9 @@ impl FileContent {
         let Some(segment) = self.segments.last_mut() else {
             return 0;
         };
-        let wanted = usize::try_from(segment.bytes).unwrap_or(usize::MAX).min(out.len());
+        let wanted = usize::try_from(segment.bytes)
+            .unwrap_or(usize::MAX)
+            .min(out.len());
         let out = &mut out[..wanted];
         // After a failure nothing more can be believed of the file.
         let read = match self.problem {
@@ -165,7 +167,10 @@ mod tests {
             })
             .collect();
         let merged = merge_nearest(scattered);
-        let ends: Vec<(u64, u64)> = merged.iter().map(|s| (s.offset, s.offset + s.bytes)).collect();
+        let ends: Vec<(u64, u64)> = merged
+            .iter()
+            .map(|s| (s.offset, s.offset + s.bytes))
+            .collect();
         assert_eq!(ends, [(0, 4608), (8192, 12_800), (16_384, 16_896)]);
     }
 }

@@ -63,7 +63,9 @@ impl Default for TreeOptions {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    #[error("cannot read the directory {root}: {source}; name a directory that exists and that this user may read")]
+    #[error(
+        "cannot read the directory {root}: {source}; name a directory that exists and that this user may read"
+    )]
     Root {
         root: String,
         #[source]

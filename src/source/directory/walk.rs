@@ -129,7 +129,10 @@ impl Walk {
             known => known,
         };
         let is_directory = kind == FileType::Directory;
-        if self.selection.excludes(&self.path, name.to_bytes(), is_directory) {
+        if self
+            .selection
+            .excludes(&self.path, name.to_bytes(), is_directory)
+        {
             return Ok(None);
         }
         match kind {
