@@ -9,5 +9,7 @@ pub mod legacy;
 pub mod manifest;
 pub mod manifest_file;
 pub mod names;
+pub mod posix_acl;
 pub mod slots;
+pub mod tar;
 pub mod zstd_frame;

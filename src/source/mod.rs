@@ -8,6 +8,7 @@ use crate::format::manifest::{DatabaseContent, TreeContent};
 mod directory;
 mod pg_dump;
 
+pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
 pub use pg_dump::{DumpOptions, PgDumpSource};
 
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
@@ -31,6 +32,6 @@ pub trait Source: Read + Send {
     reason = "there is one per run; a box would only be unpacked again"
 )]
 pub enum Produced {
-    Database(Box<DatabaseContent>),
+    Database(DatabaseContent),
     Tree(TreeContent),
 }

@@ -12,7 +12,10 @@ mod dump_check;
 mod postgres;
 mod tree_check;
 
+pub use directory::{DirectoryTarget, RestoreTreeOptions};
+pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
+pub use tree_check::TreeCheck;
 
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still
