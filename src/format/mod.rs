@@ -8,4 +8,5 @@ pub mod keys;
 pub mod legacy;
 pub mod manifest;
 pub mod names;
+pub mod run_record;
 pub mod zstd_frame;
