@@ -10,6 +10,7 @@ pub mod manifest;
 pub mod manifest_file;
 pub mod names;
 pub mod posix_acl;
+pub mod run_record;
 pub mod slots;
 pub mod tar;
 pub mod zstd_frame;
