@@ -15,6 +15,9 @@ use super::rows::{CutRow, Tables, copy_rows};
 use super::statement::{self, Statement, TableName};
 use super::{LargeObjects, Ledger, LedgerError, SequenceLedger, hex_hash};
 
+/// Leaves psql's restricted mode, with the token that it was entered with.
+const UNRESTRICT: &[u8] = b"\\unrestrict ";
+
 /// Reads one dump, whole, in slices cut anywhere.
 pub struct DumpReader {
     mode: Mode,
@@ -91,9 +94,7 @@ impl DumpReader {
 
     /// What the dump held, if it was whole.
     pub fn finish(mut self) -> Result<Ledger, LedgerError> {
-        if let (Mode::Sql, None, Some(event)) = (self.mode, &self.error, self.lexer.end()) {
-            self.handle(event);
-        }
+        self.end_last_line();
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -120,6 +121,23 @@ impl DumpReader {
             sequences: self.sequences,
             large_objects: self.large_objects.into_ledger(),
         })
+    }
+
+    /// The last line may lack its newline. A psql command there is taken for cut
+    /// off, unless it is the one that the dump should end with.
+    fn end_last_line(&mut self) {
+        let event = match self.mode {
+            Mode::Sql if self.error.is_none() => self.lexer.end(),
+            _ => None,
+        };
+        let Some(event) = event else { return };
+        let leave = |token: &Vec<u8>| [UNRESTRICT, token].concat();
+        let expected = self.restricted.as_ref().map(leave);
+        if event == Event::MetaCommand && expected.as_deref() != Some(self.lexer.line()) {
+            self.error = Some(LedgerError::TrailerMissing);
+        } else {
+            self.handle(event);
+        }
     }
 
     fn copy_line(&mut self, rest: &[u8], place: usize) -> usize {
@@ -196,7 +214,7 @@ impl DumpReader {
         if self.lexer.in_statement() {
             return Err(refused());
         }
-        if let Some(token) = line.strip_prefix(b"\\unrestrict ") {
+        if let Some(token) = line.strip_prefix(UNRESTRICT) {
             return match self.restricted.take() {
                 Some(expected) if expected == token => Ok(()),
                 _ => Err(refused()),
