@@ -448,6 +448,24 @@ mod tests {
         hides("CREATE FUNCTION f() BEGIN ATOMIC\n INSERT INTO public.t (a)\n   VALUES (1);\nEND;");
         hides("CREATE RULE r AS DO ( SELECT 1;\nINSERT INTO public.t (a) VALUES (1);\n);");
         hides(" COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1;\n-COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1; COPY public.fake (a) FROM stdin;");
+    }
+
+    #[test]
+    fn rows_and_statements_may_follow_each_other_without_a_blank_line() {
+        let sequence = "SELECT pg_catalog.setval('public.s', 1, true);\n";
+        let ledger = read(&format!("{REAL}{REAL}{sequence}{REAL}")).expect("whole");
+        assert_eq!((ledger.tables[0].rows, ledger.sequences.len()), (3, 1));
+    }
+
+    #[test]
+    fn a_trailer_whose_lines_do_not_stand_together_is_none() {
+        for between in ["SELECT 1;\n", "\\connect x\n", REAL] {
+            let trailer = TRAILER.replacen("--\n", &format!("--\n{between}"), 1);
+            let found = read_raw(format!("{HEADER}{trailer}").as_bytes());
+            assert_eq!(found, Err(LedgerError::TrailerMissing), "{between:?}");
+        }
     }
 
     #[test]
