@@ -89,6 +89,13 @@ impl LargeObjects {
     }
 }
 
+impl fmt::Display for LargeObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, bytes, hash } = self;
+        write!(f, "{count} with {bytes} bytes (hash {hash})")
+    }
+}
+
 fn hex_hash(sum: u128) -> String {
     format!("{sum:032x}")
 }
@@ -117,8 +124,8 @@ pub enum LedgerError {
     )]
     AfterTrailer { text: String },
     #[error(
-        "the dump holds the psql command {command:?}, which pg_dump does not write there and which could run \
-         programs: do not feed this file to psql"
+        "the dump holds the psql command {command:?}, which pg_dump does not write there and \
+         which could run programs: do not feed this file to psql"
     )]
     MetaCommand { command: String },
     #[error(
@@ -213,11 +220,9 @@ impl fmt::Display for Difference {
                 standing(found.as_ref()),
                 standing(expected.as_ref())
             ),
-            Self::LargeObjects { expected, found } => write!(
-                f,
-                "large objects: {} with {} bytes (hash {}) instead of {} with {} bytes (hash {})",
-                found.count, found.bytes, found.hash, expected.count, expected.bytes, expected.hash
-            ),
+            Self::LargeObjects { expected, found } => {
+                write!(f, "large objects: {found} instead of {expected}")
+            }
         }
     }
 }
