@@ -69,3 +69,82 @@ fn object_type(line: &[u8]) -> Option<String> {
     (!object_type.is_empty() && object_type.bytes().all(|byte| is_type(&byte)))
         .then(|| object_type.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles(lines: &[&str]) -> Vec<Title> {
+        let mut block = Block::default();
+        lines
+            .iter()
+            .filter_map(|line| block.line(line.as_bytes()))
+            .collect()
+    }
+
+    #[test]
+    fn a_title_counts_when_its_block_is_closed() {
+        let trailer = " PostgreSQL database dump complete";
+        assert_eq!(titles(&["", trailer, ""]), [Title::Trailer]);
+        assert_eq!(
+            titles(&["", " PostgreSQL database dump", ""]),
+            [Title::Header]
+        );
+        assert_eq!(titles(&["", trailer]), []);
+        assert_eq!(titles(&[trailer, ""]), []);
+        assert_eq!(titles(&[" Started on today", trailer, ""]), []);
+    }
+
+    #[test]
+    fn a_block_that_a_statement_breaks_is_none() {
+        let mut block = Block::default();
+        assert_eq!(block.line(b""), None);
+        block.interrupt();
+        assert_eq!(block.line(b" PostgreSQL database dump complete"), None);
+        assert_eq!(block.line(b""), None);
+    }
+
+    #[test]
+    fn an_object_is_counted_by_its_type() {
+        let cases = [
+            (
+                " Name: t; Type: TABLE; Schema: public; Owner: o",
+                Some("TABLE"),
+            ),
+            (
+                " Data for Name: t; Type: TABLE DATA; Schema: p; Owner: o",
+                Some("TABLE DATA"),
+            ),
+            (
+                " Statistics for Name: t; Type: STATISTICS DATA; Schema: p; Owner: -",
+                Some("STATISTICS DATA"),
+            ),
+            (
+                " Name: t; Type: INDEX; Schema: p; Owner: o; Tablespace: fast",
+                Some("INDEX"),
+            ),
+            (
+                " Name: a; Type: FAKE; Schema: b; Owner: c; Type: VIEW; Schema: p; Owner: o",
+                Some("VIEW"),
+            ),
+            (" Name: t; Type: ; Schema: p; Owner: o", None),
+            (" Name: t; Type: table; Schema: p; Owner: o", None),
+            (" Name: t; Type: TABLE", None),
+            (" Names: t; Type: TABLE; Schema: p; Owner: o", None),
+            ("Name: t; Type: TABLE; Schema: p; Owner: o", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(object_type(line.as_bytes()).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn verbose_lines_before_a_title_are_passed_over() {
+        let toc = " TOC entry 219 (class 1259 OID 16444)";
+        let name = " Name: t; Type: TABLE; Schema: public; Owner: o";
+        assert_eq!(
+            titles(&["", toc, " Dependencies: 1 2", name, ""]),
+            [Title::Object("TABLE".to_owned())]
+        );
+    }
+}

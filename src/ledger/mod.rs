@@ -89,6 +89,13 @@ impl LargeObjects {
     }
 }
 
+impl fmt::Display for LargeObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, bytes, hash } = self;
+        write!(f, "{count} with {bytes} bytes (hash {hash})")
+    }
+}
+
 fn hex_hash(sum: u128) -> String {
     format!("{sum:032x}")
 }
@@ -117,8 +124,8 @@ pub enum LedgerError {
     )]
     AfterTrailer { text: String },
     #[error(
-        "the dump holds the psql command {command:?}, which pg_dump does not write there and which could run \
-         programs: do not feed this file to psql"
+        "the dump holds the psql command {command:?}, which pg_dump does not write there and \
+         which could run programs: do not feed this file to psql"
     )]
     MetaCommand { command: String },
     #[error(
@@ -213,11 +220,9 @@ impl fmt::Display for Difference {
                 standing(found.as_ref()),
                 standing(expected.as_ref())
             ),
-            Self::LargeObjects { expected, found } => write!(
-                f,
-                "large objects: {} with {} bytes (hash {}) instead of {} with {} bytes (hash {})",
-                found.count, found.bytes, found.hash, expected.count, expected.bytes, expected.hash
-            ),
+            Self::LargeObjects { expected, found } => {
+                write!(f, "large objects: {found} instead of {expected}")
+            }
         }
     }
 }
@@ -322,5 +327,123 @@ fn table_difference(
             Some(Difference::TableUnexpected { schema, name, rows })
         }
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str, rows: u64, hash: u128) -> TableLedger {
+        TableLedger {
+            schema: "public".to_owned(),
+            name: name.to_owned(),
+            rows,
+            bytes: rows,
+            hash: hex_hash(hash),
+        }
+    }
+
+    fn sequences(last_value: i64, is_called: bool) -> BTreeMap<String, SequenceLedger> {
+        let value = SequenceLedger {
+            last_value,
+            is_called,
+        };
+        BTreeMap::from([("public.s".to_owned(), value)])
+    }
+
+    fn told(dumped: &Ledger, restored: &Ledger) -> Vec<String> {
+        let differences = dumped.differences(restored);
+        differences.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_told() {
+        let dumped = Ledger {
+            tables: vec![
+                table("a", 1, 1),
+                table("b", 1, 1),
+                table("c", 2, 2),
+                table("d", 3, 3),
+            ],
+            objects: BTreeMap::from([("TABLE".to_owned(), 4), ("INDEX".to_owned(), 1)]),
+            sequences: sequences(7, true),
+            large_objects: LargeObjects::default(),
+        };
+        let restored = Ledger {
+            tables: vec![
+                table("d", 3, 3),
+                table("b", 1, 9),
+                table("c", 1, 1),
+                table("e", 5, 5),
+            ],
+            objects: BTreeMap::from([("TABLE".to_owned(), 4), ("VIEW".to_owned(), 2)]),
+            sequences: sequences(7, false),
+            large_objects: LargeObjects {
+                count: 1,
+                bytes: 2,
+                hash: hex_hash(3),
+            },
+        };
+        assert_eq!(
+            told(&dumped, &restored),
+            [
+                "table public.a (1 rows) is missing".to_owned(),
+                "table public.b has 1 rows as it should, but not the same ones".to_owned(),
+                "table public.c has 1 rows instead of 2".to_owned(),
+                "table public.e (5 rows) should not be there".to_owned(),
+                "0 objects of type INDEX instead of 1".to_owned(),
+                "2 objects of type VIEW instead of 0".to_owned(),
+                "sequence public.s is at 7, not yet handed out instead of at 7".to_owned(),
+                format!(
+                    "large objects: 1 with 2 bytes (hash {}) instead of 0 with 0 bytes (hash {})",
+                    hex_hash(3),
+                    hex_hash(0)
+                ),
+            ]
+        );
+        assert_eq!(dumped.differences(&dumped), []);
+    }
+
+    #[test]
+    fn a_sequence_on_one_side_only_is_a_difference() {
+        let with = Ledger {
+            sequences: sequences(1, true),
+            ..Ledger::default()
+        };
+        let without = Ledger::default();
+        assert_eq!(
+            told(&with, &without),
+            ["sequence public.s is not there instead of at 1"]
+        );
+        assert_eq!(
+            told(&without, &with),
+            ["sequence public.s is at 1 instead of not there"]
+        );
+    }
+
+    #[test]
+    fn the_ledger_keeps_its_form_in_json() {
+        let ledger = Ledger {
+            tables: vec![table("a", 1, 255)],
+            objects: BTreeMap::from([("TABLE".to_owned(), 1)]),
+            sequences: sequences(7, true),
+            large_objects: LargeObjects::default(),
+        };
+        let json = concat!(
+            r#"{"tables":[{"schema":"public","name":"a","rows":1,"bytes":1,"#,
+            r#""hash":"000000000000000000000000000000ff"}],"objects":{"TABLE":1},"#,
+            r#""sequences":{"public.s":{"last_value":7,"is_called":true}}}"#
+        );
+        assert_eq!(serde_json::to_string(&ledger).expect("JSON"), json);
+        assert_eq!(
+            serde_json::from_str::<Ledger>(json).expect("ledger"),
+            ledger
+        );
+        let difference = &ledger.differences(&Ledger::default())[0];
+        assert_eq!(
+            serde_json::to_string(difference).expect("JSON"),
+            r#"{"kind":"table_missing","schema":"public","name":"a","rows":1}"#
+        );
     }
 }

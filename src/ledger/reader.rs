@@ -15,6 +15,9 @@ use super::rows::{CutRow, Tables, copy_rows};
 use super::statement::{self, Statement, TableName};
 use super::{LargeObjects, Ledger, LedgerError, SequenceLedger, hex_hash};
 
+/// Leaves psql's restricted mode, with the token that it was entered with.
+const UNRESTRICT: &[u8] = b"\\unrestrict ";
+
 /// Reads one dump, whole, in slices cut anywhere.
 pub struct DumpReader {
     mode: Mode,
@@ -91,9 +94,7 @@ impl DumpReader {
 
     /// What the dump held, if it was whole.
     pub fn finish(mut self) -> Result<Ledger, LedgerError> {
-        if let (Mode::Sql, None, Some(event)) = (self.mode, &self.error, self.lexer.end()) {
-            self.handle(event);
-        }
+        self.end_last_line();
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -120,6 +121,23 @@ impl DumpReader {
             sequences: self.sequences,
             large_objects: self.large_objects.into_ledger(),
         })
+    }
+
+    /// The last line may lack its newline. A psql command there is taken for cut
+    /// off, unless it is the one that the dump should end with.
+    fn end_last_line(&mut self) {
+        let event = match self.mode {
+            Mode::Sql if self.error.is_none() => self.lexer.end(),
+            _ => None,
+        };
+        let Some(event) = event else { return };
+        let leave = |token: &Vec<u8>| [UNRESTRICT, token].concat();
+        let expected = self.restricted.as_ref().map(leave);
+        if event == Event::MetaCommand && expected.as_deref() != Some(self.lexer.line()) {
+            self.error = Some(LedgerError::TrailerMissing);
+        } else {
+            self.handle(event);
+        }
     }
 
     fn copy_line(&mut self, rest: &[u8], place: usize) -> usize {
@@ -196,7 +214,7 @@ impl DumpReader {
         if self.lexer.in_statement() {
             return Err(refused());
         }
-        if let Some(token) = line.strip_prefix(b"\\unrestrict ") {
+        if let Some(token) = line.strip_prefix(UNRESTRICT) {
             return match self.restricted.take() {
                 Some(expected) if expected == token => Ok(()),
                 _ => Err(refused()),
@@ -344,6 +362,298 @@ impl LargeObjectReader {
             count: self.count,
             bytes: self.bytes,
             hash: hex_hash(self.hash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "--\n-- PostgreSQL database dump\n--\n\n";
+    const TRAILER: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";
+
+    fn read_raw(text: &[u8]) -> Result<Ledger, LedgerError> {
+        let mut reader = DumpReader::new();
+        reader.feed(text);
+        let whole = reader.finish();
+        let mut reader = DumpReader::new();
+        text.chunks(1).for_each(|byte| reader.feed(byte));
+        assert_eq!(reader.finish(), whole, "bytewise");
+        whole
+    }
+
+    fn read(body: &str) -> Result<Ledger, LedgerError> {
+        read_raw(format!("{HEADER}{body}{TRAILER}").as_bytes())
+    }
+
+    fn rows(body: &str) -> Vec<(String, u64)> {
+        let ledger = read(body).unwrap_or_else(|error| panic!("{body:?}: {error}"));
+        let tables = ledger.tables.into_iter();
+        tables.map(|table| (table.name, table.rows)).collect()
+    }
+
+    const REAL: &str = "COPY public.real (a) FROM stdin;\n1\n\\.\n";
+
+    /// The text is quoted somehow, so that what it holds is nothing.
+    #[track_caller]
+    fn hides(quoted: &str) {
+        let found = rows(&format!("{quoted}\n{REAL}"));
+        assert_eq!(found, [("real".to_owned(), 1)], "{quoted:?}");
+    }
+
+    #[test]
+    fn quoted_text_starts_no_rows() {
+        let fake = "\nCOPY public.fake (a) FROM stdin;\n1\n\\.\n";
+        for (open, close) in [
+            ("'", "'"),
+            ("'it''s", "'"),
+            ("'\\", "'"),
+            ("E'\\'", "'"),
+            ("e'\\\\", "'"),
+            ("E'a''b\\'", "'"),
+            ("(E'\\'", "')"),
+            ("\"", "\""),
+            ("\"a\"\"", "\""),
+            ("$$", "$$"),
+            ("$$ $ ' \"", "$$"),
+            ("$_$ $$ $_ $_X$", "$_$"),
+            ("$_$ $_X$", "$$_$"),
+            ("$é1$ $é$", "$é1$"),
+        ] {
+            hides(&format!("SELECT {open}{fake}{close};"));
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_in_e_or_holds_a_dollar_makes_no_escapes_and_no_quote() {
+        hides("SELECT type'\\';");
+        hides("SELECT a$b$c, $1, 5$;");
+        hides("SELECT x-'\\', a - -1;");
+        hides("SELECT a-1;");
+    }
+
+    #[test]
+    fn old_string_rules_are_followed_from_where_they_are_set() {
+        hides(
+            "SET standard_conforming_strings = off;\nSELECT '\\';\nCOPY public.fake (a) FROM stdin;\n';",
+        );
+        hides(
+            "SET standard_conforming_strings = off;\nSET standard_conforming_strings = on;\nSELECT '\\';",
+        );
+    }
+
+    #[test]
+    fn text_not_in_the_first_column_or_in_parentheses_is_no_statement_of_the_dump() {
+        hides("CREATE FUNCTION f() BEGIN ATOMIC\n INSERT INTO public.t (a)\n   VALUES (1);\nEND;");
+        hides("CREATE RULE r AS DO ( SELECT 1;\nINSERT INTO public.t (a) VALUES (1);\n);");
+        hides(" COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1;\n-COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1; COPY public.fake (a) FROM stdin;");
+    }
+
+    #[test]
+    fn rows_and_statements_may_follow_each_other_without_a_blank_line() {
+        let sequence = "SELECT pg_catalog.setval('public.s', 1, true);\n";
+        let ledger = read(&format!("{REAL}{REAL}{sequence}{REAL}")).expect("whole");
+        assert_eq!((ledger.tables[0].rows, ledger.sequences.len()), (3, 1));
+    }
+
+    #[test]
+    fn a_trailer_whose_lines_do_not_stand_together_is_none() {
+        for between in ["SELECT 1;\n", "\\connect x\n", REAL] {
+            let trailer = TRAILER.replacen("--\n", &format!("--\n{between}"), 1);
+            let found = read_raw(format!("{HEADER}{trailer}").as_bytes());
+            assert_eq!(found, Err(LedgerError::TrailerMissing), "{between:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_within_a_statement_is_not_taken_for_one_after_a_comment() {
+        hides("SELECT 1 -- ' \" $$ (\n;");
+        hides("-- ' \" $$ ( COPY public.fake (a) FROM stdin;\nSELECT 1;");
+    }
+
+    #[test]
+    fn inserts_count_rows_with_every_form_that_pg_dump_has() {
+        let body = "INSERT INTO public.a VALUES (1, '),(', -2);\n\
+                    INSERT INTO public.a VALUES (1, E'\\'),(', (2));\n\
+                    INSERT INTO public.b (x, \"VALUES\") VALUES\n\t(1, 'a\n;'),\n\t(2, '');\n\
+                    INSERT INTO public.c (x) OVERRIDING SYSTEM VALUE VALUES (1) ON CONFLICT DO NOTHING;\n\
+                    INSERT INTO public.d DEFAULT VALUES;\n\
+                    INSERT INTO public.d DEFAULT VALUES ON CONFLICT DO NOTHING;\n\
+                    INSERT INTO public.\"VALUES\" (\"(\") VALUES (1);\n";
+        let found = rows(body);
+        let expected = [("VALUES", 1), ("a", 2), ("b", 2), ("c", 1), ("d", 2)];
+        assert_eq!(found, expected.map(|(name, rows)| (name.to_owned(), rows)));
+    }
+
+    #[test]
+    fn an_inserted_row_is_what_stands_between_its_parentheses() {
+        let ledger = read("INSERT INTO public.a VALUES (1, 'x');\n").expect("whole");
+        assert_eq!(ledger.tables[0].bytes, 6);
+        let expected = hex_hash(xxhash_rust::xxh3::xxh3_128(b"1, 'x'"));
+        assert_eq!(ledger.tables[0].hash, expected);
+    }
+
+    #[test]
+    fn a_statement_or_a_literal_larger_than_what_is_kept_is_read_through() {
+        let large = "x".repeat(3 << 20);
+        hides(&format!(
+            "SELECT '{large}\nCOPY public.fake (a) FROM stdin;\n';"
+        ));
+        hides(&format!("-- {large}"));
+        let inserted = rows(&format!("INSERT INTO public.t VALUES ('{large}');\n"));
+        assert_eq!(inserted, [("t".to_owned(), 1)]);
+        let name = format!("COPY public.\"{large}\" (a) FROM stdin;\n\\.\n");
+        assert!(matches!(read(&name), Err(LedgerError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_psql_command_that_pg_dump_does_not_write_is_refused() {
+        for command in [
+            "\\! sh\n",
+            "\\o |sh\n",
+            "SELECT 1 \\g |sh\n;",
+            " \\! sh\n",
+            "\\.\n",
+            "\\unrestrict abc\n",
+            "\\restrict abc\n\\unrestrict abd\n",
+            "SELECT 1;\\! sh\n",
+        ] {
+            let found = read(command);
+            assert!(
+                matches!(found, Err(LedgerError::MetaCommand { .. })),
+                "{command:?}: {found:?}"
+            );
+        }
+        assert!(read("\\connect x\n").is_ok());
+    }
+
+    #[test]
+    fn restricted_mode_must_be_left() {
+        let entered = format!("{HEADER}\\restrict abc\n{TRAILER}");
+        assert_eq!(
+            read_raw(entered.as_bytes()),
+            Err(LedgerError::TrailerMissing)
+        );
+        let left = format!("{entered}\\unrestrict abc\n\n");
+        assert!(read_raw(left.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn after_the_trailer_only_comments_and_blanks_may_come() {
+        let end = |text: &str| read_raw(format!("{HEADER}{TRAILER}{text}").as_bytes());
+        assert!(end("\n \n-- a remark\n--\n").is_ok());
+        for text in [
+            "SELECT 1;",
+            "SELECT 1",
+            "x",
+            "-",
+            "\\! sh\n",
+            "COPY public.t (a) FROM stdin;\n1\n",
+        ] {
+            let found = end(text);
+            assert!(
+                matches!(found, Err(LedgerError::AfterTrailer { .. })),
+                "{text:?}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_dump_is_refused() {
+        for text in [
+            "",
+            "\n",
+            "PGDMP\x01\x0e",
+            "SELECT 1;",
+            "\\! sh\n",
+            "\0\0\0;",
+        ] {
+            let found = read_raw(text.as_bytes());
+            assert_eq!(found, Err(LedgerError::HeaderMissing), "{text:?}");
+        }
+        let cluster =
+            format!("--\n-- PostgreSQL database cluster dump\n--\nSELECT 1;{HEADER}{TRAILER}");
+        assert_eq!(
+            read_raw(cluster.as_bytes()),
+            Err(LedgerError::HeaderMissing)
+        );
+        let crlf = format!("{HEADER}{TRAILER}").replace('\n', "\r\n");
+        assert_eq!(read_raw(crlf.as_bytes()), Err(LedgerError::HeaderMissing));
+    }
+
+    #[test]
+    fn rows_without_their_end_name_the_table_and_how_far_they_came() {
+        let expected = Err(LedgerError::CopyUnfinished {
+            table: "public.real".to_owned(),
+            rows: 1,
+        });
+        for end in ["", "\\", "\\."] {
+            let text = format!("{HEADER}COPY public.real (a) FROM stdin;\n1\n{end}");
+            assert_eq!(read_raw(text.as_bytes()), expected, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn large_object_statements_out_of_turn_are_refused() {
+        let write = "SELECT pg_catalog.lowrite(0, '\\x00');\n";
+        let open = "SELECT pg_catalog.lo_open('1', 131072);\n";
+        let close = "SELECT pg_catalog.lo_close(0);\n";
+        for body in [write.to_owned(), close.to_owned(), format!("{open}{open}")] {
+            let found = read(&body);
+            assert!(
+                matches!(found, Err(LedgerError::Unreadable { .. })),
+                "{body}: {found:?}"
+            );
+        }
+        assert_eq!(read(open), Err(LedgerError::TrailerMissing));
+        let two = |content: &str| {
+            let write = write.replace("00", content);
+            read(&format!("{open}{write}{write}{close}"))
+                .expect("whole")
+                .large_objects
+        };
+        assert_eq!((two("00").count, two("00").bytes), (1, 2));
+        assert_ne!(two("00").hash, two("01").hash);
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_one_endless_row_or_statement() {
+        let block = vec![b'x'; 1 << 20];
+        let starts = [
+            "COPY public.t (a) FROM stdin;\n",
+            "INSERT INTO public.t VALUES ('",
+            "SELECT '",
+            "-- ",
+            "SELECT $x$",
+            "\\restrict ",
+        ];
+        for start in starts {
+            let mut reader = DumpReader::new();
+            reader.feed(HEADER.as_bytes());
+            reader.feed(start.as_bytes());
+            (0..16).for_each(|_| reader.feed(&block));
+            let kept = reader.lexer.statement().len() + reader.lexer.line().len();
+            assert!(kept <= KEPT_BYTES, "{start:?}: {kept}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_text_never_panics_and_slices_never_matter(
+            parts in proptest::collection::vec(
+                proptest::sample::select(&[
+                    HEADER, TRAILER, REAL, "'", "\"", "$$", "$a$", "$", "E'", "\\", "\\.\n", "\n", "--", "-",
+                    ";", "(", ")", "a", "1", " ", "é", "COPY public.t (a) FROM stdin;\n", "COPY ",
+                    "INSERT INTO public.t VALUES (", "\\restrict a\n", "\\unrestrict a\n", "\r",
+                    "SET standard_conforming_strings = off;\n", "SELECT pg_catalog.lo_open('1', 2);\n",
+                ][..]),
+                0..24,
+            ),
+        ) {
+            let _ = read_raw(format!("{HEADER}{}", parts.concat()).as_bytes());
         }
     }
 }

@@ -151,3 +151,68 @@ pub(super) fn copy_rows(block: &[u8], cut: &mut CutRow, totals: &mut Totals) -> 
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows in slices of `length`, then what stands after the end mark.
+    fn read(data: &[u8], length: usize) -> (Totals, Vec<u8>) {
+        let (mut cut, mut totals) = (CutRow::default(), Totals::default());
+        let mut at = 0;
+        while at < data.len() {
+            let slice = &data[at..data.len().min(at + length)];
+            if let Some(used) = copy_rows(slice, &mut cut, &mut totals) {
+                return (totals, data[at + used..].to_vec());
+            }
+            at += slice.len();
+        }
+        panic!("no end mark");
+    }
+
+    fn sum(rows: &[&[u8]]) -> Totals {
+        let mut totals = Totals::default();
+        rows.iter()
+            .for_each(|row| totals.add(row.len() as u64, xxh3_128(row)));
+        totals
+    }
+
+    #[test]
+    fn the_streaming_and_the_one_shot_hash_agree_at_every_length_class() {
+        // XXH3 has paths of its own up to 16, 128 and 240 bytes and beyond, and
+        // stripes of 1,024.
+        for length in [
+            0, 1, 2, 3, 4, 8, 9, 16, 17, 128, 129, 240, 241, 1023, 1024, 1025, 5000,
+        ] {
+            let row: Vec<u8> = (0..length).map(|at: u32| b'a' + (at % 26) as u8).collect();
+            let mut data = row.clone();
+            data.extend_from_slice(b"\n\\.\nSQL");
+            for slice in [1, 2, 7, 64, 1000, 10_000] {
+                let expected = (sum(&[&row]), b"SQL".to_vec());
+                assert_eq!(read(&data, slice), expected, "{length} bytes by {slice}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_line_of_the_mark_alone_ends_the_rows() {
+        let rows: [&[u8]; 5] = [b"\\.x", b"x\\.", b"\\\\.", b"\\N", b""];
+        let mut data = rows.join(&b'\n');
+        data.extend_from_slice(b"\n\\.\n\\.\n");
+        for slice in 1..data.len() {
+            assert_eq!(
+                read(&data, slice),
+                (sum(&rows), b"\\.\n".to_vec()),
+                "by {slice}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_that_occurs_twice_is_not_a_row_that_occurs_four_times() {
+        let (twice, _) = read(b"a\na\n\\.\n", 99);
+        let (other, _) = read(b"b\nb\n\\.\n", 99);
+        assert_ne!(twice.hash, other.hash);
+        assert_eq!(twice.hash, xxh3_128(b"a").wrapping_mul(2));
+    }
+}

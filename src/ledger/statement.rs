@@ -226,3 +226,127 @@ fn name_text(bytes: Vec<u8>) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(schema: &str, name: &str) -> Option<Statement<'static>> {
+        Some(Statement::Copy(TableName {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+        }))
+    }
+
+    fn set_value(name: &str, last_value: i64, is_called: bool) -> Option<Statement<'static>> {
+        let value = SequenceLedger {
+            last_value,
+            is_called,
+        };
+        Some(Statement::SetValue(name.to_owned(), value))
+    }
+
+    #[test]
+    fn copy_names_its_table() {
+        let cases: [(&str, &str, &str); 7] = [
+            ("COPY public.t (a, b) FROM stdin", "public", "t"),
+            ("COPY public.t  FROM stdin", "public", "t"),
+            ("COPY t (a) FROM stdin", "", "t"),
+            (
+                "COPY \"a.b\".\"c \"\"d\"\"\" (\"x) FROM stdin\") FROM stdin",
+                "a.b",
+                "c \"d\"",
+            ),
+            ("COPY \"\n\".\"\n\" (a) FROM stdin", "\n", "\n"),
+            ("COPY été.\"Ä\" (ß, \"Ü\") FROM stdin", "été", "Ä"),
+            ("COPY s.\"\"\"\" (a) FROM stdin", "s", "\""),
+        ];
+        for (text, schema, name) in cases {
+            assert_eq!(parse(text.as_bytes(), false), copy(schema, name), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_stay_distinct() {
+        let text = b"COPY s.\"a\xe9\" (a) FROM stdin";
+        assert_eq!(parse(text, false), copy("s", "a\\xe9"));
+        assert_ne!(
+            parse(text, false),
+            parse(b"COPY s.\"a\xe8\" (a) FROM stdin", false)
+        );
+    }
+
+    #[test]
+    fn what_begins_like_a_known_statement_and_goes_on_otherwise_is_refused() {
+        for text in [
+            "COPY ",
+            "COPY public.t",
+            "COPY public.t (a) FROM stdin WITH (FORMAT csv)",
+            "COPY public.t (a) TO stdout",
+            "COPY public.t (a FROM stdin",
+            "COPY public.\"t (a) FROM stdin",
+            "INSERT INTO public.t SELECT 1",
+            "SELECT pg_catalog.setval('public.s', 99999999999999999999, true)",
+            "SELECT pg_catalog.setval('public.s', 1, maybe)",
+            "SELECT pg_catalog.setval('public.s', 1",
+            "SELECT pg_catalog.setval(public.s, 1, true)",
+            "SELECT pg_catalog.lo_open('', 131072)",
+            "SELECT pg_catalog.lo_open('x', 131072)",
+            "SELECT pg_catalog.lowrite(0, '\\xabc')",
+            "SELECT pg_catalog.lowrite(0, '\\xzz')",
+            "SELECT pg_catalog.lowrite(0, 'plain')",
+            "SELECT pg_catalog.lowrite(1, '\\xab')",
+        ] {
+            assert!(is_known(text.as_bytes()), "{text}");
+            assert_eq!(parse(text.as_bytes(), false), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn set_value_reads_the_whole_range_and_every_quoting() {
+        let cases: [(&str, bool, _); 5] = [
+            (
+                "'public.s', -9223372036854775808, false",
+                false,
+                set_value("public.s", i64::MIN, false),
+            ),
+            (
+                "'public.s', 9223372036854775807, true",
+                false,
+                set_value("public.s", i64::MAX, true),
+            ),
+            (
+                "'public.\"it''s\"', 1, true",
+                false,
+                set_value("public.\"it's\"", 1, true),
+            ),
+            (
+                "'public.\"a\\\\b\"', 1, true",
+                true,
+                set_value("public.\"a\\b\"", 1, true),
+            ),
+            (
+                "E'public.\"a\\\\b\"', 1, true",
+                false,
+                set_value("public.\"a\\b\"", 1, true),
+            ),
+        ];
+        for (arguments, backslashes, expected) in cases {
+            let text = format!("SELECT pg_catalog.setval({arguments})");
+            assert_eq!(parse(text.as_bytes(), backslashes), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn large_object_content_is_its_hex_digits() {
+        let hex = |digits: &'static [u8]| Some(Statement::LargeObjectWrite(Cow::Borrowed(digits)));
+        let plain = b"SELECT pg_catalog.lowrite(0, '\\x00ff')";
+        assert_eq!(parse(plain, false), hex(b"00ff"));
+        let doubled = b"SELECT pg_catalog.lowrite(0, '\\\\x00ff')";
+        assert_eq!(parse(doubled, true), hex(b"00ff"));
+        assert_eq!(
+            parse(b"SELECT pg_catalog.lowrite(0, '\\x')", false),
+            hex(b"")
+        );
+    }
+}
