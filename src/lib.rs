@@ -15,6 +15,7 @@ pub mod commands;
 pub mod config;
 pub mod exit;
 pub mod render;
+pub mod signals;
 pub mod wiring;
 
 // Operations: order the steps, know traits only.

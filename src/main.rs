@@ -1,1 +1,41 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use kluis::cancel::Cancel;
+use kluis::cli::Cli;
+use kluis::exit::{Exit, exit_of, hint_of};
+use kluis::render::Console;
+use kluis::{commands, signals};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return usage(&said),
+    };
+    let console = Console::new(&cli.global);
+    let cancel = Cancel::default();
+    let run = signals::listen(cancel.clone(), || {})
+        .map_err(anyhow::Error::from)
+        .and_then(|()| commands::run(cli, &console, &cancel));
+    let exit = run.unwrap_or_else(|error| {
+        let exit = exit_of(&error);
+        // Done with an error: nobody reads stdout any more, so nothing is said.
+        if exit != Exit::Done {
+            console.error(&error, hint_of(&error).as_deref());
+        }
+        exit
+    });
+    ExitCode::from(exit.code())
+}
+
+/// Help and version are results; anything else is wrong usage.
+fn usage(said: &clap::Error) -> ExitCode {
+    // Where neither stdout nor stderr can be written, nobody is left to tell.
+    let _ = said.print();
+    let exit = match said.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    };
+    ExitCode::from(exit.code())
+}

@@ -1,1 +1,351 @@
+//! Where keys come from, and text that must not be shown. Owns the reading of
+//! keys from the environment's value, a file or a systemd credential.
+//!
+//! Refuses what would quietly become another passphrase (white space at the
+//! end) and files that others can read. Nothing here has `Debug`, and no error
+//! holds a secret.
 
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::format::keys::{KeyError, KeyMaterial};
+
+/// A key is short; a file given by mistake may not be.
+const KEY_FILE_BYTES_MAX: usize = 4096;
+
+/// Text that is shown to nobody: no `Debug`, zeroized when dropped.
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself. Never for a message, never for an argument vector.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where the encryption key is to be taken from.
+pub enum KeySource {
+    /// The value of an environment variable.
+    Text {
+        name: &'static str,
+        text: SecretText,
+    },
+    /// A file of the operator's; only its owner may have access.
+    File(PathBuf),
+    /// A systemd credential. systemd guards it, by an access list that looks
+    /// like group access, so its mode is not judged.
+    Credential(PathBuf),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("the key in {place} {}", .source)]
+    Key {
+        place: String,
+        #[source]
+        source: KeyTextError,
+    },
+    #[error("cannot read the key file {}: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the key file {} can be read or written by others (mode {mode:04o})",
+        path.display()
+    )]
+    OpenToOthers { path: PathBuf, mode: u32 },
+}
+
+/// What is wrong with a key's text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyTextError {
+    #[error("is empty")]
+    Empty,
+    #[error("ends with {what}")]
+    EndsWithSpace { what: &'static str },
+    #[error("is not UTF-8 text")]
+    NotUtf8,
+    #[error("is longer than {KEY_FILE_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl SecretError {
+    /// What the operator can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Key { place, source } => match source {
+                KeyTextError::Empty => {
+                    format!("set {place} to 64 hex digits or a passphrase, or unset it")
+                }
+                KeyTextError::EndsWithSpace { .. } => {
+                    "remove it: taken as it is, it would be a different passphrase".to_owned()
+                }
+                KeyTextError::NotUtf8 | KeyTextError::TooLong => {
+                    "a key is 64 hex digits or a passphrase, on one line".to_owned()
+                }
+            },
+            Self::Unreadable { .. } => "check the path and who owns the file".to_owned(),
+            Self::OpenToOthers { path, .. } => format!("chmod 600 {}", path.display()),
+        }
+    }
+}
+
+/// The configured key; `None` where none is configured.
+pub fn load_key(source: Option<&KeySource>) -> Result<Option<KeyMaterial>, SecretError> {
+    match source {
+        None => Ok(None),
+        Some(KeySource::Text { name, text }) => parse_key(text.expose(), name).map(Some),
+        Some(KeySource::File(path)) => load_key_file(path, true).map(Some),
+        Some(KeySource::Credential(path)) => match load_key_file(path, false) {
+            // The directory is there for other credentials of the unit too.
+            Err(SecretError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(None)
+            }
+            key => key.map(Some),
+        },
+    }
+}
+
+fn load_key_file(path: &Path, must_be_private: bool) -> Result<KeyMaterial, SecretError> {
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    // Of the opened file, so that nobody can put another in between.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if must_be_private {
+        refuse_open_to_others(path, &metadata)?;
+    }
+    let wrong = |source| SecretError::Key {
+        place: path.display().to_string(),
+        source,
+    };
+    // Reserved whole: growing would leave copies of the key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX + 1));
+    file.take(KEY_FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > KEY_FILE_BYTES_MAX {
+        return Err(wrong(KeyTextError::TooLong));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong(KeyTextError::NotUtf8))?;
+    // Editors and `echo` end a file with one newline; that one is not the key.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    parse_key(text, &path.display().to_string())
+}
+
+fn refuse_open_to_others(path: &Path, metadata: &Metadata) -> Result<(), SecretError> {
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o066 == 0 {
+        return Ok(());
+    }
+    Err(SecretError::OpenToOthers {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
+fn parse_key(text: &str, place: &str) -> Result<KeyMaterial, SecretError> {
+    let wrong = |source| SecretError::Key {
+        place: place.to_owned(),
+        source,
+    };
+    let what = match text.chars().next_back() {
+        Some('\n') => "a newline",
+        Some('\r') => "a carriage return",
+        Some(' ') => "a space",
+        Some('\t') => "a tab",
+        _ => {
+            return KeyMaterial::parse(text).map_err(|KeyError::Empty| wrong(KeyTextError::Empty));
+        }
+    };
+    Err(wrong(KeyTextError::EndsWithSpace { what }))
+}
+
+/// A connection URL for people: its password, and those in its parameters,
+/// become `***`. Where it is not clear what is a password, more is hidden; what
+/// is no URL at all is hidden whole.
+pub fn mask_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "***".to_owned();
+    };
+    // A password may hold a raw `/` or `?`: the last `@` is the one that counts.
+    let (user_info, place) = rest
+        .rsplit_once('@')
+        .map_or((None, rest), |(user, place)| (Some(user), place));
+    let user = user_info.map(|info| match info.split_once(':') {
+        Some((user, _)) => format!("{user}:***@"),
+        None => format!("{info}@"),
+    });
+    let (address, parameters) = place
+        .split_once('?')
+        .map_or((place, None), |(address, query)| (address, Some(query)));
+    let user = user.unwrap_or_default();
+    let mut shown = format!("{scheme}://{user}{address}");
+    for (index, parameter) in parameters.iter().flat_map(|q| q.split('&')).enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("pass") => {
+                shown.push_str(name);
+                shown.push_str("=***");
+            }
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
+}
+
+/// Whether [`mask_url`] has something to hide.
+pub fn has_password(url: &str) -> bool {
+    mask_url(url) != url
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn from_text(text: &str) -> Result<KeyMaterial, String> {
+        let source = KeySource::Text {
+            name: "BACKUP_ENCRYPTION_KEY",
+            text: SecretText::new(text),
+        };
+        match load_key(Some(&source)) {
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => Err("no key".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn key_file(bytes: &[u8], mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        (directory, path)
+    }
+
+    fn from_file(bytes: &[u8], mode: u32) -> Result<KeyMaterial, SecretError> {
+        let (_directory, path) = key_file(bytes, mode);
+        load_key(Some(&KeySource::File(path))).map(|key| key.expect("a key"))
+    }
+
+    #[test]
+    fn sixty_four_hex_digits_are_a_key_and_anything_else_a_passphrase() {
+        assert!(matches!(from_text(HEX), Ok(KeyMaterial::Raw(_))));
+        assert!(matches!(
+            from_text("correct horse"),
+            Ok(KeyMaterial::Passphrase(_))
+        ));
+    }
+
+    #[test]
+    fn white_space_at_the_end_is_refused_and_named() {
+        for (end, what) in [
+            ("\n", "newline"),
+            ("\r", "carriage"),
+            (" ", "space"),
+            ("\t", "tab"),
+        ] {
+            let error = from_text(&format!("{HEX}{end}")).err().unwrap_or_default();
+            assert!(
+                error.contains(what) && error.contains("BACKUP_ENCRYPTION_KEY"),
+                "{error}"
+            );
+            assert!(!error.contains(HEX), "the key is in the message");
+        }
+    }
+
+    #[test]
+    fn an_empty_key_is_refused() {
+        assert_eq!(
+            from_text("").err(),
+            Some("the key in BACKUP_ENCRYPTION_KEY is empty".to_owned())
+        );
+        assert!(from_file(b"\n", 0o600).is_err());
+    }
+
+    #[test]
+    fn one_newline_at_a_files_end_is_not_part_of_the_key() {
+        let file = format!("{HEX}\n");
+        assert!(matches!(
+            from_file(file.as_bytes(), 0o600),
+            Ok(KeyMaterial::Raw(_))
+        ));
+        let Ok(KeyMaterial::Passphrase(text)) = from_file(b"  two  words\n", 0o400) else {
+            panic!("no passphrase");
+        };
+        assert_eq!(*text, "  two  words");
+    }
+
+    #[test]
+    fn a_second_newline_or_a_carriage_return_at_a_files_end_is_refused() {
+        assert!(from_file(b"secret\n\n", 0o600).is_err());
+        assert!(from_file(b"secret\r\n", 0o600).is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_can_reach_is_refused_with_the_remedy() {
+        for mode in [0o640, 0o620, 0o604, 0o602, 0o666] {
+            let error = from_file(HEX.as_bytes(), mode).err().expect("accepted");
+            assert!(error.hint().starts_with("chmod 600 /"), "{}", error.hint());
+        }
+    }
+
+    #[test]
+    fn a_link_to_an_open_file_is_refused_too() {
+        let (directory, path) = key_file(HEX.as_bytes(), 0o644);
+        let link = directory.path().join("link");
+        symlink(path, &link).unwrap();
+        assert!(load_key(Some(&KeySource::File(link))).is_err());
+    }
+
+    #[test]
+    fn a_credential_is_not_judged_by_its_mode() {
+        let (_directory, path) = key_file(HEX.as_bytes(), 0o440);
+        assert!(load_key(Some(&KeySource::Credential(path))).is_ok());
+    }
+
+    #[test]
+    fn a_long_or_binary_file_is_refused() {
+        assert!(from_file(&[b'a'; KEY_FILE_BYTES_MAX + 1], 0o600).is_err());
+        assert!(from_file(&[0xff, 0xfe, 0x00], 0o600).is_err());
+    }
+
+    #[test]
+    fn passwords_in_urls_are_masked() {
+        for (url, shown) in [
+            ("postgres://u:pw@h/db", "postgres://u:***@h/db"),
+            ("postgres://u:p@w/x?y@h:1/db", "postgres://u:***@h:1/db"),
+            (
+                "postgres://u@h/db?sslmode=require",
+                "postgres://u@h/db?sslmode=require",
+            ),
+            (
+                "postgres:///db?user=u&password=pw&sslPassword=x",
+                "postgres:///db?user=u&password=***&sslPassword=***",
+            ),
+            ("host=h password=pw", "***"),
+        ] {
+            assert_eq!(mask_url(url), shown);
+            assert_eq!(has_password(url), url.contains("pw"), "{url}");
+        }
+    }
+}

@@ -1,1 +1,65 @@
+//! The only printer: results to stdout as text or as one JSON document,
+//! everything else to stderr. Reports are plain structs; what they look like is
+//! decided here and nowhere else.
+//!
+//! Invariant: each struct is both the text's and the JSON's source, so the two
+//! cannot disagree, and its field names are a contract. Text from outside (names,
+//! paths, a server's messages) never brings control characters to a terminal.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+mod backup;
+mod changes;
+mod console;
+mod fields;
+mod list;
+mod prompt;
+mod prune;
+mod restore;
+mod settings;
+mod show;
+mod style;
+mod table;
+mod units;
+mod verify;
+
+pub use backup::{BackupDone, BackupReport, DatabaseSummary, Problem, TreeSummary};
+pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
+pub use console::{Console, StdoutClosed, StdoutWriter, Verbosity};
+pub use list::{ListReport, ListRow, Proof};
+pub use prompt::PromptError;
+pub use prune::{PruneReport, PruneRow};
+pub use restore::{ComparedTable, RestoreReport};
+pub use settings::SettingsReport;
+pub use show::ShowReport;
+pub use units::{age, count, duration, rate, size, when};
+pub use verify::{VerifyReport, VerifyRow};
+
+/// A command's result.
+pub trait Report: Serialize {
+    /// The text for people, lines ended by newlines; may carry ANSI styles,
+    /// which are stripped where they are not wanted.
+    fn text(&self, view: &View) -> String;
+}
+
+/// What a text depends on besides the result.
+pub struct View {
+    pub now: Timestamp,
+    pub zone: TimeZone,
+    /// Columns of the terminal; `None` where it is none: then nothing is cut.
+    pub columns: Option<usize>,
+}
+
+#[cfg(test)]
+impl View {
+    /// 2026-01-18T13:30:00Z, UTC, 80 columns.
+    fn for_tests() -> Self {
+        Self {
+            now: Timestamp::constant(1_768_743_000, 0),
+            zone: TimeZone::UTC,
+            columns: Some(80),
+        }
+    }
+}

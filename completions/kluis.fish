@@ -1,0 +1,300 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_kluis_global_optspecs
+    string join \n c/config= env-file= s/storage= v/verbose q/quiet json no-progress color= lock-wait= h/help V/version
+end
+
+function __fish_kluis_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_kluis_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_kluis_using_subcommand
+    set -l cmd (__fish_kluis_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c kluis -n "__fish_kluis_needs_command" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_needs_command" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_needs_command" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_needs_command" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_needs_command" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_needs_command" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_needs_command" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_needs_command" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_needs_command" -s V -l version -d 'Print version'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "backup" -d 'Make a backup of a database or of source trees'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "list" -d 'List the backups'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "show" -d 'Show everything that is known about a backup'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "verify" -d 'Check that backups are whole and readable'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "restore" -d 'Bring a backup back'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "prune" -d 'Remove the backups that no rule keeps'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "delete" -d 'Delete backups for good'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "keep" -d 'Keep backups whatever the retention says'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an archive file'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "config" -d 'Look at the settings'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "man" -d 'Write the man pages into a directory'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "db" -d 'Back up a PostgreSQL database'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "source" -d 'Back up directories, each as one tar archive'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s n -l schema -d 'Only these schemas (pg_dump\'s pattern; may be repeated)' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s N -l exclude-schema -d 'Not these schemas' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s t -l table -d 'Only these tables' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s T -l exclude-table -d 'Not these tables' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l codec -d 'How to compress' -r -f -a "gzip\t'Any gunzip reads it'
+zstd\t'Smaller and faster; any zstd reads it'
+none\t'As it is'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l level -d 'Compression level: gzip 1 to 12, zstd 1 to 19' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l note -d 'A remark to keep in the manifest' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
+scheduled\t'A timer, such as cron or systemd'
+external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l keep -d 'Keep this backup: prune never removes it'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l name -d 'Call the backup this, instead of by the directory\'s name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude -d 'Leave out what matches: a name at any depth, or a path with a slash' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-from -d 'Read excludes from a file, one glob a line' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-if-present -d 'Leave out directories that hold a file of this name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l codec -d 'How to compress' -r -f -a "gzip\t'Any gunzip reads it'
+zstd\t'Smaller and faster; any zstd reads it'
+none\t'As it is'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l level -d 'Compression level: gzip 1 to 12, zstd 1 to 19' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l note -d 'A remark to keep in the manifest' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
+scheduled\t'A timer, such as cron or systemd'
+external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-caches -d 'Leave out directories that hold a CACHEDIR.TAG'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-default-excludes -d 'Keep also what is left out by default'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l one-file-system -d 'Do not enter other file systems'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l keep -d 'Keep this backup: prune never removes it'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l kind -d 'Only this kind' -r -f -a "db\t'Databases'
+source\t'Source trees'"
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l name -d 'Only backups of this name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l sort -d 'Order: newest, largest or first name on top' -r -f -a "date\t'Newest first'
+size\t'Largest first'
+name\t'By name'"
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l limit -d 'At most this many' -r
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l reverse -d 'Turn the order round'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l all -d 'All of them'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l to -d 'Source: into this directory, new or empty' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l into -d 'Database: into this one, new or empty' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l url -d 'Database: restore to this server instead of the configured one' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l kind -d 'Only this kind' -r -f -a "db\t'Databases'
+source\t'Source trees'"
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l name -d 'Only backups of this name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-last -d 'Keep the newest N' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-hourly -d 'Keep the newest of each of N hours' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-daily -d 'Keep the newest of each of N days' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-weekly -d 'Keep the newest of each of N weeks' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-monthly -d 'Keep the newest of each of N months' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-yearly -d 'Keep the newest of each of N years' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-within -d 'Keep all younger than this, such as 48h, 2w or 6m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l max-age -d 'Remove all older than this, such as 90d, whatever other rules say' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l dry-run -d 'Print what would be kept and removed, and why; remove nothing'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l yes -d 'Do not ask'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l release -d 'Let the retention decide again'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s o -l output -d 'Write here, or to stdout with -; by default FILE without .enc' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -f -a "show" -d 'Print every setting and where it came from'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

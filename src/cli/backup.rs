@@ -1,0 +1,187 @@
+//! `kluis backup db` and `kluis backup source`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::format::manifest::{Codec, Trigger};
+
+/// Make a backup of a database or of source trees
+#[derive(Subcommand)]
+pub enum BackupCommand {
+    Db(BackupDb),
+    Source(BackupSource),
+}
+
+/// Back up a PostgreSQL database
+///
+/// Runs the pg_dump that matches the server, reads the dump while it streams
+/// by (rows and a row hash per table), and publishes the backup only when
+/// pg_dump ended well and the dump is whole.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis backup db shop
+  kluis backup db --url postgres://backup@db.example.org/shop
+  kluis backup db shop -n public -T 'public.sessions'
+  kluis backup db shop --codec zstd --note 'before the migration' --keep
+
+The connection comes from --url, DATABASE_URL, or libpq's variables (PGHOST,
+PGUSER, PGPASSFILE, ...). A password in --url is visible to others in the
+process list: keep it in DATABASE_URL or a passfile.")]
+pub struct BackupDb {
+    /// The database; without it the one that the connection names
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Connect to this server: postgres://user@host:port/database
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Only these schemas (pg_dump's pattern; may be repeated)
+    #[arg(short = 'n', long = "schema", value_name = "SCHEMA")]
+    pub schemas: Vec<String>,
+
+    /// Not these schemas
+    #[arg(short = 'N', long = "exclude-schema", value_name = "SCHEMA")]
+    pub exclude_schemas: Vec<String>,
+
+    /// Only these tables
+    #[arg(short = 't', long = "table", value_name = "TABLE")]
+    pub tables: Vec<String>,
+
+    /// Not these tables
+    #[arg(short = 'T', long = "exclude-table", value_name = "TABLE")]
+    pub exclude_tables: Vec<String>,
+
+    #[command(flatten)]
+    pub sealing: SealingFlags,
+
+    #[command(flatten)]
+    pub record: RecordFlags,
+}
+
+/// Back up directories, each as one tar archive
+///
+/// Files that vanish, change or cannot be read meanwhile are named and
+/// counted; the archive stays valid and the exit code is 3.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis backup source /srv/app
+  kluis backup source . --name app --exclude '*.tmp' --exclude target/debug
+  kluis backup source /home --one-file-system --exclude-caches
+
+Left out by default, at any depth: node_modules .git .turbo dist .next *.log
+.env.local .DS_Store coverage .nyc_output")]
+pub struct BackupSource {
+    /// The directories; without them those of the configuration
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// Call the backup this, instead of by the directory's name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Leave out what matches: a name at any depth, or a path with a slash
+    #[arg(long = "exclude", value_name = "GLOB")]
+    pub excludes: Vec<String>,
+
+    /// Read excludes from a file, one glob a line
+    #[arg(long, value_name = "FILE")]
+    pub exclude_from: Vec<PathBuf>,
+
+    /// Leave out directories that hold a CACHEDIR.TAG
+    #[arg(long)]
+    pub exclude_caches: bool,
+
+    /// Leave out directories that hold a file of this name
+    #[arg(long, value_name = "FILE")]
+    pub exclude_if_present: Vec<String>,
+
+    /// Keep also what is left out by default
+    #[arg(long)]
+    pub no_default_excludes: bool,
+
+    /// Do not enter other file systems
+    #[arg(long)]
+    pub one_file_system: bool,
+
+    #[command(flatten)]
+    pub sealing: SealingFlags,
+
+    #[command(flatten)]
+    pub record: RecordFlags,
+}
+
+/// How the stream is compressed and encrypted.
+#[derive(Args)]
+pub struct SealingFlags {
+    /// How to compress
+    #[arg(long, value_enum, value_name = "CODEC")]
+    pub codec: Option<CodecArg>,
+
+    /// Compression level: gzip 1 to 12, zstd 1 to 19
+    #[arg(long, value_name = "N")]
+    pub level: Option<u32>,
+
+    /// Write the archive unencrypted, even if a key is configured
+    #[arg(long)]
+    pub no_encrypt: bool,
+}
+
+/// What the manifest and the run record say about the backup.
+#[derive(Args)]
+pub struct RecordFlags {
+    /// A remark to keep in the manifest
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+
+    /// Keep this backup: prune never removes it
+    #[arg(long)]
+    pub keep: bool,
+
+    /// What started the run, for the history
+    #[arg(long, value_enum, value_name = "TRIGGER", default_value_t = TriggerArg::Manual)]
+    pub trigger: TriggerArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodecArg {
+    /// Any gunzip reads it
+    Gzip,
+    /// Smaller and faster; any zstd reads it
+    Zstd,
+    /// As it is
+    None,
+}
+
+impl From<CodecArg> for Codec {
+    fn from(codec: CodecArg) -> Self {
+        match codec {
+            CodecArg::Gzip => Self::Gzip,
+            CodecArg::Zstd => Self::Zstd,
+            CodecArg::None => Self::None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TriggerArg {
+    /// A person
+    Manual,
+    /// A timer, such as cron or systemd
+    Scheduled,
+    /// Another program
+    External,
+}
+
+impl From<TriggerArg> for Trigger {
+    fn from(trigger: TriggerArg) -> Self {
+        match trigger {
+            TriggerArg::Manual => Self::Manual,
+            TriggerArg::Scheduled => Self::Scheduled,
+            TriggerArg::External => Self::External,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `kluis restore` and `kluis decrypt`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Bring a backup back
+///
+/// The archive is read and checked to its end before anything becomes visible
+/// at the destination. A source tree goes into a new or empty directory; a
+/// database into a new one, or in place of one that exists.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis restore latest:source --to /srv/app-restored
+  kluis restore latest:shop --into shop_copy
+  kluis restore 3f9a --replace --keep-old
+  kluis restore latest:shop --into shop_copy --dry-run
+
+BACKUP is an id, a unique prefix of one, a file name, a path to a file,
+latest, latest:db, latest:source or latest:NAME.")]
+pub struct Restore {
+    /// Which backup to restore
+    #[arg(value_name = "BACKUP")]
+    pub backup: String,
+
+    #[command(flatten)]
+    pub destination: Destination,
+
+    /// With --replace: keep the replaced database under another name
+    #[arg(long, requires = "replace")]
+    pub keep_old: bool,
+
+    /// Database: restore to this server instead of the configured one
+    #[arg(long, value_name = "URL", conflicts_with_all = ["to", "links_outside"])]
+    pub url: Option<String>,
+
+    /// Source: also make symlinks that point outside the restored tree
+    #[arg(long, requires = "to")]
+    pub links_outside: bool,
+
+    /// Do not ask; for scripts
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Check the archive and the destination, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Where it goes; exactly one.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Destination {
+    /// Source: into this directory, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+
+    /// Database: into this one, new or empty
+    #[arg(long, value_name = "DB")]
+    pub into: Option<String>,
+
+    /// Database: in place of the one it was made of, swapped in at once
+    #[arg(long)]
+    pub replace: bool,
+}
+
+/// Decrypt an archive file
+///
+/// Gives the compressed file that any gunzip, zstd or tar reads. Needs the file
+/// and the key only: no storage, no manifest. Reads KLUIS1 and Kanbu's own
+/// .enc files.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis decrypt shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  kluis decrypt old.tar.gz.enc -o - | tar tzf -
+
+The key comes from BACKUP_ENCRYPTION_KEY, BACKUP_ENCRYPTION_KEY_FILE,
+[encryption] key_file, or the systemd credential kluis.key.")]
+pub struct Decrypt {
+    /// The encrypted file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Write here, or to stdout with -; by default FILE without .enc
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+}

@@ -1,0 +1,210 @@
+//! The commands over what a storage holds: list, show, verify, prune, delete,
+//! keep.
+
+use clap::{ArgGroup, Args, ValueEnum};
+use jiff::Span;
+
+use crate::config::duration::parse_period;
+use crate::format::manifest::Kind;
+
+/// List the backups
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis list
+  kluis list --kind db --name shop --limit 10
+  kluis list --sort size --reverse --json
+
+Proof: stored (the file lies there), verified (read to its end and found
+right), restored (restored and compared).")]
+pub struct List {
+    /// Only this kind
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub kind: Option<KindArg>,
+
+    /// Only backups of this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Order: newest, largest or first name on top
+    #[arg(long, value_enum, value_name = "BY", default_value_t = SortArg::Date)]
+    pub sort: SortArg,
+
+    /// Turn the order round
+    #[arg(long)]
+    pub reverse: bool,
+
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Show everything that is known about a backup
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis show latest
+  kluis show latest:shop --json")]
+pub struct Show {
+    /// Which backup
+    #[arg(value_name = "BACKUP")]
+    pub backup: String,
+}
+
+/// Check that backups are whole and readable
+///
+/// Reads each archive to its end: decrypts, hashes, decompresses and parses it,
+/// and compares what it holds with the manifest. The result is remembered and
+/// shown by list.
+#[derive(Args)]
+#[command(
+    group = ArgGroup::new("which").required(true).args(["backups", "all", "pending"]),
+    after_help = "\
+Examples:
+  kluis verify latest
+  kluis verify --pending
+  kluis verify --all --quick")]
+pub struct Verify {
+    /// Which backups
+    #[arg(value_name = "BACKUP")]
+    pub backups: Vec<String>,
+
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
+
+    /// Those that were not verified yet
+    #[arg(long)]
+    pub pending: bool,
+
+    /// Only compare the stored file's checksum
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Remove the backups that no rule keeps
+///
+/// Never removed: kept ones, the newest three of a name, the newest verified
+/// one. Nothing is removed while the clock is behind the newest backup.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis prune --dry-run
+  kluis prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
+  kluis prune --name shop --max-age 90d
+
+Each rule keeps the newest backup of that many hours, days, ISO weeks, months
+or years in the configured time zone; 0 turns a rule off.")]
+pub struct Prune {
+    /// Print what would be kept and removed, and why; remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Only this kind
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub kind: Option<KindArg>,
+
+    /// Only backups of this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    #[command(flatten)]
+    pub retention: RetentionFlags,
+}
+
+/// The keep rules.
+#[derive(Args, Default)]
+pub struct RetentionFlags {
+    /// Keep the newest N
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u32>,
+
+    /// Keep the newest of each of N hours
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<u32>,
+
+    /// Keep the newest of each of N days
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<u32>,
+
+    /// Keep the newest of each of N weeks
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<u32>,
+
+    /// Keep the newest of each of N months
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<u32>,
+
+    /// Keep the newest of each of N years
+    #[arg(long, value_name = "N")]
+    pub keep_yearly: Option<u32>,
+
+    /// Keep all younger than this, such as 48h, 2w or 6m
+    #[arg(long, value_name = "D", value_parser = parse_period)]
+    pub keep_within: Option<Span>,
+
+    /// Remove all older than this, such as 90d, whatever other rules say
+    #[arg(long, value_name = "D", value_parser = parse_period)]
+    pub max_age: Option<Span>,
+}
+
+/// Delete backups for good
+///
+/// Asks first; scripts say --yes.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis delete 3f9a7c01
+  kluis delete 3f9a7c01 77ab02de --yes")]
+pub struct Delete {
+    /// Which backups
+    #[arg(value_name = "BACKUP", required = true)]
+    pub backups: Vec<String>,
+
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Keep backups whatever the retention says
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  kluis keep latest:shop
+  kluis keep 3f9a7c01 --release")]
+pub struct Keep {
+    /// Which backups
+    #[arg(value_name = "BACKUP", required = true)]
+    pub backups: Vec<String>,
+
+    /// Let the retention decide again
+    #[arg(long)]
+    pub release: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// Databases
+    Db,
+    /// Source trees
+    Source,
+}
+
+impl From<KindArg> for Kind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Db => Self::Db,
+            KindArg::Source => Self::Source,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortArg {
+    /// Newest first
+    Date,
+    /// Largest first
+    Size,
+    /// By name
+    Name,
+}

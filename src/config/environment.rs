@@ -1,0 +1,165 @@
+//! The process's environment and an env file, as one map. The only place that
+//! reads `std::env`; everything after it works on [`Environment`].
+//!
+//! Invariant: the real environment beats the env file, and an empty variable
+//! counts as unset, except where [`Environment::present`] is asked.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+use super::{ConfigError, Origin};
+
+/// Variables, and the facts about this machine that defaults depend on.
+pub struct Environment {
+    variables: BTreeMap<String, Variable>,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// The machine's own time zone.
+    pub time_zone: TimeZone,
+}
+
+struct Variable {
+    value: OsString,
+    env_file: Option<PathBuf>,
+}
+
+impl Environment {
+    /// What this process was started with. Variables whose names are not UTF-8
+    /// are nobody's here and left out.
+    pub fn of_process() -> Self {
+        let real =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        Self {
+            variables: real
+                .map(|(name, value)| {
+                    (
+                        name,
+                        Variable {
+                            value,
+                            env_file: None,
+                        },
+                    )
+                })
+                .collect(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            time_zone: TimeZone::system(),
+        }
+    }
+
+    /// An environment of given variables, on a machine of 2 cores in UTC.
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        let variables = variables.map(|(name, value)| {
+            let variable = Variable {
+                value: value.into(),
+                env_file: None,
+            };
+            (name.to_owned(), variable)
+        });
+        Self {
+            variables: BTreeMap::from(variables),
+            cores: 2,
+            time_zone: TimeZone::UTC,
+        }
+    }
+
+    /// Adds what an env file says, where the environment says nothing.
+    pub fn add_file(&mut self, path: &Path, assignments: Vec<(String, String)>) {
+        for (name, value) in assignments {
+            let real = self
+                .variables
+                .get(&name)
+                .is_some_and(|v| v.env_file.is_none());
+            if !real {
+                let variable = Variable {
+                    value: value.into(),
+                    env_file: Some(path.to_owned()),
+                };
+                self.variables.insert(name, variable);
+            }
+        }
+    }
+
+    /// The value if the variable is set, even if it is empty.
+    pub fn present(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(name).map(|v| v.value.as_os_str())
+    }
+
+    /// The value, or `None` where it is unset or empty.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.present(name).filter(|value| !value.is_empty())
+    }
+
+    /// [`Environment::get`] as text.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, ConfigError> {
+        self.get(name).map_or(Ok(None), |value| {
+            value
+                .to_str()
+                .map(Some)
+                .ok_or(ConfigError::NotUtf8 { name })
+        })
+    }
+
+    /// Where a variable's value was written.
+    pub fn origin(&self, name: &str) -> Origin {
+        let env_file = self.variables.get(name).and_then(|v| v.env_file.clone());
+        Origin::Environment {
+            name: name.to_owned(),
+            env_file,
+        }
+    }
+
+    /// libpq's variables (`PG...`), to be passed on to its programs.
+    pub fn libpq_variables(&self) -> BTreeMap<String, OsString> {
+        self.variables
+            .iter()
+            .filter(|(name, _)| name.starts_with("PG"))
+            .map(|(name, variable)| (name.clone(), variable.value.clone()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_environment_beats_the_env_file() {
+        let mut environment = Environment::of([("A", "real")]);
+        let lines = vec![
+            ("A".to_owned(), "file".to_owned()),
+            ("B".to_owned(), "file".to_owned()),
+        ];
+        environment.add_file(Path::new("x.env"), lines);
+        assert_eq!(environment.get("A"), Some(OsStr::new("real")));
+        assert_eq!(environment.get("B"), Some(OsStr::new("file")));
+        assert_eq!(
+            environment.origin("B").to_string(),
+            "B in the env file x.env"
+        );
+    }
+
+    #[test]
+    fn the_last_of_two_lines_in_an_env_file_counts() {
+        let mut environment = Environment::of([]);
+        let lines = ["1", "2"].map(|value| ("A".to_owned(), value.to_owned()));
+        environment.add_file(Path::new("x.env"), lines.to_vec());
+        assert_eq!(environment.get("A"), Some(OsStr::new("2")));
+    }
+
+    #[test]
+    fn an_empty_variable_is_unset_but_present() {
+        let environment = Environment::of([("A", "")]);
+        assert_eq!(environment.get("A"), None);
+        assert_eq!(environment.present("A"), Some(OsStr::new("")));
+    }
+
+    #[test]
+    fn only_libpqs_variables_are_passed_on() {
+        let environment = Environment::of([("PGHOST", "db"), ("PATH", "/bin"), ("XPG", "1")]);
+        let names: Vec<_> = environment.libpq_variables().into_keys().collect();
+        assert_eq!(names, ["PGHOST"]);
+    }
+}

@@ -1,0 +1,90 @@
+//! The flags that settings can be overridden by, apart from the commands they
+//! belong to, so that [`super::resolve()`] does not depend on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cli::{
+    BackupCommand, BackupDb, BackupSource, Cli, Command, RetentionFlags, SealingFlags,
+};
+use crate::format::manifest::Codec;
+use crate::secrets::SecretText;
+
+/// What was said on the command line. The default is: nothing.
+#[derive(Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub env_file: Option<PathBuf>,
+    pub storage: Option<PathBuf>,
+    pub lock_wait: Option<Duration>,
+    pub url: Option<SecretText>,
+    pub database: Option<String>,
+    pub codec: Option<Codec>,
+    pub level: Option<u32>,
+    pub no_encrypt: bool,
+    pub source: SourceFlags,
+    pub retention: RetentionFlags,
+}
+
+/// Those of `backup source`. Lists replace the configuration's paths but add to
+/// its excludes.
+#[derive(Default)]
+pub struct SourceFlags {
+    pub paths: Vec<PathBuf>,
+    pub name: Option<String>,
+    pub excludes: Vec<String>,
+    pub exclude_from: Vec<PathBuf>,
+    pub exclude_caches: bool,
+    pub exclude_if_present: Vec<String>,
+    pub no_default_excludes: bool,
+    pub one_file_system: bool,
+}
+
+impl Flags {
+    /// Takes the settings' overrides out of the command line; what only its own
+    /// command needs stays there.
+    pub fn take_from(cli: &mut Cli) -> Self {
+        let global = &mut cli.global;
+        let mut flags = Self {
+            config: global.config.take(),
+            env_file: global.env_file.take(),
+            storage: global.storage.take(),
+            lock_wait: global.lock_wait.take(),
+            ..Self::default()
+        };
+        match &mut cli.command {
+            Command::Backup(BackupCommand::Db(db)) => flags.take_db(db),
+            Command::Backup(BackupCommand::Source(source)) => flags.take_source(source),
+            Command::Restore(restore) => flags.url = restore.url.take().map(SecretText::new),
+            Command::Prune(prune) => flags.retention = std::mem::take(&mut prune.retention),
+            _ => {}
+        }
+        flags
+    }
+
+    fn take_db(&mut self, db: &mut BackupDb) {
+        self.url = db.url.take().map(SecretText::new);
+        self.database = db.name.take();
+        self.take_sealing(&db.sealing);
+    }
+
+    fn take_source(&mut self, source: &mut BackupSource) {
+        self.source = SourceFlags {
+            paths: std::mem::take(&mut source.paths),
+            name: source.name.take(),
+            excludes: std::mem::take(&mut source.excludes),
+            exclude_from: std::mem::take(&mut source.exclude_from),
+            exclude_caches: source.exclude_caches,
+            exclude_if_present: std::mem::take(&mut source.exclude_if_present),
+            no_default_excludes: source.no_default_excludes,
+            one_file_system: source.one_file_system,
+        };
+        self.take_sealing(&source.sealing);
+    }
+
+    fn take_sealing(&mut self, sealing: &SealingFlags) {
+        self.codec = sealing.codec.map(Codec::from);
+        self.level = sealing.level;
+        self.no_encrypt = sealing.no_encrypt;
+    }
+}

@@ -1,0 +1,131 @@
+//! The resolved settings as types. A value that the operator did not write and
+//! that has no default is `None`. No `Debug`: some of them are secrets.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Span;
+use jiff::tz::TimeZone;
+
+use super::{ConfigError, Sourced};
+use crate::format::manifest::Codec;
+use crate::secrets::{KeySource, SecretText};
+
+/// Everything that was configured, for one run.
+pub struct Settings {
+    /// The configuration file that was read.
+    pub config_file: Option<PathBuf>,
+    pub storage: StorageSettings,
+    pub database: DatabaseSettings,
+    pub source: SourceSettings,
+    pub compression: CompressionSettings,
+    pub encryption: EncryptionSettings,
+    pub retention: RetentionSettings,
+    /// For retention's days and weeks, and for times shown to people.
+    pub time_zone: Sourced<TimeZone>,
+    /// How long to wait for another run's lock.
+    pub lock_wait: Sourced<Duration>,
+    /// What the operator should be told, such as a password others can read.
+    pub warnings: Vec<String>,
+}
+
+pub struct StorageSettings {
+    pub place: Option<Sourced<StoragePlace>>,
+    /// The path must be a mount point that is mounted.
+    pub require_mount: Sourced<bool>,
+}
+
+pub enum StoragePlace {
+    Local(PathBuf),
+    /// Something that a later version may know, as the operator wrote it. It is
+    /// an error only where a storage is needed.
+    Unsupported(String),
+}
+
+pub struct DatabaseSettings {
+    pub url: Option<Sourced<SecretText>>,
+    /// The database; where it is `None`, the one that the URL or libpq's
+    /// variables name.
+    pub name: Option<Sourced<String>>,
+    /// libpq's `PG...` variables, passwords among them.
+    pub libpq: BTreeMap<String, OsString>,
+    /// Where to look for pg_dump and psql first.
+    pub client_bin_dir: Option<Sourced<PathBuf>>,
+    /// How long pg_dump waits for a table's lock.
+    pub lock_wait_timeout: Sourced<Duration>,
+}
+
+pub struct SourceSettings {
+    pub paths: Sourced<Vec<PathBuf>>,
+    pub name: Option<Sourced<String>>,
+    /// Without the default ones.
+    pub excludes: Sourced<Vec<String>>,
+    pub exclude_from: Sourced<Vec<PathBuf>>,
+    pub exclude_caches: Sourced<bool>,
+    pub exclude_if_present: Sourced<Vec<String>>,
+    pub default_excludes: Sourced<bool>,
+    pub one_file_system: Sourced<bool>,
+}
+
+pub struct CompressionSettings {
+    pub codec: Sourced<Codec>,
+    /// Of the codec's own scale; `None` is the codec's default.
+    pub level: Option<Sourced<u32>>,
+    /// Threads that compress; at least 1.
+    pub workers: Sourced<usize>,
+}
+
+pub struct EncryptionSettings {
+    /// Off: archives are written unencrypted even if there is a key.
+    pub enabled: Sourced<bool>,
+    pub key: Option<Sourced<KeySource>>,
+    /// What new archives are written as.
+    pub format: Sourced<ArchiveFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    Kluis1,
+    Kanbu,
+}
+
+/// The keep rules; a count of 0 turns a rule off.
+pub struct RetentionSettings {
+    pub last: Sourced<u32>,
+    pub hourly: Sourced<u32>,
+    pub daily: Sourced<u32>,
+    pub weekly: Sourced<u32>,
+    pub monthly: Sourced<u32>,
+    pub yearly: Sourced<u32>,
+    pub within: Option<Sourced<Span>>,
+    pub max_age: Option<Sourced<Span>>,
+    /// Never fewer backups of a name than this.
+    pub at_least: Sourced<u32>,
+}
+
+impl Settings {
+    /// The storage's directory, for commands that need one.
+    pub fn storage_path(&self) -> Result<&Path, ConfigError> {
+        match &self.storage.place {
+            None => Err(ConfigError::Missing {
+                what: "storage",
+                remedy: "say where the backups are: -s DIR, BACKUP_LOCAL_PATH, or path under \
+                         [storage] in kluis.toml",
+            }),
+            Some(place) => match &place.value {
+                StoragePlace::Local(path) => Ok(path),
+                StoragePlace::Unsupported(what) => Err(ConfigError::Unsupported {
+                    origin: place.origin.clone(),
+                    what: format!("the storage {what:?}"),
+                }),
+            },
+        }
+    }
+
+    /// Where the key is to be taken from, if one is configured.
+    pub fn key_source(&self) -> Option<&KeySource> {
+        self.encryption.key.as_ref().map(|key| &key.value)
+    }
+}

@@ -1,0 +1,197 @@
+//! The resolved settings for people and for `--json`, secrets masked.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use jiff::Span;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::settings::{ArchiveFormat, Settings, StoragePlace};
+use super::{Origin, Sourced};
+use crate::format::manifest::Codec;
+use crate::secrets::{KeySource, mask_url};
+
+/// One setting. `value` is null where nothing is set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SettingRow {
+    /// As in the file: `storage.path`.
+    pub key: &'static str,
+    pub value: Value,
+    /// A flag, a variable, `FILE:LINE` or `default`.
+    pub from: String,
+}
+
+/// Every setting, in the order of `examples/kluis.toml`.
+pub fn show(settings: &Settings) -> Vec<SettingRow> {
+    let mut rows = vec![
+        row("time_zone", &settings.time_zone, |zone| {
+            json!(zone.iana_name().unwrap_or("local"))
+        }),
+        row("lock_wait", &settings.lock_wait, |wait| {
+            seconds(wait.as_secs())
+        }),
+    ];
+    rows.extend(storage(settings));
+    rows.extend(database(settings));
+    rows.extend(source(settings));
+    rows.extend(sealing(settings));
+    rows.extend(retention(settings));
+    rows
+}
+
+fn row<T>(key: &'static str, setting: &Sourced<T>, value: impl Fn(&T) -> Value) -> SettingRow {
+    SettingRow {
+        key,
+        value: value(&setting.value),
+        from: setting.origin.to_string(),
+    }
+}
+
+fn optional<T>(
+    key: &'static str,
+    setting: Option<&Sourced<T>>,
+    value: impl Fn(&T) -> Value,
+) -> SettingRow {
+    match setting {
+        Some(setting) => row(key, setting, value),
+        None => SettingRow {
+            key,
+            value: Value::Null,
+            from: Origin::Default.to_string(),
+        },
+    }
+}
+
+fn text(value: &impl Display) -> Value {
+    json!(value.to_string())
+}
+
+fn path(path: &PathBuf) -> Value {
+    text(&path.display())
+}
+
+fn paths(paths: &Vec<PathBuf>) -> Value {
+    paths.iter().map(path).collect()
+}
+
+fn seconds(count: u64) -> Value {
+    json!(format!("{count}s"))
+}
+
+fn storage(settings: &Settings) -> [SettingRow; 2] {
+    let storage = &settings.storage;
+    [
+        optional(
+            "storage.path",
+            storage.place.as_ref(),
+            |place| match place {
+                StoragePlace::Local(directory) => path(directory),
+                StoragePlace::Unsupported(what) => {
+                    json!(format!("{what} (not supported in this version)"))
+                }
+            },
+        ),
+        row("storage.require_mount", &storage.require_mount, |on| {
+            json!(on)
+        }),
+    ]
+}
+
+fn database(settings: &Settings) -> [SettingRow; 4] {
+    let database = &settings.database;
+    [
+        optional("database.url", database.url.as_ref(), |url| {
+            json!(mask_url(url.expose()))
+        }),
+        optional("database.name", database.name.as_ref(), text),
+        optional(
+            "database.client_bin_dir",
+            database.client_bin_dir.as_ref(),
+            path,
+        ),
+        row(
+            "database.lock_wait_timeout",
+            &database.lock_wait_timeout,
+            |wait| seconds(wait.as_secs()),
+        ),
+    ]
+}
+
+fn source(settings: &Settings) -> [SettingRow; 8] {
+    let source = &settings.source;
+    [
+        row("source.paths", &source.paths, paths),
+        optional("source.name", source.name.as_ref(), text),
+        row("source.exclude", &source.excludes, |globs| json!(globs)),
+        row("source.exclude_from", &source.exclude_from, paths),
+        row("source.exclude_caches", &source.exclude_caches, |on| {
+            json!(on)
+        }),
+        row(
+            "source.exclude_if_present",
+            &source.exclude_if_present,
+            |names| json!(names),
+        ),
+        row("source.default_excludes", &source.default_excludes, |on| {
+            json!(on)
+        }),
+        row("source.one_file_system", &source.one_file_system, |on| {
+            json!(on)
+        }),
+    ]
+}
+
+fn sealing(settings: &Settings) -> [SettingRow; 6] {
+    let compression = &settings.compression;
+    let encryption = &settings.encryption;
+    [
+        row("compression.codec", &compression.codec, |codec| {
+            json!(match codec {
+                Codec::Gzip => "gzip",
+                Codec::Zstd => "zstd",
+                Codec::None => "none",
+            })
+        }),
+        optional("compression.level", compression.level.as_ref(), |level| {
+            json!(level)
+        }),
+        row("compression.workers", &compression.workers, |count| {
+            json!(count)
+        }),
+        row("encryption.enabled", &encryption.enabled, |on| json!(on)),
+        optional("encryption.key", encryption.key.as_ref(), |key| match key {
+            KeySource::Text { text, .. } if text.expose().is_empty() => json!("set, but empty"),
+            KeySource::Text { .. } => json!("set"),
+            KeySource::File(file) => json!(format!("in the file {}", file.display())),
+            KeySource::Credential(file) => {
+                json!(format!("in the credential {}", file.display()))
+            }
+        }),
+        row("encryption.format", &encryption.format, |format| {
+            json!(match format {
+                ArchiveFormat::Kluis1 => "kluis1",
+                ArchiveFormat::Kanbu => "kanbu",
+            })
+        }),
+    ]
+}
+
+fn retention(settings: &Settings) -> [SettingRow; 9] {
+    let retention = &settings.retention;
+    let count = |key, setting| row(key, setting, |count: &u32| json!(count));
+    let period = |key, setting: &Option<Sourced<Span>>| {
+        optional(key, setting.as_ref(), |span| json!(format!("{span:#}")))
+    };
+    [
+        count("retention.keep_last", &retention.last),
+        count("retention.keep_hourly", &retention.hourly),
+        count("retention.keep_daily", &retention.daily),
+        count("retention.keep_weekly", &retention.weekly),
+        count("retention.keep_monthly", &retention.monthly),
+        count("retention.keep_yearly", &retention.yearly),
+        period("retention.keep_within", &retention.within),
+        period("retention.max_age", &retention.max_age),
+        count("retention.keep_at_least", &retention.at_least),
+    ]
+}

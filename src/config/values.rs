@@ -1,0 +1,72 @@
+//! How values are written: numbers, codecs, formats, time zones. Pure; the
+//! error is the text that says what would have been right.
+
+use jiff::Span;
+use jiff::tz::TimeZone;
+
+use super::layers::wrong;
+use super::settings::ArchiveFormat;
+use super::{ConfigError, Sourced};
+use crate::format::manifest::Codec;
+
+/// libdeflate's scale.
+const GZIP_LEVEL_MAX: u32 = 12;
+/// Above it zstd needs more memory than kluis wants to take.
+const ZSTD_LEVEL_MAX: u32 = 19;
+
+pub fn parse_count(text: &str) -> Result<u32, &'static str> {
+    text.trim()
+        .parse()
+        .map_err(|_| "not a whole number from 0 to 4294967295")
+}
+
+/// A number of days, as Kanbu's BACKUP_RETENTION_DAYS has it; 0 is off there
+/// and a mistake here.
+pub fn parse_days(text: &str) -> Result<Span, &'static str> {
+    let what = "not a number of days, 1 or more";
+    match text.trim().parse() {
+        Ok(days @ 1i32..) => Span::new().try_days(days).map_err(|_| what),
+        _ => Err(what),
+    }
+}
+
+pub fn parse_codec(text: &str) -> Result<Codec, &'static str> {
+    match text {
+        "gzip" => Ok(Codec::Gzip),
+        "zstd" => Ok(Codec::Zstd),
+        "none" => Ok(Codec::None),
+        _ => Err("not a codec; known are gzip, zstd, none"),
+    }
+}
+
+pub fn parse_format(text: &str) -> Result<ArchiveFormat, &'static str> {
+    match text {
+        "kluis1" => Ok(ArchiveFormat::Kluis1),
+        "kanbu" => Ok(ArchiveFormat::Kanbu),
+        _ => Err("not an archive format; known are kluis1, kanbu"),
+    }
+}
+
+pub fn parse_zone(name: &str) -> Result<TimeZone, &'static str> {
+    TimeZone::get(name.trim())
+        .map_err(|_| "not a time zone; write one such as Europe/Amsterdam or UTC")
+}
+
+/// Refuses a level that the codec does not know.
+pub fn check_level(codec: Codec, level: &Sourced<u32>) -> Result<(), ConfigError> {
+    let (name, max) = match codec {
+        Codec::Gzip => ("gzip", GZIP_LEVEL_MAX),
+        Codec::Zstd => ("zstd", ZSTD_LEVEL_MAX),
+        Codec::None => {
+            return Err(wrong(
+                &level.origin,
+                "without compression there is no level",
+            ));
+        }
+    };
+    if (1..=max).contains(&level.value) {
+        return Ok(());
+    }
+    let what = format!("{name} has levels 1 to {max}, not {}", level.value);
+    Err(wrong(&level.origin, what))
+}

@@ -1,0 +1,151 @@
+//! What `kluis backup` prints.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::fields::Fields;
+use super::list::kind_word;
+use super::show::codec_word;
+use super::style::{Style, line};
+use super::units::{counted, duration, rate, size};
+use super::{Report, View};
+use crate::format::manifest::{Codec, Kind};
+
+const PROBLEMS_SHOWN: usize = 10;
+
+/// One run: a database, or one archive per source tree.
+#[derive(Debug, Serialize)]
+pub struct BackupReport {
+    pub backups: Vec<BackupDone>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BackupDone {
+    pub id: String,
+    pub kind: Kind,
+    pub name: String,
+    pub created_at: Timestamp,
+    /// Where the archive is, without secrets.
+    pub location: String,
+    pub file: String,
+    pub stored_bytes: u64,
+    /// Before compression.
+    pub raw_bytes: u64,
+    pub codec: Codec,
+    pub encrypted: bool,
+    pub duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<TreeSummary>,
+    /// Nothing was left out that should be in it.
+    pub complete: bool,
+    /// The first ones by name; `problem_count` has them all.
+    pub problems: Vec<Problem>,
+    pub problem_count: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DatabaseSummary {
+    pub server_version: String,
+    pub tables: u64,
+    pub rows: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct TreeSummary {
+    pub root: String,
+    pub files: u64,
+    pub directories: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    pub path: String,
+    /// `changed`, `vanished` or `unreadable`.
+    pub problem: String,
+    pub detail: String,
+}
+
+impl Report for BackupReport {
+    fn text(&self, _view: &View) -> String {
+        let texts: Vec<_> = self.backups.iter().map(BackupDone::text).collect();
+        texts.join("\n")
+    }
+}
+
+impl BackupDone {
+    fn text(&self) -> String {
+        let done = match self.complete {
+            true => Style::Green.paint("backed up"),
+            false => Style::Yellow.paint("backed up, incomplete"),
+        };
+        let mut fields = Fields::default();
+        fields.line("id", &self.id);
+        fields.line("file", &self.location);
+        fields.line("size", &self.sizes());
+        fields.line("time", &self.speed());
+        if let Some(database) = &self.database {
+            let tables = counted(database.tables, "table", "tables");
+            let rows = counted(database.rows, "row", "rows");
+            let holds = format!("{tables}, {rows}, PostgreSQL {}", database.server_version);
+            fields.line("holds", &holds);
+        }
+        if let Some(tree) = &self.source {
+            let files = counted(tree.files, "file", "files");
+            let directories = counted(tree.directories, "directory", "directories");
+            fields.line("holds", &format!("{files}, {directories} of {}", tree.root));
+        }
+        let name = line(&self.name);
+        let heading = format!("{} {name}: {done}\n", kind_word(self.kind));
+        format!("{heading}{}{}", fields.into_text(), self.problems())
+    }
+
+    fn sizes(&self) -> String {
+        let encrypted = if self.encrypted {
+            "encrypted"
+        } else {
+            "not encrypted"
+        };
+        // In tenths of a percent, so that no float is needed.
+        let share = u128::from(self.stored_bytes) * 1_000 / u128::from(self.raw_bytes.max(1));
+        format!(
+            "{} of {} ({}.{}%), {}, {encrypted}",
+            size(self.stored_bytes),
+            size(self.raw_bytes),
+            share / 10,
+            share % 10,
+            codec_word(self.codec)
+        )
+    }
+
+    fn speed(&self) -> String {
+        let time = Duration::from_millis(self.duration_ms);
+        match rate(self.raw_bytes, time) {
+            Some(rate) => format!("{}, {rate}", duration(time)),
+            None => duration(time),
+        }
+    }
+
+    fn problems(&self) -> String {
+        if self.problem_count == 0 {
+            return String::new();
+        }
+        let mut text = format!(
+            "  {}:\n",
+            counted(self.problem_count, "problem", "problems")
+        );
+        for problem in self.problems.iter().take(PROBLEMS_SHOWN) {
+            let said = format!("{}: {} ({})", problem.problem, problem.path, problem.detail);
+            text.push_str(&format!("    {}\n", line(&said)));
+        }
+        let shown = self.problems.len().min(PROBLEMS_SHOWN) as u64;
+        let hidden = self.problem_count.saturating_sub(shown);
+        if hidden > 0 {
+            text.push_str(&format!("    and {hidden} more: kluis show {}\n", self.id));
+        }
+        text
+    }
+}

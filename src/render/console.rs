@@ -1,0 +1,220 @@
+//! stdout and stderr of the run: results, messages, progress.
+
+use std::error::Error as StdError;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::style::{Style, line, lines};
+use super::{Report, View};
+use crate::cli::{ColorWhen, GlobalFlags};
+use crate::operations::Reporter;
+
+const WITH_TOTAL: &str = "{msg}  {bar:20} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
+                          {binary_bytes_per_sec}  {eta} left";
+const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}  {binary_bytes_per_sec}  {elapsed}";
+const TICK: Duration = Duration::from_millis(120);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+/// Nobody reads stdout any more; whoever did has enough.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout was closed")]
+pub struct StdoutClosed;
+
+pub struct Console {
+    verbosity: Verbosity,
+    json: bool,
+    progress: bool,
+    color: ColorChoice,
+    /// The bar that is drawn now; messages go above it.
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Console {
+    pub fn new(flags: &GlobalFlags) -> Self {
+        let verbosity = match (flags.quiet, flags.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let progress = verbosity > Verbosity::Quiet && !flags.no_progress;
+        Self {
+            verbosity,
+            json: flags.json,
+            progress: progress && io::stderr().is_terminal(),
+            color: match flags.color {
+                // anstream asks the terminal and NO_COLOR.
+                ColorWhen::Auto => ColorChoice::Auto,
+                ColorWhen::Always => ColorChoice::AlwaysAnsi,
+                ColorWhen::Never => ColorChoice::Never,
+            },
+            bar: Mutex::new(None),
+        }
+    }
+
+    /// The view for reports on this stdout.
+    pub fn view(&self, now: Timestamp, zone: TimeZone) -> View {
+        let columns = rustix::termios::tcgetwinsize(io::stdout())
+            .ok()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|&columns| columns > 0);
+        View { now, zone, columns }
+    }
+
+    /// A command's result: text, or one JSON document with `--json`.
+    pub fn print<R: Report>(&self, report: &R, view: &View) -> io::Result<()> {
+        if self.json {
+            let mut document = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
+            document.push('\n');
+            return self.print_text(&document);
+        }
+        self.print_text(&report.text(view))
+    }
+
+    /// Text that is the result as it is, such as a completion script. A closed
+    /// stdout is no failure: the work is done, and its exit code must count.
+    pub fn print_text(&self, text: &str) -> io::Result<()> {
+        let mut stdout = AutoStream::new(io::stdout(), self.color);
+        let written = stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    /// The one error that ended the run, its causes, and what to do about it.
+    pub fn error(&self, error: &anyhow::Error, hint: Option<&str>) {
+        let mut text = format!(
+            "{} {}\n",
+            Style::Red.paint("error:"),
+            lines(&error.to_string())
+        );
+        let mut said = error.to_string();
+        for cause in error.chain().skip(1).map(<dyn StdError>::to_string) {
+            // Many errors say their source themselves.
+            if !said.contains(&cause) {
+                text.push_str(&format!("  because: {}\n", lines(&cause)));
+                said = cause;
+            }
+        }
+        if let Some(hint) = hint {
+            text.push_str(&format!("{} {}\n", Style::Cyan.paint("hint:"), lines(hint)));
+        }
+        self.print_aside(&text);
+    }
+
+    /// How it goes, unless `--quiet`: what is no result but worth a line.
+    pub fn info(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.print_aside(&format!("{}\n", lines(text)));
+        }
+    }
+
+    /// To stderr, above the progress bar. Where even stderr fails, nobody is
+    /// left to be told.
+    pub(super) fn print_aside(&self, text: &str) {
+        let write = || {
+            let mut stderr = AutoStream::new(io::stderr(), self.color);
+            let _ = stderr.write_all(text.as_bytes());
+        };
+        match self.bar().as_ref() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reporter for Console {
+    fn phase(&self, what: &str, total_bytes: Option<u64>) {
+        if !self.progress {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(total_bytes, ProgressDrawTarget::stderr());
+        let template = match total_bytes {
+            Some(_) => WITH_TOTAL,
+            None => WITHOUT_TOTAL,
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸ "));
+        }
+        bar.set_message(line(what).into_owned());
+        bar.enable_steady_tick(TICK);
+        if let Some(previous) = self.bar().replace(bar) {
+            previous.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        if let Some(bar) = self.bar().as_ref() {
+            bar.inc(bytes);
+        }
+    }
+
+    fn phase_done(&self) {
+        if let Some(bar) = self.bar().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn detail(&self, text: &str) {
+        if self.verbosity == Verbosity::Verbose {
+            self.print_aside(&format!("{}\n", lines(text)));
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        let warning = Style::Yellow.paint("warning:");
+        self.print_aside(&format!("{warning} {}\n", lines(text)));
+    }
+}
+
+/// stdout for bytes, such as a decrypted archive. That nobody reads any more is
+/// an error here, so that the work stops, but a quiet one.
+pub struct StdoutWriter(io::Stdout);
+
+impl StdoutWriter {
+    /// Refused on a terminal, which archives would only confuse.
+    pub fn open() -> io::Result<Self> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(io::Error::other(
+                "stdout is a terminal; send it to a file or a pipe",
+            ));
+        }
+        Ok(Self(stdout))
+    }
+}
+
+impl Write for StdoutWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(quiet_if_closed)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(quiet_if_closed)
+    }
+}
+
+fn quiet_if_closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),
+        _ => error,
+    }
+}

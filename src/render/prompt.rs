@@ -1,0 +1,87 @@
+//! Asking before something is lost. Only ever on a terminal: a script has to say
+//! `--yes` instead.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use super::console::Console;
+use super::style::{Style, line, lines};
+use crate::cancel::{Cancel, Cancelled};
+use crate::exit::Exit;
+
+/// A pressed Ctrl-C is noticed at the latest after this.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    #[error("this needs a confirmation, and there is no terminal to ask on")]
+    NoTerminal,
+    #[error("not confirmed; nothing was changed")]
+    Declined,
+    #[error("cannot read the answer: {0}")]
+    Unreadable(#[source] io::Error),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl PromptError {
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NoTerminal => Exit::Usage,
+            Self::Declined | Self::Unreadable(_) => Exit::Failed,
+            Self::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Declined => "answer with exactly the word that is asked for",
+            _ => "say --yes to go on without being asked",
+        }
+        .to_owned()
+    }
+}
+
+impl Console {
+    /// Goes on only if `expected` is typed: `yes`, or the name of what is about
+    /// to be replaced.
+    pub fn confirm(
+        &self,
+        question: &str,
+        expected: &str,
+        cancel: &Cancel,
+    ) -> Result<(), PromptError> {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return Err(PromptError::NoTerminal);
+        }
+        let word = Style::Bold.paint(line(expected));
+        self.print_aside(&format!("{}\nType {word} to go on: ", lines(question)));
+        let answer = read_answer(cancel)?;
+        if answer.trim_end_matches(['\n', '\r']) == expected {
+            return Ok(());
+        }
+        Err(PromptError::Declined)
+    }
+}
+
+/// One line of stdin. Read on a thread of its own, as a signal does not end a
+/// read; the thread is left behind when the run is cancelled.
+fn read_answer(cancel: &Cancel) -> Result<String, PromptError> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer).map(|_| answer);
+        // Nobody waits any more after a cancellation.
+        let _ = sender.send(read);
+    });
+    loop {
+        match receiver.recv_timeout(CANCEL_POLL) {
+            Ok(answer) => return answer.map_err(PromptError::Unreadable),
+            Err(RecvTimeoutError::Timeout) => cancel.check()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(PromptError::Declined),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What `kluis config show` prints.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::style::line;
+use super::table::{Column, table};
+use super::{Report, View};
+use crate::config::SettingRow;
+
+#[derive(Debug, Serialize)]
+pub struct SettingsReport {
+    /// The file that was read, if there is one.
+    pub config_file: Option<PathBuf>,
+    pub settings: Vec<SettingRow>,
+}
+
+impl Report for SettingsReport {
+    fn text(&self, view: &View) -> String {
+        const COLUMNS: [Column; 3] = [
+            Column::left("SETTING"),
+            Column::shrinking("VALUE"),
+            Column::left("FROM"),
+        ];
+        let rows: Vec<_> = self
+            .settings
+            .iter()
+            .map(|row| vec![row.key.to_owned(), plain(&row.value), row.from.clone()])
+            .collect();
+        let file = self.config_file.as_ref().map_or_else(
+            || "No configuration file was found.".to_owned(),
+            |path| format!("Configuration file: {}", line(&path.to_string_lossy())),
+        );
+        format!("{file}\n\n{}", table(&COLUMNS, &rows, view))
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}

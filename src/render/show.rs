@@ -1,0 +1,230 @@
+//! What `kluis show` prints.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::fields::Fields;
+use super::list::kind_word;
+use super::style::{Style, line};
+use super::table::{Column, table};
+use super::units::{age, count, counted, size, when};
+use super::{Proof, Report, View};
+use crate::format::manifest::{Codec, DatabaseContent, Manifest, State, TreeContent, Trigger};
+use crate::ledger::TableLedger;
+
+/// The largest tables are shown, the others counted.
+const TABLES_SHOWN: usize = 20;
+const PROBLEMS_SHOWN: usize = 20;
+
+#[derive(Debug, Serialize)]
+pub struct ShowReport {
+    pub manifest: Manifest,
+    pub state: State,
+    /// Where the archive is, without secrets.
+    pub location: String,
+    /// Whether the manifest's seal is right; absent without a key for it or for
+    /// an unencrypted archive, which has no seal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal_ok: Option<bool>,
+}
+
+impl Report for ShowReport {
+    fn text(&self, view: &View) -> String {
+        let manifest = &self.manifest;
+        let mut fields = Fields::default();
+        fields.line("id", manifest.id.as_str());
+        fields.line("created", &moment(manifest.created_at, view));
+        fields.line(
+            "by",
+            &format!(
+                "{} on {}, kluis {}",
+                trigger_word(manifest.trigger),
+                manifest.host,
+                manifest.tool_version
+            ),
+        );
+        fields.optional("note", manifest.note.as_deref());
+        fields.line("file", &self.location);
+        self.sealing(&mut fields);
+        self.proof(&mut fields, view);
+        let heading = format!("{} {}", kind_word(manifest.kind), line(&manifest.name));
+        let mut text = format!("{}\n", Style::Bold.paint(heading));
+        if let Some(tree) = &manifest.source {
+            tree_fields(&mut fields, tree);
+        }
+        match &manifest.database {
+            Some(database) => {
+                database_fields(&mut fields, database);
+                text.push_str(&fields.into_text());
+                text.push_str(&tables(database, view));
+            }
+            None => text.push_str(&fields.into_text()),
+        }
+        if let Some(tree) = &manifest.source {
+            text.push_str(&problems(tree));
+        }
+        text
+    }
+}
+
+impl ShowReport {
+    fn sealing(&self, fields: &mut Fields) {
+        let (stored, content) = (&self.manifest.stored, &self.manifest.content);
+        let sizes = format!(
+            "{} stored, {} raw, {}",
+            size(stored.bytes),
+            size(content.raw_bytes),
+            codec_word(content.codec)
+        );
+        fields.line("size", &sizes);
+        let encryption = self.manifest.encryption.as_ref().map_or_else(
+            || "none".to_owned(),
+            |encryption| format!("{}, key {}", encryption.format, encryption.key_id),
+        );
+        fields.line("encryption", &encryption);
+        fields.line("sha256", &stored.sha256);
+        let seal = self.seal_ok.map(|ok| if ok { "right" } else { "WRONG" });
+        fields.optional("seal", seal);
+    }
+
+    fn proof(&self, fields: &mut Fields, view: &View) {
+        let text = match &self.state.verification {
+            None => Proof::Stored.word().to_owned(),
+            Some(proof) => {
+                let level = match proof.ok {
+                    true => Proof::from(proof.level),
+                    false => Proof::Failed,
+                };
+                let detail = proof.detail.as_ref().map(|detail| format!(": {detail}"));
+                let at = moment(proof.at, view);
+                format!("{}, {at}{}", level.word(), detail.unwrap_or_default())
+            }
+        };
+        fields.line("proof", &text);
+        if self.state.pinned {
+            fields.line("kept", "yes, whatever the retention says");
+        }
+    }
+}
+
+pub fn codec_word(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Gzip => "gzip",
+        Codec::Zstd => "zstd",
+        Codec::None => "uncompressed",
+    }
+}
+
+fn trigger_word(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::Manual => "hand",
+        Trigger::Scheduled => "schedule",
+        Trigger::External => "another program",
+    }
+}
+
+fn moment(at: Timestamp, view: &View) -> String {
+    format!("{} ({})", when(at, view), age(at, view.now))
+}
+
+fn database_fields(fields: &mut Fields, database: &DatabaseContent) {
+    fields.line("server", &database.server_version);
+    fields.line("client", &database.client_version);
+    let made = format!("{}, {} format", database.mode, database.format);
+    fields.line("dump", &made);
+    fields.line(
+        "encoding",
+        &format!("{}, {}", database.encoding, database.locale),
+    );
+    let extensions = database.extensions.iter();
+    let extensions: Vec<_> = extensions
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    fields.list("extensions", &extensions);
+    fields.list("roles", &database.roles);
+    let selection = &database.selection;
+    fields.list("schemas", &selection.schemas);
+    fields.list("without", &selection.exclude_schemas);
+    fields.list("tables", &selection.tables);
+    fields.list("without", &selection.exclude_tables);
+    let objects = database.ledger.objects.iter();
+    let objects: Vec<_> = objects
+        .map(|(object, number)| format!("{number} {object}"))
+        .collect();
+    fields.list("objects", &objects);
+}
+
+fn tables(database: &DatabaseContent, view: &View) -> String {
+    const COLUMNS: [Column; 3] = [
+        Column::shrinking("TABLE"),
+        Column::right("ROWS"),
+        Column::right("DATA"),
+    ];
+    let mut largest: Vec<&TableLedger> = database.ledger.tables.iter().collect();
+    if largest.is_empty() {
+        return String::new();
+    }
+    largest.sort_by_key(|table| std::cmp::Reverse(table.bytes));
+    let rows: Vec<_> = largest
+        .iter()
+        .take(TABLES_SHOWN)
+        .map(|table| {
+            vec![
+                format!("{}.{}", table.schema, table.name),
+                count(table.rows),
+                size(table.bytes),
+            ]
+        })
+        .collect();
+    let mut text = format!("\n{}", table(&COLUMNS, &rows, view));
+    let hidden = largest.len().saturating_sub(TABLES_SHOWN) as u64;
+    if hidden > 0 {
+        let more = counted(hidden, "smaller table", "smaller tables");
+        text.push_str(&format!("and {more}; --json has them all\n"));
+    }
+    text
+}
+
+fn tree_fields(fields: &mut Fields, tree: &TreeContent) {
+    fields.line("root", &tree.root);
+    let entries = [
+        counted(tree.files, "file", "files"),
+        counted(tree.directories, "directory", "directories"),
+        counted(tree.symlinks, "symlink", "symlinks"),
+        counted(tree.hard_links, "hard link", "hard links"),
+    ];
+    fields.line(
+        "holds",
+        &format!("{}, {}", entries.join(", "), size(tree.bytes)),
+    );
+    if tree.special > 0 {
+        let special = counted(
+            tree.special,
+            "device, fifo or socket",
+            "devices, fifos or sockets",
+        );
+        fields.line("left out", &special);
+    }
+    fields.list("excludes", &tree.excludes);
+}
+
+fn problems(tree: &TreeContent) -> String {
+    let total = tree
+        .changed
+        .saturating_add(tree.vanished)
+        .saturating_add(tree.unreadable);
+    if total == 0 {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", counted(total, "problem", "problems"));
+    for problem in tree.problems.iter().take(PROBLEMS_SHOWN) {
+        let said = format!("{}: {} ({})", problem.problem, problem.path, problem.detail);
+        text.push_str(&format!("  {}\n", line(&said)));
+    }
+    let shown = tree.problems.len().min(PROBLEMS_SHOWN) as u64;
+    let hidden = total.saturating_sub(shown);
+    if hidden > 0 {
+        text.push_str(&format!("  and {} more\n", count(hidden)));
+    }
+    text
+}

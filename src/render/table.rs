@@ -1,0 +1,151 @@
+//! Tables without box art: columns two spaces apart, a bold header, numbers to
+//! the right. Where a terminal is too narrow, the column that may shrink is cut.
+
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
+
+use super::View;
+use super::style::{Style, line};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+pub struct Column {
+    pub title: &'static str,
+    pub align: Align,
+    /// Gives way where the terminal is too narrow.
+    pub shrinks: bool,
+}
+
+impl Column {
+    pub const fn left(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Left,
+            shrinks: false,
+        }
+    }
+
+    pub const fn right(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Right,
+            shrinks: false,
+        }
+    }
+
+    pub const fn shrinking(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Left,
+            shrinks: true,
+        }
+    }
+}
+
+/// The rows under the columns' titles; every row has a cell for each column.
+pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .force_no_tty()
+        .set_truncation_indicator("…")
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|column| Cell::new(column.title)));
+    for row in rows {
+        let mut cells = comfy_table::Row::from(row.iter().map(|cell| Cell::new(line(cell))));
+        cells.max_height(1);
+        table.add_row(cells);
+    }
+    for (column, setup) in columns.iter().zip(table.column_iter_mut()) {
+        setup.set_padding((0, 2));
+        setup.set_cell_alignment(match column.align {
+            Align::Left => CellAlignment::Left,
+            Align::Right => CellAlignment::Right,
+        });
+    }
+    if let Some(width) = view.columns {
+        shrink(&mut table, columns, width);
+    }
+    let mut text = String::new();
+    for (index, row) in table.lines().enumerate() {
+        let row = row.trim_end();
+        match index {
+            0 => text.push_str(&Style::Bold.paint(row).to_string()),
+            _ => text.push_str(row),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Takes from the shrinking column what the table is too wide by, down to 8.
+fn shrink(table: &mut Table, columns: &[Column], width: usize) {
+    let widths: Vec<usize> = table
+        .column_max_content_widths()
+        .into_iter()
+        .map(|width| usize::from(width) + 2)
+        .collect();
+    // The last column's padding is cut off.
+    let total = widths.iter().sum::<usize>().saturating_sub(2);
+    let Some(at) = columns.iter().position(|column| column.shrinks) else {
+        return;
+    };
+    if total <= width {
+        return;
+    }
+    let wanted = widths[at].saturating_sub(total - width).max(10);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(total).unwrap_or(u16::MAX));
+    if let Some(column) = table.column_mut(at) {
+        let width = u16::try_from(wanted).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(width)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column::shrinking("NAME"),
+        Column::right("SIZE"),
+        Column::left("ID"),
+    ];
+
+    fn rows(name: &str) -> Vec<Vec<String>> {
+        vec![vec![name.to_owned(), "1 KiB".to_owned(), "abcd".to_owned()]]
+    }
+
+    #[test]
+    fn columns_stand_two_spaces_apart() {
+        let text = table(&COLUMNS, &rows("shop"), &View::for_tests());
+        assert_eq!(text, "\x1b[1mNAME   SIZE  ID\x1b[0m\nshop  1 KiB  abcd\n");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_on_a_narrow_terminal() {
+        let mut view = View::for_tests();
+        view.columns = Some(30);
+        let text = table(&COLUMNS, &rows(&"long-name-".repeat(20)), &view);
+        let row = text.lines().nth(1).expect("a row");
+        assert!(row.chars().count() <= 30, "{row}");
+        assert!(row.contains('…') && row.ends_with("1 KiB  abcd"), "{row}");
+    }
+
+    #[test]
+    fn nothing_is_cut_where_there_is_no_terminal() {
+        let mut view = View::for_tests();
+        view.columns = None;
+        let name = "long-name-".repeat(20);
+        assert!(table(&COLUMNS, &rows(&name), &view).contains(&name));
+    }
+
+    #[test]
+    fn a_newline_in_a_name_does_not_break_the_row() {
+        let text = table(&COLUMNS, &rows("a\nb"), &View::for_tests());
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
