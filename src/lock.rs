@@ -206,3 +206,147 @@ fn read_lines(path: &Path) -> io::Result<Vec<u8>> {
 fn process_exists(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn holder(command: &str) -> Holder {
+        Holder {
+            command: command.to_owned(),
+            pid: std::process::id(),
+            host: "here".to_owned(),
+            since: "2026-01-18T10:30:00Z".parse().unwrap(),
+        }
+    }
+
+    fn acquire(path: &Path, kind: LockKind, command: &str) -> Result<Lock, LockError> {
+        Lock::acquire(path, kind, None, &holder(command), &Cancel::default())
+    }
+
+    fn lock_file() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        (directory, path)
+    }
+
+    #[test]
+    fn a_second_run_is_told_who_holds_it() {
+        let (_directory, path) = lock_file();
+        let first = acquire(&path, LockKind::Exclusive, "backup db").unwrap();
+        for kind in [LockKind::Exclusive, LockKind::Shared] {
+            let error = acquire(&path, kind, "prune").unwrap_err();
+            let who = format!(
+                "held by kluis backup db (pid {} on here) since 2026-01-18T10:30:00Z;",
+                std::process::id()
+            );
+            assert!(error.to_string().contains(&who), "{error}");
+        }
+        drop(first);
+        acquire(&path, LockKind::Exclusive, "prune").unwrap();
+    }
+
+    #[test]
+    fn shared_holders_share_and_are_all_told() {
+        let (_directory, path) = lock_file();
+        let one = acquire(&path, LockKind::Shared, "verify").unwrap();
+        let two = acquire(&path, LockKind::Shared, "restore").unwrap();
+        let error = acquire(&path, LockKind::Exclusive, "prune").unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("kluis verify") && text.contains("kluis restore"),
+            "{text}"
+        );
+        drop((one, two));
+        acquire(&path, LockKind::Exclusive, "prune").unwrap();
+    }
+
+    #[test]
+    fn a_line_of_a_process_that_is_gone_is_not_told() {
+        let (_directory, path) = lock_file();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = Holder {
+            pid: child.id(),
+            ..holder("verify")
+        };
+        child.wait().unwrap();
+        drop(Lock::acquire(&path, LockKind::Shared, None, &gone, &Cancel::default()).unwrap());
+        let _living = acquire(&path, LockKind::Shared, "restore").unwrap();
+        let Err(LockError::Held { holders, .. }) = acquire(&path, LockKind::Exclusive, "prune")
+        else {
+            panic!("two exclusive holders");
+        };
+        assert_eq!(holders, [holder("restore")]);
+    }
+
+    #[test]
+    fn a_file_full_of_rubbish_still_locks() {
+        let (_directory, path) = lock_file();
+        std::fs::write(&path, [0xff; 100_000]).unwrap();
+        let _first = acquire(&path, LockKind::Shared, "verify").unwrap();
+        let error = acquire(&path, LockKind::Exclusive, "prune").unwrap_err();
+        assert!(error.to_string().contains("held by another run"), "{error}");
+    }
+
+    #[test]
+    fn waiting_ends_when_the_lock_is_free() {
+        let (_directory, path) = lock_file();
+        let first = acquire(&path, LockKind::Exclusive, "backup db").unwrap();
+        let waiting = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let wait = Some(Duration::MAX);
+                let kind = LockKind::Exclusive;
+                Lock::acquire(&path, kind, wait, &holder("prune"), &Cancel::default())
+            })
+        };
+        drop(first);
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn waiting_ends_in_time_and_at_a_signal() {
+        let (_directory, path) = lock_file();
+        let _first = acquire(&path, LockKind::Exclusive, "backup db").unwrap();
+        let wait = |wait, cancel: &Cancel| {
+            Lock::acquire(&path, LockKind::Shared, wait, &holder("verify"), cancel).unwrap_err()
+        };
+        let short = Some(Duration::from_millis(1));
+        assert!(matches!(
+            wait(short, &Cancel::default()),
+            LockError::Held { .. }
+        ));
+        let cancel = Cancel::default();
+        cancel.request(15);
+        assert!(matches!(
+            wait(Some(Duration::MAX), &cancel),
+            LockError::Cancelled(_)
+        ));
+    }
+
+    #[test]
+    fn the_file_is_private_stays_and_is_no_symlink() {
+        let (directory, path) = lock_file();
+        drop(acquire(&path, LockKind::Exclusive, "prune").unwrap());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let error = acquire(&link, LockKind::Shared, "verify").unwrap_err();
+        assert!(
+            matches!(error, LockError::Place { action: "open", .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_by_hand_does_not_stop_the_next() {
+        let (_directory, path) = lock_file();
+        let _orphan = acquire(&path, LockKind::Exclusive, "backup db").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let _next = acquire(&path, LockKind::Exclusive, "prune").unwrap();
+        assert!(acquire(&path, LockKind::Exclusive, "verify").is_err());
+    }
+}
