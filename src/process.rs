@@ -16,9 +16,11 @@ use std::thread;
 use zeroize::Zeroizing;
 
 mod child;
+mod identity;
 mod registry;
 mod streams;
 
+pub use identity::{current, host, uid};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter};
 

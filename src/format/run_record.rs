@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Trigger;
 use super::names::{parse_utc, utc_in_name};
-use crate::ids::{BackupId, RunId};
+use crate::ids::RunId;
 
 pub const RUN_RECORD_VERSION: u32 = 1;
 
@@ -23,12 +23,11 @@ pub struct RunRecord {
     pub command: String,
     pub trigger: Trigger,
     pub status: RunStatus,
-    /// What the run made or worked on, where that is one backup.
+    /// The archive that the run makes or works on, where it is about one. It
+    /// stands here before the first byte is written: what a crash leaves of it
+    /// can be told from other programs' files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<BackupId>,
-    /// The database's or the tree's name, where the run is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub backup: Option<String>,
     /// Stored by a backup, read by a verify or restore, freed by a prune.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -75,6 +74,11 @@ impl RunRecord {
     /// Its place in the storage. Sorted as text, the keys are sorted by time.
     pub fn key(&self) -> String {
         run_key(self.started, &self.command, &self.id)
+    }
+
+    /// The record's JSON. A type of text and numbers only always has one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// The record at the run's end. A clock that was set back meanwhile makes a
@@ -139,7 +143,6 @@ mod tests {
             trigger: Trigger::Manual,
             status: RunStatus::Running,
             backup: None,
-            name: Some("app".to_owned()),
             bytes: None,
             error: None,
             started: "2026-01-18T10:30:00.5Z".parse().unwrap(),

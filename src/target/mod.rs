@@ -33,6 +33,10 @@ pub trait Target {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// Entries that were not made, each named in `warnings`.
+    pub left_out: u64,
+    /// What a replaced database is called now, where it was kept.
+    pub kept_old: Option<String>,
     /// Things the operator should know that do not make the result wrong, such
     /// as ownership that could not be set without root.
     pub warnings: Vec<String>,
