@@ -30,7 +30,7 @@ pub fn encode(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if entry.path.len() > MAX_PATH_BYTES {
         return Err(EncodeError::PathTooLong);
     }
-    let mut records = Vec::new();
+    let mut extended = Extended::default();
     let mut header = Header::new();
     let mut map = Vec::new();
     let mut stored_bytes = 0;
@@ -38,33 +38,31 @@ pub fn encode(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         EntryKind::Directory => {
             let mut name = entry.path.clone();
             name.extend_from_slice(if name.is_empty() { b"./" } else { b"/" });
-            header.name(&name, &mut records);
+            header.name(&name, &mut extended);
             header.kind(b'5');
         }
         EntryKind::File { bytes } => {
-            header.name(&entry.path, &mut records);
+            header.name(&entry.path, &mut extended);
             header.kind(b'0');
             stored_bytes = *bytes;
         }
         EntryKind::SparseFile { bytes, segments } => {
             map = encode_map(*bytes, segments);
             stored_bytes = map.len() as u64 + segments.iter().map(|s| s.bytes).sum::<u64>();
-            push_sparse(&entry.path, *bytes, &mut header, &mut records);
+            push_sparse(&entry.path, *bytes, &mut header, &mut extended);
         }
         EntryKind::Symlink { target } => {
-            header.name(&entry.path, &mut records);
-            header.link(b'2', target, &mut records)?;
+            header.name(&entry.path, &mut extended);
+            header.link(b'2', target, &mut extended)?;
         }
         EntryKind::HardLink { target } => {
-            header.name(&entry.path, &mut records);
-            header.link(b'1', target, &mut records)?;
+            header.name(&entry.path, &mut extended);
+            header.link(b'1', target, &mut extended)?;
         }
     }
-    header.size(stored_bytes, &mut records);
-    header.attributes(&entry.attributes, &mut records);
-    if !records.is_empty() {
-        push_extended(&records, out)?;
-    }
+    header.size(stored_bytes, &mut extended);
+    header.attributes(&entry.attributes, &mut extended);
+    extended.push_to(out)?;
     out.extend_from_slice(&header.finish());
     out.extend_from_slice(&map);
     Ok(())
@@ -81,40 +79,76 @@ pub fn end_of_archive() -> &'static [u8] {
     &ZEROS
 }
 
-fn push_sparse(path: &[u8], bytes: u64, header: &mut Header, records: &mut Vec<u8>) {
-    push_record(records, b"GNU.sparse.major", b"1");
-    push_record(records, b"GNU.sparse.minor", b"0");
-    push_record(records, b"GNU.sparse.name", path);
+fn push_sparse(path: &[u8], bytes: u64, header: &mut Header, extended: &mut Extended) {
+    let real_bytes = bytes.to_string();
+    push_record(&mut extended.records, b"GNU.sparse.major", b"1");
+    push_record(&mut extended.records, b"GNU.sparse.minor", b"0");
     push_record(
-        records,
+        &mut extended.records,
         b"GNU.sparse.realsize",
-        bytes.to_string().as_bytes(),
+        real_bytes.as_bytes(),
     );
+    header.kind(b'0');
+    if !path.is_ascii() {
+        // A record would not come through every locale; see `Extended::path`.
+        return header.name(path, extended);
+    }
+    push_record(&mut extended.records, b"GNU.sparse.name", path);
     // The name for readers that know no sparse files, as GNU tar gives it.
     let base = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let mut name = b"GNUSparseFile.0/".to_vec();
     name.extend_from_slice(&base[..base.len().min(NAME_BYTES - name.len())]);
     header.field(0, NAME_BYTES, &name);
-    header.kind(b'0');
 }
 
-/// A PAX header of its own before the entry's header.
-fn push_extended(records: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    if records.len() as u64 > MAX_EXTENDED_BYTES {
-        return Err(EncodeError::AttributesTooLarge);
+/// What goes before an entry's header.
+#[derive(Default)]
+struct Extended {
+    /// PAX records, still without their header.
+    records: Vec<u8>,
+    /// GNU's headers for long names, ready.
+    long_names: Vec<u8>,
+}
+
+impl Extended {
+    /// A path or link target that ustar cannot hold: a PAX record, but GNU's
+    /// header of kind `gnu` where the bytes are not ASCII. Those GNU tar and
+    /// bsdtar take as they are in any locale; PAX records are UTF-8 by
+    /// definition, and bsdtar fails on them where the locale is not.
+    fn path(&mut self, key: &[u8], gnu: u8, path: &[u8]) {
+        if path.is_ascii() {
+            push_record(&mut self.records, key, path);
+        } else {
+            let terminated = [path, b"\0"].concat();
+            push_extension(&mut self.long_names, b"././@LongLink", gnu, &terminated);
+        }
     }
+
+    fn push_to(self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if self.records.len() as u64 > MAX_EXTENDED_BYTES {
+            return Err(EncodeError::AttributesTooLarge);
+        }
+        out.extend_from_slice(&self.long_names);
+        if !self.records.is_empty() {
+            push_extension(out, b"././@PaxHeader", b'x', &self.records);
+        }
+        Ok(())
+    }
+}
+
+/// A header that speaks about the next entry, and its body.
+fn push_extension(out: &mut Vec<u8>, name: &[u8], typeflag: u8, body: &[u8]) {
     let mut header = Header::new();
-    header.field(0, NAME_BYTES, b"././@PaxHeader");
-    header.kind(b'x');
+    header.field(0, NAME_BYTES, name);
+    header.kind(typeflag);
     header.octal(100, 8, 0o644);
     header.octal(108, 8, 0);
     header.octal(116, 8, 0);
-    header.octal(124, 12, records.len() as u64);
+    header.octal(124, 12, body.len() as u64);
     header.octal(136, 12, 0);
     out.extend_from_slice(&header.finish());
-    out.extend_from_slice(records);
-    out.extend_from_slice(padding(records.len() as u64));
-    Ok(())
+    out.extend_from_slice(body);
+    out.extend_from_slice(padding(body.len() as u64));
 }
 
 /// One ustar block; offsets and widths as POSIX.1-1988 has them.
@@ -144,45 +178,50 @@ impl Header {
         }
     }
 
-    fn name(&mut self, path: &[u8], records: &mut Vec<u8>) {
+    fn name(&mut self, path: &[u8], extended: &mut Extended) {
         if path.len() <= NAME_BYTES {
             self.field(0, NAME_BYTES, path);
         } else if let Some(slash) = prefix_split(path) {
             self.field(345, PREFIX_BYTES, &path[..slash]);
             self.field(0, NAME_BYTES, &path[slash + 1..]);
         } else {
-            push_path(records, b"path", path);
+            extended.path(b"path", b'L', path);
             self.field(0, NAME_BYTES, &path[..NAME_BYTES]);
         }
     }
 
-    fn link(&mut self, kind: u8, target: &[u8], records: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn link(
+        &mut self,
+        kind: u8,
+        target: &[u8],
+        extended: &mut Extended,
+    ) -> Result<(), EncodeError> {
         if target.len() > MAX_PATH_BYTES {
             return Err(EncodeError::PathTooLong);
         }
         self.kind(kind);
         if target.len() > NAME_BYTES {
-            push_path(records, b"linkpath", target);
+            extended.path(b"linkpath", b'K', target);
         }
         self.field(157, NAME_BYTES, &target[..target.len().min(NAME_BYTES)]);
         Ok(())
     }
 
-    fn size(&mut self, bytes: u64, records: &mut Vec<u8>) {
+    fn size(&mut self, bytes: u64, extended: &mut Extended) {
         if bytes > MAX_OCTAL_11 {
-            push_record(records, b"size", bytes.to_string().as_bytes());
+            push_record(&mut extended.records, b"size", bytes.to_string().as_bytes());
         }
         self.octal(124, 12, bytes.min(MAX_OCTAL_11));
     }
 
-    fn attributes(&mut self, attributes: &Attributes, records: &mut Vec<u8>) {
+    fn attributes(&mut self, attributes: &Attributes, extended: &mut Extended) {
         self.octal(100, 8, u64::from(attributes.mode & 0o7777));
         for (key, offset, id) in [
             (&b"uid"[..], 108, attributes.uid),
             (b"gid", 116, attributes.gid),
         ] {
             if id > MAX_OCTAL_7 {
-                push_record(records, key, id.to_string().as_bytes());
+                push_record(&mut extended.records, key, id.to_string().as_bytes());
             }
             self.octal(offset, 8, if id > MAX_OCTAL_7 { 0 } else { id });
         }
@@ -193,7 +232,7 @@ impl Header {
             if name.len() < 32 {
                 self.field(offset, 32, name);
             } else {
-                push_record(records, key, name);
+                push_record(&mut extended.records, key, name);
             }
         }
         let time = attributes.mtime;
@@ -201,11 +240,15 @@ impl Header {
             .ok()
             .filter(|&s| s <= MAX_OCTAL_11);
         if seconds.is_none() || time.nanoseconds != 0 {
-            push_record(records, b"mtime", format_time(time).as_bytes());
+            push_record(
+                &mut extended.records,
+                b"mtime",
+                format_time(time).as_bytes(),
+            );
         }
         self.octal(136, 12, seconds.unwrap_or(0));
         for xattr in &attributes.xattrs {
-            push_xattr(records, xattr);
+            push_xattr(&mut extended.records, xattr);
         }
     }
 
@@ -217,15 +260,6 @@ impl Header {
         self.0[154] = 0;
         self.0
     }
-}
-
-/// A path or link target record. Bytes that are no UTF-8 are announced, so that
-/// libarchive takes them as they are; GNU tar does so anyway.
-fn push_path(records: &mut Vec<u8>, key: &[u8], path: &[u8]) {
-    if std::str::from_utf8(path).is_err() {
-        push_record(records, b"hdrcharset", b"BINARY");
-    }
-    push_record(records, key, path);
 }
 
 /// Where a path of 101 to 256 bytes parts into prefix and name, both non-empty.
