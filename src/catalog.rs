@@ -1,1 +1,238 @@
+//! What a storage holds: its manifests, read once, and the archives beside them.
+//! Finds and selects; changes nothing.
+//!
+//! Invariant: a backup exists if and only if its manifest exists. An archive
+//! without one is listed as what it is, and never counted as a backup.
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use jiff::Timestamp;
+
+use crate::format::manifest::{Kind, ProofLevel};
+use crate::format::manifest_file::{ManifestError, ManifestFile};
+use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key};
+use crate::storage::{Storage, StorageError, StoredObject};
+
+/// One archive, with its manifest or without.
+pub struct Backup {
+    /// The archive's key.
+    pub archive: String,
+    /// `None`: the manifest is there and the archive is gone.
+    pub stored: Option<StoredObject>,
+    /// `None`: written by another program, no checksum.
+    pub file: Option<ManifestFile>,
+    /// What the archive's name says.
+    pub named: Option<ArchiveName>,
+}
+
+impl Backup {
+    pub fn kind(&self) -> Option<Kind> {
+        let named = || self.named.as_ref().map(|named| named.format.kind());
+        self.file
+            .as_ref()
+            .map(|file| file.manifest.kind)
+            .or_else(named)
+    }
+
+    pub fn name(&self) -> &str {
+        match (&self.file, &self.named) {
+            (Some(file), _) => &file.manifest.name,
+            (None, Some(named)) => &named.name,
+            (None, None) => &self.archive,
+        }
+    }
+
+    pub fn created_at(&self) -> Timestamp {
+        match (&self.file, &self.named, &self.stored) {
+            (Some(file), ..) => file.manifest.created_at,
+            (None, Some(named), _) => named.created,
+            (None, None, Some(stored)) => stored.modified,
+            (None, None, None) => Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.bytes)
+    }
+
+    /// The best proof so far; `None` without a manifest or after a failed check.
+    pub fn proof(&self) -> Option<ProofLevel> {
+        match &self.file.as_ref()?.state.verification {
+            Some(verification) if verification.ok => Some(verification.level),
+            Some(_) => None,
+            None => Some(ProofLevel::Stored),
+        }
+    }
+}
+
+/// A manifest that cannot be read: its backup may be there, but not be believed.
+pub struct Unreadable {
+    pub key: String,
+    pub error: ManifestError,
+}
+
+#[derive(Default)]
+pub struct Catalog {
+    /// Newest first.
+    pub backups: Vec<Backup>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("no backup is called {wanted:?} in {location}; `kluis list` shows what is there")]
+    NotFound { wanted: String, location: String },
+    #[error("there is no backup {of} in {location} yet; `kluis backup` makes one")]
+    Empty { of: String, location: String },
+    #[error("{wanted:?} fits several backups: {}; give more of the id", .fitting.join(", "))]
+    Ambiguous {
+        wanted: String,
+        fitting: Vec<String>,
+    },
+    #[error("the manifest {key} cannot be believed: {reason}")]
+    Unreadable { key: String, reason: String },
+}
+
+impl Catalog {
+    pub fn load(storage: &dyn Storage) -> Result<Self, CatalogError> {
+        let mut objects: BTreeMap<String, StoredObject> = storage
+            .list("")?
+            .into_iter()
+            .map(|object| (object.key.clone(), object))
+            .collect();
+        objects.remove(MARKER_KEY);
+        let manifest_keys: Vec<String> = objects
+            .keys()
+            .filter(|key| archive_of_manifest(key).is_some())
+            .cloned()
+            .collect();
+        let mut catalog = Self::default();
+        for key in manifest_keys {
+            objects.remove(&key);
+            let Some(archive) = archive_of_manifest(&key) else {
+                continue;
+            };
+            let stored = objects.remove(archive);
+            match ManifestFile::parse(&read_whole(storage, &key)?) {
+                Ok(file) => catalog.push(archive, stored, Some(file)),
+                Err(error) => catalog.unreadable.push(Unreadable { key, error }),
+            }
+        }
+        for (key, stored) in objects {
+            // Anything else that lies there is not ours to speak of.
+            if ArchiveName::parse(&key).is_some() {
+                catalog.push(&key, Some(stored), None);
+            }
+        }
+        catalog.backups.sort_by(|a, b| {
+            let newest_first = b.created_at().cmp(&a.created_at());
+            newest_first.then_with(|| b.archive.cmp(&a.archive))
+        });
+        Ok(catalog)
+    }
+
+    fn push(&mut self, archive: &str, stored: Option<StoredObject>, file: Option<ManifestFile>) {
+        let named = ArchiveName::parse(archive);
+        self.backups.push(Backup {
+            archive: archive.to_owned(),
+            stored,
+            file,
+            named,
+        });
+    }
+
+    /// Finds what an operator means by BACKUP: `latest`, `latest:db`,
+    /// `latest:source`, `latest:NAME`, an id, a file name, or a unique prefix of
+    /// either.
+    pub fn find(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {
+        if let Some(of) = wanted.strip_prefix("latest") {
+            return self.latest(wanted, of, location);
+        }
+        let exact = |backup: &&Backup| {
+            backup.archive == wanted
+                || manifest_key(&backup.archive) == wanted
+                || backup
+                    .file
+                    .as_ref()
+                    .is_some_and(|f| f.manifest.id.as_str() == wanted)
+        };
+        if let Some(backup) = self.backups.iter().find(exact) {
+            return Ok(backup);
+        }
+        let broken = |broken: &&Unreadable| {
+            broken.key == wanted || archive_of_manifest(&broken.key) == Some(wanted)
+        };
+        if let Some(broken) = self.unreadable.iter().find(broken) {
+            return Err(CatalogError::Unreadable {
+                key: broken.key.clone(),
+                reason: broken.error.to_string(),
+            });
+        }
+        self.by_prefix(wanted, location)
+    }
+
+    fn latest(&self, wanted: &str, of: &str, location: &str) -> Result<&Backup, CatalogError> {
+        let matches = |backup: &&Backup| match of.strip_prefix(':') {
+            None => of.is_empty(),
+            Some("db") => backup.kind() == Some(Kind::Db),
+            Some("source") => backup.kind() == Some(Kind::Source),
+            Some(name) => backup.name() == name,
+        };
+        let with_manifest = self.backups.iter().filter(|backup| backup.file.is_some());
+        with_manifest
+            .into_iter()
+            .find(matches)
+            .ok_or_else(|| CatalogError::Empty {
+                of: match of.strip_prefix(':') {
+                    Some(name) => format!("of {name}"),
+                    None if of.is_empty() => "at all".to_owned(),
+                    None => format!("called {wanted}"),
+                },
+                location: location.to_owned(),
+            })
+    }
+
+    fn by_prefix(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {
+        let fits = |backup: &&Backup| {
+            let id = backup
+                .file
+                .as_ref()
+                .map_or("", |file| file.manifest.id.as_str());
+            !wanted.is_empty() && (id.starts_with(wanted) || backup.archive.starts_with(wanted))
+        };
+        let fitting: Vec<&Backup> = self.backups.iter().filter(fits).collect();
+        match fitting[..] {
+            [one] => Ok(one),
+            [] => Err(CatalogError::NotFound {
+                wanted: wanted.to_owned(),
+                location: location.to_owned(),
+            }),
+            _ => Err(CatalogError::Ambiguous {
+                wanted: wanted.to_owned(),
+                fitting: fitting
+                    .iter()
+                    .take(5)
+                    .map(|backup| backup.archive.clone())
+                    .collect(),
+            }),
+        }
+    }
+}
+
+/// Reads one small object.
+pub fn read_whole(storage: &dyn Storage, key: &str) -> Result<Vec<u8>, StorageError> {
+    let mut bytes = Vec::new();
+    let mut reader = storage.open(key, 0)?;
+    reader
+        .read_to_end(&mut bytes)
+        .map_err(|source| StorageError {
+            kind: crate::storage::ErrorKind::Other,
+            action: "read",
+            place: format!("{}/{key}", storage.location()),
+            source,
+        })?;
+    Ok(bytes)
+}

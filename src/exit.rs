@@ -7,7 +7,10 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::cancel::Cancelled;
+use crate::catalog::CatalogError;
 use crate::config::ConfigError;
+use crate::lock::LockError;
+use crate::operations::OperationError;
 use crate::render::{PromptError, StdoutClosed};
 use crate::secrets::SecretError;
 use crate::target::TargetError;
@@ -63,6 +66,8 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     },
     |error| row(error, |it: &SecretError| (Exit::Usage, Some(it.hint()))),
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
+    |error| row(error, |it: &LockError| (of_lock(it), None)),
+    |error| row(error, |it: &OperationError| (of_operation(it), None)),
     |error| row(error, |it: &TargetError| (of_target(it), None)),
 ];
 
@@ -74,9 +79,33 @@ fn row<E: StdError + 'static>(
     Some(Verdict { exit, hint })
 }
 
+fn of_lock(error: &LockError) -> Exit {
+    match error {
+        LockError::Held { .. } => Exit::Locked,
+        LockError::Place { .. } => Exit::Failed,
+        LockError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
+    }
+}
+
+/// Rows above have taken what has a row of its own.
+fn of_operation(error: &OperationError) -> Exit {
+    match error {
+        OperationError::Usage { .. } => Exit::Usage,
+        OperationError::Catalog(
+            CatalogError::NotFound { .. }
+            | CatalogError::Empty { .. }
+            | CatalogError::Ambiguous { .. },
+        ) => Exit::Usage,
+        error if error.is_integrity() => Exit::Integrity,
+        _ => Exit::Failed,
+    }
+}
+
 fn of_target(error: &TargetError) -> Exit {
     match error {
-        TargetError::Stream(_) | TargetError::Hostile { .. } => Exit::Integrity,
+        TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_) => {
+            Exit::Integrity
+        }
         TargetError::Place { .. } | TargetError::Postgres(_) => Exit::Failed,
         TargetError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
     }

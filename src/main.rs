@@ -8,7 +8,10 @@ use kluis::cancel::Cancel;
 use kluis::cli::Cli;
 use kluis::exit::{Exit, exit_of, hint_of};
 use kluis::render::Console;
-use kluis::{commands, signals};
+use kluis::{commands, process, signals};
+
+/// How long children have to end by themselves before they are killed.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -17,7 +20,7 @@ fn main() -> ExitCode {
     };
     let console = Console::new(&cli.global);
     let cancel = Cancel::default();
-    let run = signals::listen(cancel.clone(), || {})
+    let run = signals::listen(cancel.clone(), || process::terminate_all(GRACE))
         .map_err(anyhow::Error::from)
         .and_then(|()| commands::run(cli, &console, &cancel));
     let exit = run.unwrap_or_else(|error| {

@@ -1,1 +1,174 @@
+//! Settings to things: the one place that names every storage, source and target.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::cancel::Cancel;
+use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
+use crate::format::keys::Keyring;
+use crate::format::manifest::{Kind, Manifest};
+use crate::operations::OperationError;
+use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
+use crate::retention::KeepRules;
+use crate::secrets::load_key;
+use crate::source::{DirectorySource, DumpOptions, PgDumpSource, Source, TreeOptions};
+use crate::storage::LocalStorage;
+use crate::target::{DumpCheck, Target, TreeCheck};
+
+/// Where libpq itself would connect to without any setting.
+const DEFAULT_DATABASE: &str = "postgres";
+
+/// Opens the configured storage.
+pub fn storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
+    let root = settings.storage_path()?;
+    Ok(LocalStorage::open(
+        root,
+        settings.storage.require_mount.value,
+    )?)
+}
+
+/// A storage around a file that was named by its path, and the file's key in it.
+pub fn storage_of_file(path: &Path) -> anyhow::Result<(LocalStorage, String)> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| OperationError::Usage {
+        what: format!("{} is not the path of a file", path.display()),
+    })?;
+    Ok((LocalStorage::open(directory, false)?, name.to_owned()))
+}
+
+/// Every configured key; the first is the one that new archives are written with.
+pub fn keyring(settings: &Settings) -> anyhow::Result<Keyring> {
+    let key = load_key(settings.key_source())?;
+    Ok(Keyring::new(key.into_iter().collect()))
+}
+
+/// A server and the database on it that is meant.
+pub struct Database {
+    pub server: Server,
+    pub name: String,
+}
+
+/// Reaches the configured server. `name` goes before the configured database.
+pub fn database(
+    settings: &Settings,
+    name: Option<&str>,
+    path: Option<&str>,
+) -> Result<Database, PostgresError> {
+    let configured = &settings.database;
+    let libpq = as_text(&configured.libpq)?;
+    let connection = match &configured.url {
+        Some(url) => ConnectionSettings::from_url(url.value.expose(), &libpq)?,
+        None => ConnectionSettings::from_environment(&libpq),
+    };
+    let wanted = configured.name.as_ref().map(|name| name.value.as_str());
+    let name = name
+        .or(wanted)
+        .or(connection.database())
+        .unwrap_or(DEFAULT_DATABASE)
+        .to_owned();
+    let directory = configured
+        .client_bin_dir
+        .as_ref()
+        .map(|directory| directory.value.clone());
+    let clients = ClientSearch::new(directory, path);
+    let server = Server::connect(Access::Direct(connection), clients, &name)?;
+    Ok(Database { server, name })
+}
+
+fn as_text(
+    variables: &BTreeMap<String, OsString>,
+) -> Result<BTreeMap<String, String>, PostgresError> {
+    let text = |(name, value): (&String, &OsString)| match value.to_str() {
+        Some(value) => Ok((name.clone(), value.to_owned())),
+        None => Err(PostgresError::Settings {
+            what: format!("{name} is not UTF-8 text"),
+        }),
+    };
+    variables.iter().map(text).collect()
+}
+
+/// Starts pg_dump; its warnings come beside it.
+pub fn dump_source(
+    database: &Database,
+    options: DumpOptions,
+    cancel: &Cancel,
+) -> Result<(Box<dyn Source>, Vec<String>), OperationError> {
+    let source = PgDumpSource::start(&database.server, &database.name, options, cancel.clone())?;
+    let warnings = source.warnings().to_vec();
+    Ok((Box::new(source), warnings))
+}
+
+pub fn tree_source(
+    root: &Path,
+    settings: &SourceSettings,
+    excludes: &[String],
+    cancel: &Cancel,
+) -> Result<Box<dyn Source>, OperationError> {
+    let options = TreeOptions {
+        excludes: settings
+            .excludes
+            .value
+            .iter()
+            .chain(excludes)
+            .cloned()
+            .collect(),
+        exclude_caches: settings.exclude_caches.value,
+        exclude_if_present: settings.exclude_if_present.value.clone(),
+        one_file_system: settings.one_file_system.value,
+        default_excludes: settings.default_excludes.value,
+    };
+    Ok(Box::new(DirectorySource::new(
+        root,
+        options,
+        cancel.clone(),
+    )?))
+}
+
+/// The globs of `--exclude-from` files: one a line, `#` begins a comment.
+pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
+    let mut globs = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            what: "the list of excludes",
+            path: path.clone(),
+            source,
+        })?;
+        let lines = text.lines().map(str::trim);
+        globs.extend(
+            lines
+                .filter(|l| !l.is_empty() && !l.starts_with('#'))
+                .map(str::to_owned),
+        );
+    }
+    Ok(globs)
+}
+
+/// The target that reads an archive of this kind and keeps nothing.
+pub fn check_target(kind: Kind, _manifest: Option<&Manifest>, cancel: &Cancel) -> Box<dyn Target> {
+    match kind {
+        Kind::Db => Box::new(DumpCheck::new(cancel.clone())),
+        Kind::Source => Box::new(TreeCheck::new(cancel.clone())),
+    }
+}
+
+/// The configured keep rules; a count of 0 is no rule.
+pub fn keep_rules(settings: &Settings) -> KeepRules {
+    let rules = &settings.retention;
+    let count = |count: &Sourced<u32>| (count.value > 0).then_some(count.value);
+    KeepRules {
+        last: count(&rules.last),
+        hourly: count(&rules.hourly),
+        daily: count(&rules.daily),
+        weekly: count(&rules.weekly),
+        monthly: count(&rules.monthly),
+        yearly: count(&rules.yearly),
+        within: rules.within.as_ref().map(|age| age.value),
+        max_age: rules.max_age.as_ref().map(|age| age.value),
+        floor: rules.at_least.value,
+    }
+}

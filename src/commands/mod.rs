@@ -6,15 +6,25 @@ use std::io;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::cli::{Cli, Command, ConfigCommand};
+use crate::cli::{BackupCommand, Cli, Command, ConfigCommand};
 use crate::config::{self, Environment, Flags};
 use crate::exit::Exit;
 use crate::operations::Reporter;
+use crate::process;
 use crate::render::Console;
 
+mod backup;
 pub mod completions;
 pub mod config_show;
+mod decrypt;
+mod list;
 pub mod man;
+mod remove;
+mod restore;
+mod session;
+mod verify;
+
+use session::Session;
 
 /// Runs the command that was asked for.
 pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<Exit> {
@@ -31,19 +41,45 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         _ => {}
     }
     let flags = Flags::take_from(&mut cli);
-    let settings = config::load(flags, Environment::of_process())?;
+    let environment = Environment::of_process();
+    let path = environment.text("PATH")?.map(str::to_owned);
+    let user = environment.text("USER")?.or(environment.text("LOGNAME")?);
+    let user = user.map_or_else(process::uid, str::to_owned);
+    let settings = config::load(flags, environment)?;
     for warning in &settings.warnings {
         console.warn(warning);
     }
-    let view = console.view(Timestamp::now(), settings.time_zone.value.clone());
-    match cli.command {
+    let now = Timestamp::now();
+    let view = console.view(now, settings.time_zone.value.clone());
+    let session = Session {
+        settings,
+        console,
+        cancel,
+        view,
+        now,
+        path,
+        user,
+    };
+    dispatch(&session, cli.command)
+}
+
+fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Backup(BackupCommand::Db(wanted)) => backup::db(session, &wanted),
+        Command::Backup(BackupCommand::Source(wanted)) => backup::source(session, &wanted.record),
+        Command::List(wanted) => list::list(session, &wanted),
+        Command::Show(wanted) => list::show(session, &wanted),
+        Command::Verify(wanted) => verify::run(session, &wanted),
+        Command::Restore(wanted) => restore::run(session, &wanted),
+        Command::Prune(wanted) => remove::prune(session, &wanted),
+        Command::Delete(wanted) => remove::delete(session, &wanted),
+        Command::Keep(wanted) => remove::keep(session, &wanted),
+        Command::Decrypt(wanted) => decrypt::run(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
-            console.print(&config_show::report(&settings), &view)?;
+            session.print(&config_show::report(&session.settings))?;
             Ok(Exit::Done)
         }
-        _ => {
-            cancel.check()?;
-            anyhow::bail!("not wired yet")
-        }
+        // Carried out before the settings were read.
+        Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
     }
 }

@@ -118,7 +118,17 @@ pub struct DatabaseContent {
     #[serde(default, skip_serializing_if = "Selection::is_everything")]
     pub selection: Selection,
     pub encoding: String,
+    /// LC_COLLATE.
     pub locale: String,
+    /// LC_CTYPE, where it differs from `locale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctype: Option<String>,
+    /// "icu" or "builtin"; absent means libc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale_provider: Option<String>,
+    /// The locale by that provider's names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_locale: Option<String>,
     /// Name to version.
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something in the dump or are granted something by it.

@@ -1,6 +1,42 @@
 //! Orders the steps: lock, create, seal, commit, manifest, record. Knows the
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
+mod backup;
+mod decrypt;
+mod error;
+mod marker;
+mod prune;
+mod read;
+mod record;
+mod remove;
+mod restore;
+mod sweep;
+mod verify;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cancel::Cancel;
+use crate::format::keys::Keyring;
+use crate::format::manifest::{Kind, Manifest, Trigger};
+use crate::format::run_record::RunProcess;
+use crate::lock::{FILE_NAME, Holder, Lock, LockError, LockKind};
+use crate::storage::Storage;
+use crate::target::Target;
+
+pub use backup::{BackupDone, BackupPlan, Encryption, backup};
+pub use decrypt::{DecryptDone, decrypt};
+pub use error::OperationError;
+pub use marker::Marker;
+pub use prune::{PruneDone, PruneScope, plan_prune, prune};
+pub use read::{ReadReport, seal_holds};
+pub use record::Run;
+pub use remove::{delete, keep};
+pub use restore::{RestoreDone, restore};
+pub use sweep::{Swept, sweep};
+pub use verify::{Depth, VerifyDone, verify};
+
 /// Where an operation tells how it goes. `render` implements it.
 pub trait Reporter: Sync {
     /// A phase begins that moves bytes; `total` where it is known.
@@ -13,4 +49,86 @@ pub trait Reporter: Sync {
     fn detail(&self, text: &str);
     /// Worth knowing always; does not stop the run.
     fn warn(&self, text: &str);
+}
+
+/// Makes the target that reads an archive of this manifest without keeping it.
+pub type MakeCheck<'a> = &'a dyn Fn(Kind, Option<&Manifest>) -> Box<dyn Target>;
+
+/// A storage and what every operation on it needs.
+pub struct Vault<'a> {
+    /// Whether the storage is kluis' own: then runs lock it and leave a record.
+    /// In other directories archives are only read.
+    pub ours: bool,
+    pub storage: &'a dyn Storage,
+    pub ring: Keyring,
+    /// Compressing or decompressing threads.
+    pub workers: usize,
+    pub lock_wait: Option<Duration>,
+    pub cancel: Cancel,
+    pub reporter: &'a dyn Reporter,
+    pub actor: Actor,
+}
+
+/// Who runs this, for records and locks.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub user: String,
+    pub host: String,
+    /// "backup db", "prune", ...
+    pub command: String,
+    pub trigger: Trigger,
+    pub process: RunProcess,
+}
+
+impl Vault<'_> {
+    /// Holds the storage against other runs until the guard is dropped. `None`
+    /// where the storage is not a directory on this host.
+    fn lock(&self, kind: LockKind, now: Timestamp) -> Result<Option<Lock>, OperationError> {
+        let Some(root) = self.storage.local_root() else {
+            return Ok(None);
+        };
+        if kind == LockKind::Shared && !self.ours {
+            return Ok(None);
+        }
+        let holder = Holder {
+            pid: self.actor.process.pid,
+            command: self.actor.command.clone(),
+            host: self.actor.host.clone(),
+            since: now,
+        };
+        let locked = Lock::acquire(
+            &root.join(FILE_NAME),
+            kind,
+            self.lock_wait,
+            &holder,
+            &self.cancel,
+        );
+        match locked {
+            // Nobody can write there, so nobody can take anything away either.
+            Err(LockError::Place { source, .. })
+                if kind == LockKind::Shared && is_read_only(&source) =>
+            {
+                self.reporter
+                    .detail("the storage cannot be written to: no lock, no record");
+                Ok(None)
+            }
+            locked => Ok(Some(locked?)),
+        }
+    }
+}
+
+/// 64 bits for an id.
+fn random_id() -> Result<[u8; 8], OperationError> {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => Err(OperationError::Refused {
+            what: format!("the system has no random numbers for an id: {error}"),
+        }),
+    }
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }

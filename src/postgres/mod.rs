@@ -1,4 +1,172 @@
-//! PostgreSQL servers and their client programs.
+//! PostgreSQL servers and their client programs: how to reach a server, which
+//! binaries match it, what its catalogues say, and how a database is staged
+//! and swapped.
+//!
+//! Refuses passwords in arguments and clients older than the server. Every
+//! question goes through `psql`: no protocol of our own. Reads no environment;
+//! the settings are handed in.
 
+mod attributes;
+mod catalogue;
+mod clients;
+mod connection;
+mod quote;
+mod restrict;
+mod server;
+mod staging;
+
+use crate::process::{Failure, ProcessError};
+
+pub use attributes::DatabaseAttributes;
+pub use catalogue::{DatabaseFacts, Locale};
+pub use clients::{Client, ClientSearch};
+pub use connection::ConnectionSettings;
+pub use quote::{quote_identifier, quote_literal};
+pub use restrict::RestrictFilter;
+pub use server::{Access, Server, ServerVersion};
+pub use staging::{Leftover, StagedDatabase, leftover};
+
+/// What a server or its client programs answered instead of doing it.
 #[derive(Debug, thiserror::Error)]
-pub enum PostgresError {}
+pub enum PostgresError {
+    #[error("the connection settings are not usable: {what}")]
+    Settings { what: String },
+    #[error(
+        "cannot reach PostgreSQL at {place}: {detail}; is the server running, and do host, port \
+         and TLS settings fit?"
+    )]
+    NotReachable { place: String, detail: String },
+    #[error(
+        "PostgreSQL at {place} refused the login: {detail}; check user, password (URL, PGPASSWORD \
+         or a passfile) and the server's pg_hba.conf"
+    )]
+    AuthenticationFailed { place: String, detail: String },
+    #[error("there is no database {name:?} at {place}; `psql -l` lists what is there")]
+    NoSuchDatabase { name: String, place: String },
+    #[error("the database {name:?} exists and is not empty; choose a new name or --replace it")]
+    DatabaseExists { name: String },
+    #[error("the database name {name:?} is not usable: {what}")]
+    InvalidName { name: String, what: &'static str },
+    #[error("the server refused to {action}: {detail}; grant the right or use another role")]
+    PermissionDenied { action: String, detail: String },
+    #[error(
+        "no `{program}` of PostgreSQL {major} or newer was found ({looked}); install the Debian \
+         package {package}, or set the directory of the client programs"
+    )]
+    ClientMissing {
+        program: String,
+        major: u32,
+        package: String,
+        looked: String,
+    },
+    #[error(
+        "roles that the dump needs are missing on the server: {}; create them first (CREATE ROLE \
+         ... or the globals backup)",
+        .roles.join(", ")
+    )]
+    MissingRoles { roles: Vec<String> },
+    #[error("the server could not {action}: {detail}")]
+    Query {
+        action: String,
+        /// Five characters; empty where the client told none.
+        sqlstate: String,
+        detail: String,
+    },
+    #[error("the server's answer to \"{action}\" was not understood: {detail}")]
+    Answer { action: String, detail: String },
+    #[error(
+        "the dump stopped at its line {line}: {detail}; nothing was changed, the half-restored \
+         copy is removed"
+    )]
+    Statement { line: u64, detail: String },
+    #[error(
+        "the restored database is in place, but the old one could not be dropped; it is kept as \
+         {name:?}: {source}"
+    )]
+    OldDatabaseKept {
+        name: String,
+        #[source]
+        source: Box<PostgresError>,
+    },
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+impl PostgresError {
+    /// Reads a client's failure. The clients run with LC_ALL=C, so what they
+    /// say themselves is English; what the server says may not be, and then
+    /// the general kinds below carry its words.
+    fn from_failure(error: ProcessError, action: &str, database: &str, place: &str) -> Self {
+        let ProcessError::Failed(failure) = error else {
+            return Self::Process(error);
+        };
+        let place = place.to_owned();
+        let detail = message(&failure);
+        if let Some(sqlstate) = sqlstate(&detail) {
+            return Self::from_sqlstate(sqlstate.to_owned(), action, detail);
+        }
+        if ["password", "pg_hba.conf", "authentication", "role \""]
+            .iter()
+            .any(|sign| detail.contains(sign))
+        {
+            return Self::AuthenticationFailed { place, detail };
+        }
+        if detail.contains("FATAL:  database \"") && detail.contains("does not exist") {
+            let name = database.to_owned();
+            return Self::NoSuchDatabase { name, place };
+        }
+        if detail.contains("permission denied for database") {
+            let action = action.to_owned();
+            return Self::PermissionDenied { action, detail };
+        }
+        // psql's own status for a connection that failed or broke.
+        if failure.status.code() == Some(2) || detail.contains("connection to server") {
+            return Self::NotReachable { place, detail };
+        }
+        Self::Process(ProcessError::Failed(failure))
+    }
+
+    fn from_sqlstate(sqlstate: String, action: &str, detail: String) -> Self {
+        let action = action.to_owned();
+        match sqlstate.as_str() {
+            "42501" => Self::PermissionDenied { action, detail },
+            _ => Self::Query {
+                action,
+                sqlstate,
+                detail,
+            },
+        }
+    }
+
+    /// The SQLSTATE of a refused query, where there is one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Query { sqlstate, .. } => Some(sqlstate),
+            _ => None,
+        }
+    }
+}
+
+fn message(failure: &Failure) -> String {
+    match failure.stderr.trim() {
+        "" => format!("`{}` ended with {}", failure.program, failure.status),
+        text => text.to_owned(),
+    }
+}
+
+/// The code in `ERROR:  42P01: ...`, as psql prints it with VERBOSITY=verbose.
+fn sqlstate(stderr: &str) -> Option<&str> {
+    let (_, after) = stderr.split_once("ERROR:  ")?;
+    let (code, _) = after.split_once(": ")?;
+    let plausible = code.len() == 5 && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    plausible.then_some(code)
+}
+
+/// `N` random bytes in hex: a name or a key that nobody could foresee.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, PostgresError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| PostgresError::Settings {
+        what: format!("the system gives no random numbers: {error}"),
+    })?;
+    Ok(hex::encode(bytes))
+}

@@ -8,6 +8,9 @@ use crate::format::manifest::{DatabaseContent, TreeContent};
 mod directory;
 mod pg_dump;
 
+pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
+pub use pg_dump::{DumpOptions, PgDumpSource};
+
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
 /// producer has succeeded whole (every child exited 0, the dump's trailer was
 /// seen); any failure is a read error, at the latest at the end of the stream.
@@ -15,10 +18,19 @@ mod pg_dump;
 pub trait Source: Read + Send {
     /// What the stream held. Called once, after `read` has returned `Ok(0)`.
     fn finish(self: Box<Self>) -> Produced;
+
+    /// About how many bytes will come, for a progress bar, where that is known.
+    fn expected_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What a source learned while its stream went by.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per run; a box would only be unpacked again"
+)]
 pub enum Produced {
     Database(DatabaseContent),
     Tree(TreeContent),

@@ -1,1 +1,159 @@
+//! Makes the plain dump of one database: `pg_dump`'s stdout, read by the
+//! ledger as it passes.
+//!
+//! Invariant: the stream ends cleanly only if pg_dump exited 0 *and* the dump
+//! is whole by its own words; a dump that stops early with exit 0 is refused.
 
+use std::io::{self, Read};
+use std::time::Duration;
+
+use super::{Produced, Source};
+use crate::cancel::Cancel;
+use crate::format::manifest::{DatabaseContent, Selection};
+use crate::ledger::{DumpReader, Ledger};
+use crate::postgres::{Client, DatabaseFacts, PostgresError, Server};
+use crate::process::ChildReader;
+
+/// How pg_dump is asked.
+#[derive(Clone, Debug)]
+pub struct DumpOptions {
+    /// What of the database; empty means all.
+    pub selection: Selection,
+    /// How long pg_dump may wait for its table locks. Without a limit it
+    /// stands in a queue behind a migration, and everybody behind it.
+    pub lock_wait_timeout: Duration,
+}
+
+impl Default for DumpOptions {
+    fn default() -> Self {
+        Self {
+            selection: Selection::default(),
+            lock_wait_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A running plain dump.
+pub struct PgDumpSource {
+    dump: ChildReader,
+    /// Until the end of the stream.
+    reader: Option<DumpReader>,
+    ledger: Ledger,
+    content: DatabaseContent,
+    size_bytes: u64,
+    warnings: Vec<String>,
+    cancel: Cancel,
+}
+
+impl PgDumpSource {
+    /// Asks the catalogues, finds the matching pg_dump and starts it.
+    pub fn start(
+        server: &Server,
+        database: &str,
+        options: DumpOptions,
+        cancel: Cancel,
+    ) -> Result<Self, PostgresError> {
+        let facts = server.facts(database)?;
+        let client = server.client("pg_dump")?;
+        let warning = client.warning("pg_dump", server.version().major());
+        let tool = server.tool(&client, database).args(arguments(&options));
+        let size_bytes = facts.size_bytes;
+        Ok(Self {
+            dump: ChildReader::spawn(&tool)?,
+            reader: Some(DumpReader::new()),
+            ledger: Ledger::default(),
+            content: content(server, &client, facts, options.selection),
+            size_bytes,
+            warnings: warning.into_iter().collect(),
+            cancel,
+        })
+    }
+
+    /// The database's size on the server's disk, as a guess for progress.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// What the operator should know, such as a client newer than the server.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The end of pg_dump's output: now the dump itself must be whole.
+    fn end(&mut self) -> io::Result<()> {
+        if let Some(reader) = self.reader.take() {
+            self.ledger = reader.finish().map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for PgDumpSource {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check_io()?;
+        let read = self.dump.read(buf);
+        // A stop kills pg_dump: then the stop is the reason, not the kill.
+        self.cancel.check_io()?;
+        let n = read?;
+        if n == 0 && !buf.is_empty() {
+            self.end()?;
+        } else if let Some(reader) = &mut self.reader {
+            reader.feed(&buf[..n]);
+        }
+        Ok(n)
+    }
+}
+
+impl Source for PgDumpSource {
+    fn finish(self: Box<Self>) -> Produced {
+        Produced::Database(DatabaseContent {
+            ledger: self.ledger,
+            ..self.content
+        })
+    }
+}
+
+fn arguments(options: &DumpOptions) -> Vec<String> {
+    let selection = &options.selection;
+    let mut arguments = vec![
+        "--format=plain".to_owned(),
+        format!(
+            "--lock-wait-timeout={}ms",
+            options.lock_wait_timeout.as_millis()
+        ),
+    ];
+    for (flag, patterns) in [
+        ("schema", &selection.schemas),
+        ("exclude-schema", &selection.exclude_schemas),
+        ("table", &selection.tables),
+        ("exclude-table", &selection.exclude_tables),
+    ] {
+        arguments.extend(patterns.iter().map(|pattern| format!("--{flag}={pattern}")));
+    }
+    arguments
+}
+
+fn content(
+    server: &Server,
+    client: &Client,
+    facts: DatabaseFacts,
+    selection: Selection,
+) -> DatabaseContent {
+    let locale = facts.locale;
+    DatabaseContent {
+        server_version: server.version().text.clone(),
+        client_version: client.version.clone(),
+        mode: server.access().mode().to_owned(),
+        container: None,
+        format: "plain".to_owned(),
+        selection,
+        encoding: locale.encoding,
+        ctype: (locale.ctype != locale.collate).then_some(locale.ctype),
+        locale: locale.collate,
+        locale_provider: (locale.provider != "libc").then_some(locale.provider),
+        provider_locale: locale.provider_locale,
+        extensions: facts.extensions,
+        roles: facts.roles,
+        ledger: Ledger::default(),
+    }
+}

@@ -1,1 +1,241 @@
+//! A directory on this host as a storage. Owns how bytes become durable there:
+//! a locked temporary beside the target, fsync, a rename that never replaces,
+//! fsync of the directory. Refuses symlinks in place of objects, and a mount
+//! that must be there and is not. Files are 0600 and directories that it makes
+//! 0700, whatever the umask. Every step goes through the directory that was
+//! opened, so that an unmount cannot turn a run towards the disk below.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags};
+
+use super::{
+    ErrorKind, Key, PendingWrite, RECORDS, Storage, StorageError, StoredObject, split_prefix,
+};
+use directory::Directory;
+use temporary::{Publish, Temporary};
+
+mod directory;
+mod temporary;
+
+/// Backups below one directory.
+pub struct LocalStorage {
+    root: Arc<Directory>,
+}
+
+impl LocalStorage {
+    /// Opens `root`, and makes it (0700) with its missing parents. With
+    /// `require_mount` nothing is made: `root` must be a mount point itself,
+    /// else [`ErrorKind::NotMounted`].
+    pub fn open(root: &Path, require_mount: bool) -> Result<Self, StorageError> {
+        let root = std::path::absolute(root)
+            .map_err(|e| StorageError::new("find", root.display().to_string(), e))?;
+        let root = if require_mount {
+            Directory::open_mounted(&root)?
+        } else {
+            Directory::open_or_make(&root)?
+        };
+        Ok(Self {
+            root: Arc::new(root),
+        })
+    }
+
+    fn key<'a>(&self, key: &'a str) -> Result<Key<'a>, StorageError> {
+        Key::parse(key, &self.location())
+    }
+
+    /// The directory of a key that is to be written.
+    fn directory_to_write(&self, key: Key<'_>) -> Result<Arc<Directory>, StorageError> {
+        if key.is_record {
+            self.root.make_below(RECORDS).map(Arc::new)
+        } else {
+            Ok(self.root.clone())
+        }
+    }
+
+    /// The directory of a key that should exist.
+    fn directory_to_read(&self, is_record: bool) -> Result<Arc<Directory>, StorageError> {
+        if is_record {
+            self.root.open_below(RECORDS).map(Arc::new)
+        } else {
+            Ok(self.root.clone())
+        }
+    }
+}
+
+impl Storage for LocalStorage {
+    fn location(&self) -> String {
+        self.root.path().display().to_string()
+    }
+
+    fn create(&self, key: &str) -> Result<Box<dyn PendingWrite>, StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_write(key)?;
+        // Said before hours of dumping; the rename at commit holds it again.
+        if directory.has(key.name)? {
+            let taken = rustix::io::Errno::EXIST;
+            return Err(directory.failed("create", key.name, taken));
+        }
+        Ok(Box::new(LocalWrite {
+            temporary: Temporary::create(directory, key.name)?,
+        }))
+    }
+
+    fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        let key = self.key(key)?;
+        let mut temporary = Temporary::create(self.directory_to_write(key)?, key.name)?;
+        temporary.write_whole(bytes)?;
+        temporary.publish(Publish::Replacing)
+    }
+
+    fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_read(key.is_record)?;
+        let mut file = open_regular(&directory, key.name)?;
+        // Only a hint: a file system without it reads as well.
+        let _ = rustix::fs::fadvise(&file, offset, None, Advice::Sequential);
+        file.seek(SeekFrom::Start(offset))
+            .map_err(|e| directory.failed("read", key.name, e))?;
+        Ok(Box::new(LocalRead {
+            file,
+            directory,
+            name: key.name.to_owned(),
+        }))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, StorageError> {
+        let (is_record, start) = split_prefix(prefix);
+        let directory = match self.directory_to_read(is_record) {
+            // No run has written a record yet.
+            Err(e) if is_record && e.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut objects = Vec::new();
+        for name in directory.names()? {
+            let key = if is_record {
+                format!("{RECORDS}/{name}")
+            } else {
+                name.clone()
+            };
+            if name.starts_with(start)
+                && self.key(&key).is_ok()
+                && let Some((bytes, modified)) = regular_file(&directory, &name)?
+            {
+                objects.push(StoredObject {
+                    key,
+                    bytes,
+                    modified,
+                });
+            }
+        }
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    fn remove(&self, key: &str) -> Result<(), StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_read(key.is_record)?;
+        rustix::fs::unlinkat(directory.fd(), key.name, AtFlags::empty())
+            .map_err(|e| directory.failed("remove", key.name, e))?;
+        // Callers remove manifest, then archive: a power cut between must find
+        // them in that order.
+        directory.sync()
+    }
+
+    fn sweep(&self) -> Result<Vec<String>, StorageError> {
+        let mut swept = temporary::sweep(&self.root)?;
+        match self.directory_to_read(true) {
+            Ok(records) => swept.extend(temporary::sweep(&records)?),
+            Err(e) if e.kind == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        Ok(swept)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(self.root.fd()).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+
+    fn local_root(&self) -> Option<&Path> {
+        Some(self.root.path())
+    }
+}
+
+/// Neither follows a symlink nor waits at a fifo.
+fn open_regular(directory: &Directory, name: &str) -> Result<File, StorageError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: File = rustix::fs::openat(directory.fd(), name, flags, Mode::empty())
+        .map_err(|e| directory.failed("open", name, e))?
+        .into();
+    let metadata = file
+        .metadata()
+        .map_err(|e| directory.failed("open", name, e))?;
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        let odd = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        Err(directory.failed("open", name, odd))
+    }
+}
+
+/// Size and time of a regular file; `None` for anything else, and for a file
+/// that went away since its name was read.
+fn regular_file(
+    directory: &Directory,
+    name: &str,
+) -> Result<Option<(u64, Timestamp)>, StorageError> {
+    let stat = match rustix::fs::statat(directory.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(directory.failed("look at", name, e)),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    // A time outside of the calendar is a damaged inode's: listed all the same.
+    let modified = Timestamp::from_second(stat.st_mtime).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Some((u64::try_from(stat.st_size).unwrap_or(0), modified)))
+}
+
+struct LocalWrite {
+    temporary: Temporary,
+}
+
+impl Write for LocalWrite {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Nothing is held back here; durability is commit's.
+        Ok(())
+    }
+}
+
+impl PendingWrite for LocalWrite {
+    fn commit(self: Box<Self>) -> Result<(), StorageError> {
+        self.temporary.publish(Publish::New)
+    }
+}
+
+/// Gives read errors their place.
+struct LocalRead {
+    file: File,
+    directory: Arc<Directory>,
+    name: String,
+}
+
+impl Read for LocalRead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.file.read(buffer) {
+            // The standard library retries it, if it can still see it.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
+            other => other.map_err(|e| self.directory.failed("read", &self.name, e).into()),
+        }
+    }
+}

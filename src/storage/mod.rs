@@ -2,7 +2,8 @@
 //! archives, manifests or policies.
 //!
 //! A key is a file name, or `runs/` and a file name: ASCII or UTF-8 without
-//! `/`, NUL, a leading dot or `..`. Drivers refuse other keys.
+//! `/`, control characters or a leading dot, at most [`NAME_BYTES_MAX`] long.
+//! Drivers refuse other keys, and the lock's file name, which is not an object.
 //!
 //! Every driver passes the contract suite in `tests/storage_contract.rs`.
 
@@ -14,6 +15,15 @@ use jiff::Timestamp;
 
 mod local;
 mod memory;
+
+pub use local::LocalStorage;
+pub use memory::MemoryStorage;
+
+/// What file systems take for one name.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// The one directory that keys may name.
+const RECORDS: &str = "runs";
 
 /// What a driver promises; the suite holds each line.
 pub trait Storage: Send + Sync {
@@ -67,7 +77,7 @@ pub struct StoredObject {
 
 /// A storage's failure with its kind, place and source.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {place}: {source}")]
+#[error("cannot {action} {place}: {source}{}", .kind.hint())]
 pub struct StorageError {
     pub kind: ErrorKind,
     /// What was tried, as a verb: "create", "read", "sync".
@@ -76,6 +86,26 @@ pub struct StorageError {
     pub place: String,
     #[source]
     pub source: io::Error,
+}
+
+impl StorageError {
+    /// Takes the kind from what the operating system said.
+    pub fn new(action: &'static str, place: impl Into<String>, source: io::Error) -> Self {
+        Self {
+            kind: ErrorKind::of(&source),
+            action,
+            place: place.into(),
+            source,
+        }
+    }
+}
+
+/// For code inside a `Read` or `Write`: the kind of the [`io::Error`] stays, and
+/// the place goes along.
+impl From<StorageError> for io::Error {
+    fn from(error: StorageError) -> Self {
+        Self::new(error.source.kind(), error)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +120,31 @@ pub enum ErrorKind {
     Other,
 }
 
+impl ErrorKind {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::AlreadyExists => Self::AlreadyExists,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::PermissionDenied
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Other,
+        }
+    }
+
+    /// What to do next, as the end of a sentence; empty where only the source
+    /// can tell.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::PermissionDenied => "; check who owns it and whether it is mounted read-only",
+            Self::NoSpace => "; free space there or prune older backups, none was touched",
+            Self::NotMounted => "; mount it, or point the storage at the mount itself",
+            Self::NotFound | Self::AlreadyExists | Self::InvalidKey | Self::Other => "",
+        }
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -101,5 +156,59 @@ impl fmt::Display for ErrorKind {
             Self::NotMounted => "not mounted",
             Self::Other => "failed",
         })
+    }
+}
+
+/// A key that has been looked at: what every driver works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key<'a> {
+    /// Lies below `runs/`.
+    is_record: bool,
+    name: &'a str,
+}
+
+impl<'a> Key<'a> {
+    /// [`ErrorKind::InvalidKey`] with the reason; `location` is the storage's.
+    fn parse(key: &'a str, location: &str) -> Result<Self, StorageError> {
+        let (is_record, name) = match key.split_once('/') {
+            Some((RECORDS, name)) => (true, name),
+            _ => (false, key),
+        };
+        match name_fault(name, is_record) {
+            None => Ok(Self { is_record, name }),
+            Some(fault) => Err(StorageError {
+                kind: ErrorKind::InvalidKey,
+                action: "use the name",
+                place: format!("{key:?} in {location}"),
+                source: io::Error::new(io::ErrorKind::InvalidInput, fault),
+            }),
+        }
+    }
+}
+
+fn name_fault(name: &str, is_record: bool) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > NAME_BYTES_MAX {
+        Some("it is longer than 255 bytes")
+    } else if name.starts_with('.') {
+        Some("names with a leading dot are hidden and reserved")
+    } else if name.contains('/') {
+        Some("only runs/ may stand before a name")
+    } else if name.chars().any(char::is_control) {
+        Some("it has a control character in it")
+    } else if !is_record && (name == RECORDS || name == crate::lock::FILE_NAME) {
+        Some("it is reserved")
+    } else {
+        None
+    }
+}
+
+/// Splits a prefix for [`Storage::list`] into its directory and how names
+/// begin there.
+fn split_prefix(prefix: &str) -> (bool, &str) {
+    match prefix.split_once('/') {
+        Some((RECORDS, start)) => (true, start),
+        _ => (false, prefix),
     }
 }

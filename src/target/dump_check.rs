@@ -1,1 +1,119 @@
+//! Reads a plain dump to its end and keeps its ledger, nothing else.
+//!
+//! Owns no place to put bytes: this is verification, the restore's own reading
+//! into nowhere. Refuses dumps that are not whole.
 
+use std::io::{BufRead, ErrorKind};
+
+use super::{Received, Target, TargetError};
+use crate::cancel::Cancel;
+use crate::format::manifest::DatabaseContent;
+use crate::ledger::DumpReader;
+
+/// The target of `verify`. Of the content it tells the ledger alone.
+pub struct DumpCheck {
+    cancel: Cancel,
+}
+
+impl DumpCheck {
+    pub fn new(cancel: Cancel) -> Self {
+        Self { cancel }
+    }
+}
+
+impl Target for DumpCheck {
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        let mut reader = DumpReader::new();
+        // Also a dump that is known to be broken is read to its end: the
+        // archive's own faults are found there, and are told first.
+        loop {
+            self.cancel.check()?;
+            let block = match stream.fill_buf() {
+                Ok(block) => block,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.cancel.check()?;
+                    return Err(TargetError::Stream(error));
+                }
+            };
+            if block.is_empty() {
+                break;
+            }
+            reader.feed(block);
+            let block_bytes = block.len();
+            stream.consume(block_bytes);
+        }
+        let ledger = reader.finish()?;
+        let database = DatabaseContent {
+            ledger,
+            ..DatabaseContent::default()
+        };
+        Ok(Received {
+            database: Some(database),
+            ..Received::default()
+        })
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, BufReader, Cursor, Read};
+
+    use super::*;
+    use crate::ledger::LedgerError;
+
+    const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\n\
+        COPY public.t (a) FROM stdin;\n1\n2\n\\.\n\n\
+        --\n-- PostgreSQL database dump complete\n--\n\n";
+
+    fn receive(stream: impl Read) -> Result<Received, TargetError> {
+        let mut target = DumpCheck::new(Cancel::default());
+        target.receive(&mut BufReader::with_capacity(7, stream))
+    }
+
+    #[test]
+    fn a_whole_dump_gives_its_ledger() {
+        let received = receive(DUMP.as_bytes()).expect("whole");
+        let tables = received.database.expect("a database").ledger.tables;
+        assert_eq!((tables.len(), tables[0].rows), (1, 2));
+        assert!(Box::new(DumpCheck::new(Cancel::default())).commit().is_ok());
+    }
+
+    #[test]
+    fn a_dump_without_its_trailer_is_refused() {
+        let cut = &DUMP[..DUMP.len() - 10];
+        let error = receive(cut.as_bytes()).expect_err("cut");
+        assert!(
+            matches!(error, TargetError::Dump(LedgerError::TrailerMissing)),
+            "{error}"
+        );
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("digest differs"))
+        }
+    }
+
+    #[test]
+    fn a_fault_at_the_archives_end_is_told_rather_than_one_of_the_dump() {
+        let stream = Cursor::new("no dump at all;").chain(Broken);
+        let error = receive(stream).expect_err("broken");
+        assert!(matches!(error, TargetError::Stream(_)), "{error}");
+    }
+
+    #[test]
+    fn a_request_to_stop_is_heard_before_the_stream_ends() {
+        let cancel = Cancel::default();
+        cancel.request(15);
+        let mut target = DumpCheck::new(cancel);
+        let error = target.receive(&mut BufReader::new(io::repeat(b'\n')));
+        assert!(matches!(error, Err(TargetError::Cancelled(_))), "{error:?}");
+    }
+}

@@ -12,6 +12,11 @@ mod dump_check;
 mod postgres;
 mod tree_check;
 
+pub use directory::{DirectoryTarget, RestoreTreeOptions};
+pub use dump_check::DumpCheck;
+pub use postgres::{DatabaseTarget, Placement};
+pub use tree_check::TreeCheck;
+
 pub trait Target {
     /// Reads `stream` to its end into the staging place. The bytes may still
     /// turn out to be wrong after the last of them (a digest at the end), so
@@ -28,6 +33,10 @@ pub trait Target {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// Entries that were not made, each named in `warnings`.
+    pub left_out: u64,
+    /// What a replaced database is called now, where it was kept.
+    pub kept_old: Option<String>,
     /// Things the operator should know that do not make the result wrong, such
     /// as ownership that could not be set without root.
     pub warnings: Vec<String>,
@@ -53,6 +62,9 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// The stream is not a whole dump.
+    #[error(transparent)]
+    Dump(#[from] crate::ledger::LedgerError),
     #[error(transparent)]
     Cancelled(#[from] crate::cancel::Cancelled),
 }

@@ -1,0 +1,185 @@
+//! `kluis backup db` and `kluis backup source`.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{BackupDb, RecordFlags};
+use crate::config::ArchiveFormat as EncryptedAs;
+use crate::exit::Exit;
+use crate::format::manifest::{Codec, Selection};
+use crate::format::names::ArchiveFormat;
+use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
+use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
+use crate::source::DumpOptions;
+use crate::storage::Storage;
+use crate::wiring;
+
+use super::session::Session;
+
+/// By the benchmark: no larger than what it replaces, at the best speed.
+const GZIP_LEVEL: u32 = 6;
+const ZSTD_LEVEL: u32 = 3;
+/// Problems that a report names; the manifest names more.
+const PROBLEMS_SHOWN: usize = 100;
+
+pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
+    let storage = wiring::storage(&session.settings)?;
+    let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
+    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let plan = plan(
+        session,
+        &vault,
+        &database.name,
+        ArchiveFormat::Plain,
+        &wanted.record,
+    )?;
+    let options = DumpOptions {
+        selection: Selection {
+            schemas: wanted.schemas.clone(),
+            exclude_schemas: wanted.exclude_schemas.clone(),
+            tables: wanted.tables.clone(),
+            exclude_tables: wanted.exclude_tables.clone(),
+        },
+        lock_wait_timeout: session.settings.database.lock_wait_timeout.value,
+    };
+    let done = backup(&vault, &plan, session.now, || {
+        let (source, warnings) = wiring::dump_source(&database, options, session.cancel)?;
+        for warning in &warnings {
+            session.console.warn(warning);
+        }
+        Ok(source)
+    })?;
+    finish(session, vec![report(&storage.location(), &done)])
+}
+
+pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exit> {
+    let settings = &session.settings.source;
+    let roots = &settings.paths.value;
+    let usage = |what: &str| OperationError::Usage {
+        what: what.to_owned(),
+    };
+    if roots.is_empty() {
+        return Err(usage(
+            "no directory to back up; name one, or set BACKUP_SOURCE_PATH or [source] paths",
+        )
+        .into());
+    }
+    if settings.name.is_some() && roots.len() > 1 {
+        return Err(usage("--name fits one directory; several are backed up here").into());
+    }
+    let storage = wiring::storage(&session.settings)?;
+    let vault = session.vault(&storage, "backup source", record.trigger.into())?;
+    let excludes = wiring::read_excludes(&settings.exclude_from.value)?;
+    let mut reports = Vec::new();
+    for root in roots {
+        let name = match &settings.name {
+            Some(name) => name.value.clone(),
+            None => name_of(root)?,
+        };
+        let plan = plan(session, &vault, &name, ArchiveFormat::Tree, record)?;
+        let done = backup(&vault, &plan, session.now, || {
+            wiring::tree_source(root, settings, &excludes, session.cancel)
+        })?;
+        reports.push(report(&storage.location(), &done));
+    }
+    finish(session, reports)
+}
+
+/// The directory's own name, also for `.` and `..`.
+fn name_of(root: &Path) -> Result<String, OperationError> {
+    let absolute: PathBuf = std::fs::canonicalize(root).map_err(|error| OperationError::Usage {
+        what: format!("cannot back up {}: {error}", root.display()),
+    })?;
+    match absolute.file_name() {
+        Some(name) => Ok(name.to_string_lossy().into_owned()),
+        None => Ok("root".to_owned()),
+    }
+}
+
+fn plan(
+    session: &Session<'_>,
+    vault: &Vault<'_>,
+    name: &str,
+    format: ArchiveFormat,
+    record: &RecordFlags,
+) -> Result<BackupPlan, OperationError> {
+    let settings = &session.settings;
+    let codec = settings.compression.codec.value;
+    let level = match (&settings.compression.level, codec) {
+        (Some(level), _) => level.value,
+        (None, Codec::Gzip) => GZIP_LEVEL,
+        (None, Codec::Zstd) => ZSTD_LEVEL,
+        (None, Codec::None) => 0,
+    };
+    let encryption = match (
+        settings.encryption.enabled.value,
+        settings.encryption.format.value,
+    ) {
+        (false, _) => Encryption::None,
+        (true, _) if vault.ring.is_empty() => {
+            session.console.warn(
+                "no encryption key is configured: the backup is not encrypted; set \
+                 BACKUP_ENCRYPTION_KEY_FILE, or say --no-encrypt to mean it",
+            );
+            Encryption::None
+        }
+        (true, EncryptedAs::Kluis1) => Encryption::Kluis1,
+        (true, EncryptedAs::Kanbu) => Encryption::Kanbu,
+    };
+    Ok(BackupPlan {
+        name: name.to_owned(),
+        format,
+        codec,
+        level: i32::try_from(level).unwrap_or(i32::MAX),
+        encryption,
+        note: record.note.clone(),
+        keep: record.keep,
+    })
+}
+
+fn finish(session: &Session<'_>, backups: Vec<render::BackupDone>) -> anyhow::Result<Exit> {
+    let complete = backups.iter().all(|backup| backup.complete);
+    session.print(&BackupReport { backups })?;
+    Ok(if complete {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    })
+}
+
+fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
+    let manifest = &done.manifest;
+    let problems = manifest.source.iter().flat_map(|tree| &tree.problems);
+    render::BackupDone {
+        id: manifest.id.to_string(),
+        kind: manifest.kind,
+        name: manifest.name.clone(),
+        created_at: manifest.created_at,
+        location: format!("{location}/{}", manifest.stored.file),
+        file: manifest.stored.file.clone(),
+        stored_bytes: manifest.stored.bytes,
+        raw_bytes: manifest.content.raw_bytes,
+        codec: manifest.content.codec,
+        encrypted: manifest.encryption.is_some(),
+        duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
+        database: manifest.database.as_ref().map(|database| DatabaseSummary {
+            server_version: database.server_version.clone(),
+            tables: database.ledger.tables.len() as u64,
+            rows: database.ledger.tables.iter().map(|table| table.rows).sum(),
+        }),
+        source: manifest.source.as_ref().map(|tree| TreeSummary {
+            root: tree.root.clone(),
+            files: tree.files,
+            directories: tree.directories,
+        }),
+        complete: done.problems() == 0,
+        problems: problems
+            .take(PROBLEMS_SHOWN)
+            .map(|problem| Problem {
+                path: problem.path.clone(),
+                problem: problem.problem.clone(),
+                detail: problem.detail.clone(),
+            })
+            .collect(),
+        problem_count: done.problems(),
+    }
+}

@@ -1,0 +1,109 @@
+//! What every command needs: the settings, who runs it, and the way from BACKUP
+//! to a storage and its catalogue.
+
+use std::path::Path;
+
+use anyhow::Context;
+use jiff::Timestamp;
+
+use crate::cancel::Cancel;
+use crate::catalog::{Backup, Catalog};
+use crate::config::Settings;
+use crate::format::manifest::Trigger;
+use crate::operations::{Actor, Marker, Vault};
+use crate::process;
+use crate::render::{Console, Report, View};
+use crate::storage::{LocalStorage, Storage};
+use crate::wiring;
+
+pub struct Session<'a> {
+    pub settings: Settings,
+    pub console: &'a Console,
+    pub cancel: &'a Cancel,
+    pub view: View,
+    pub now: Timestamp,
+    /// PATH, for the client programs.
+    pub path: Option<String>,
+    pub user: String,
+}
+
+/// A storage and what it holds.
+pub struct Opened {
+    pub storage: LocalStorage,
+    pub catalog: Catalog,
+}
+
+impl Session<'_> {
+    pub fn print<R: Report>(&self, report: &R) -> anyhow::Result<()> {
+        Ok(self.console.print(report, &self.view)?)
+    }
+
+    /// The configured storage with its catalogue.
+    pub fn open(&self) -> anyhow::Result<Opened> {
+        let storage = wiring::storage(&self.settings)?;
+        let catalog = Catalog::load(&storage)?;
+        Ok(Opened { storage, catalog })
+    }
+
+    /// The storage that `wanted` lies in, and its name there: a path leads to
+    /// the file's own directory, anything else to the configured storage.
+    pub fn open_for(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
+        let configured = self.settings.storage.place.is_some();
+        let path = Path::new(wanted);
+        if !wanted.contains('/') && (configured || !path.is_file()) {
+            return Ok((self.open()?, wanted.to_owned()));
+        }
+        let (storage, key) = wiring::storage_of_file(path)?;
+        let catalog = Catalog::load(&storage)?;
+        Ok((Opened { storage, catalog }, key))
+    }
+
+    /// What an operation needs around `storage`.
+    pub fn vault<'v>(
+        &'v self,
+        storage: &'v LocalStorage,
+        command: &str,
+        trigger: Trigger,
+    ) -> anyhow::Result<Vault<'v>> {
+        Ok(Vault {
+            // A directory without a marker is somebody else's: only read there.
+            ours: Marker::load(storage)?.is_some(),
+            storage,
+            ring: wiring::keyring(&self.settings)?,
+            workers: self.settings.compression.workers.value,
+            lock_wait: Some(self.settings.lock_wait.value),
+            cancel: self.cancel.clone(),
+            reporter: self.console,
+            actor: Actor {
+                user: self.user.clone(),
+                host: process::host(),
+                command: command.to_owned(),
+                trigger,
+                process: process::current(),
+            },
+        })
+    }
+}
+
+impl Opened {
+    pub fn find(&self, wanted: &str) -> anyhow::Result<&Backup> {
+        Ok(self.catalog.find(wanted, &self.storage.location())?)
+    }
+}
+
+/// Each of BACKUP.., with the storage it lies in. They may lie in several, so
+/// each is opened on its own; the common case opens one.
+pub fn each_backup(
+    session: &Session<'_>,
+    wanted: &[String],
+    mut act: impl FnMut(&Opened, &Backup) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for wanted in wanted {
+        let (opened, key) = session.open_for(wanted)?;
+        let backup = opened
+            .find(&key)
+            .with_context(|| format!("looking for {wanted}"))?;
+        act(&opened, backup)?;
+    }
+    Ok(())
+}

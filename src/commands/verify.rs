@@ -1,0 +1,119 @@
+//! `kluis verify`.
+
+use crate::catalog::Backup;
+use crate::cli::Verify;
+use crate::exit::{Exit, exit_of};
+use crate::format::manifest::{Kind, Manifest, ProofLevel, Trigger};
+use crate::operations::{Depth, OperationError, Reporter, VerifyDone, verify};
+use crate::render::{VerifyReport, VerifyRow};
+use crate::target::Target;
+use crate::wiring;
+
+use super::session::{Opened, Session, each_backup};
+
+pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
+    let depth = if wanted.quick {
+        Depth::Quick
+    } else {
+        Depth::Full
+    };
+    let mut worst = Exit::Done;
+    let mut rows = Vec::new();
+    let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
+        let (row, exit) = one(session, opened, backup, depth)?;
+        if worst != Exit::Integrity && exit != Exit::Done {
+            worst = exit;
+        }
+        rows.push(row);
+        Ok(())
+    };
+    if wanted.all || wanted.pending {
+        let opened = session.open()?;
+        let level = if wanted.quick {
+            ProofLevel::Stored
+        } else {
+            ProofLevel::Verified
+        };
+        let checked = |backup: &Backup| {
+            let state = backup.file.as_ref().map(|file| &file.state);
+            let last = state.and_then(|state| state.verification.as_ref());
+            last.is_some_and(|last| last.ok && last.level >= level)
+        };
+        for backup in &opened.catalog.backups {
+            if wanted.all || !checked(backup) {
+                act(&opened, backup)?;
+            }
+        }
+        for broken in &opened.catalog.unreadable {
+            session
+                .console
+                .warn(&format!("the manifest {}: {}", broken.key, broken.error));
+            worst = Exit::Integrity;
+        }
+    } else {
+        each_backup(session, &wanted.backups, act)?;
+    }
+    let ok = worst == Exit::Done;
+    session.print(&VerifyReport { ok, backups: rows })?;
+    Ok(worst)
+}
+
+/// One backup's row. What ends the whole command is an error; an archive that is
+/// wrong is a row like the others.
+fn one(
+    session: &Session<'_>,
+    opened: &Opened,
+    backup: &Backup,
+    depth: Depth,
+) -> anyhow::Result<(VerifyRow, Exit)> {
+    let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
+    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
+        wiring::check_target(kind, manifest, session.cancel)
+    };
+    match verify(&vault, backup, depth, session.now, &check) {
+        Ok(done) => Ok((right(backup, done), Exit::Done)),
+        Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            Ok((wrong(backup, &error), exit_of(&error)))
+        }
+    }
+}
+
+fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
+    VerifyRow {
+        ok: true,
+        level: done.level,
+        read_bytes: done.stored_bytes,
+        duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
+        warnings: done.warnings,
+        ..empty(backup)
+    }
+}
+
+fn wrong(backup: &Backup, error: &anyhow::Error) -> VerifyRow {
+    VerifyRow {
+        problems: vec![format!("{error:#}")],
+        ..empty(backup)
+    }
+}
+
+fn empty(backup: &Backup) -> VerifyRow {
+    let id = backup
+        .file
+        .as_ref()
+        .map(|file| file.manifest.id.to_string());
+    VerifyRow {
+        id: id.unwrap_or_else(|| "-".to_owned()),
+        kind: backup.kind().unwrap_or(Kind::Source),
+        name: backup.name().to_owned(),
+        created_at: backup.created_at(),
+        file: backup.archive.clone(),
+        ok: false,
+        level: ProofLevel::Stored,
+        read_bytes: 0,
+        duration_ms: 0,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The record of a run: `runs/<UTC>_<command>_<id>.json`, the history and the
+//! audit trail. Owns the shape and the name; who writes it and when is an
+//! operation's. Invariant: a record that still says RUNNING although its process
+//! is gone is the trace of an interrupted run.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Trigger;
+use super::names::{parse_utc, utc_in_name};
+use crate::ids::RunId;
+
+pub const RUN_RECORD_VERSION: u32 = 1;
+
+const PREFIX: &str = "runs/";
+const SUFFIX: &str = ".json";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub version: u32,
+    pub id: RunId,
+    /// The subcommand: "backup db".
+    pub command: String,
+    pub trigger: Trigger,
+    pub status: RunStatus,
+    /// The archive that the run makes or works on, where it is about one. It
+    /// stands here before the first byte is written: what a crash leaves of it
+    /// can be told from other programs' files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+    /// Stored by a backup, read by a verify or restore, freed by a prune.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Only of a failed run; without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub started: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    pub user: String,
+    pub host: String,
+    pub process: RunProcess,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RunStatus {
+    Running,
+    Completed,
+    Failed,
+}
+
+/// Tells a process from a later one that was given the same pid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunProcess {
+    pub pid: u32,
+    /// Clock ticks from boot to the process's start: field 22 of
+    /// `/proc/<pid>/stat`, see proc(5).
+    pub start_ticks: u64,
+    /// `/proc/sys/kernel/random/boot_id`: ticks of another boot say nothing.
+    pub boot_id: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    Completed,
+    Failed { error: String },
+}
+
+impl RunRecord {
+    /// Its place in the storage. Sorted as text, the keys are sorted by time.
+    pub fn key(&self) -> String {
+        run_key(self.started, &self.command, &self.id)
+    }
+
+    /// The record's JSON. A type of text and numbers only always has one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The record at the run's end. A clock that was set back meanwhile makes a
+    /// duration of 0.
+    pub fn ended(self, now: Timestamp, end: RunEnd) -> Self {
+        let duration_ms = now.duration_since(self.started).as_millis();
+        let (status, error) = match end {
+            RunEnd::Completed => (RunStatus::Completed, None),
+            RunEnd::Failed { error } => (RunStatus::Failed, Some(error)),
+        };
+        Self {
+            status,
+            error,
+            completed: Some(now),
+            duration_ms: Some(u64::try_from(duration_ms).unwrap_or(0)),
+            ..self
+        }
+    }
+}
+
+/// What a record's key says without opening it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunKey {
+    /// To the second.
+    pub started: Timestamp,
+    /// With dashes for blanks: "backup-db".
+    pub command: String,
+    pub id: RunId,
+}
+
+impl RunKey {
+    /// `None` if `key` is not a record's.
+    pub fn parse(key: &str) -> Option<Self> {
+        let stem = key.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+        let (utc, rest) = stem.split_once('_')?;
+        let (command, id) = rest.rsplit_once('_')?;
+        Some(Self {
+            started: parse_utc(utc)?,
+            command: command.to_owned(),
+            id: id.parse().ok()?,
+        })
+    }
+}
+
+fn run_key(started: Timestamp, command: &str, id: &RunId) -> String {
+    let command: String = command
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    format!("{PREFIX}{}_{command}_{id}{SUFFIX}", utc_in_name(started))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> RunRecord {
+        RunRecord {
+            version: RUN_RECORD_VERSION,
+            id: RunId::from_random([7; 8]),
+            command: "backup db".to_owned(),
+            trigger: Trigger::Manual,
+            status: RunStatus::Running,
+            backup: None,
+            bytes: None,
+            error: None,
+            started: "2026-01-18T10:30:00.5Z".parse().unwrap(),
+            completed: None,
+            duration_ms: None,
+            user: "postgres".to_owned(),
+            host: "db1".to_owned(),
+            process: RunProcess {
+                pid: 1,
+                start_ticks: 2,
+                boot_id: "3".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_record_lies_under_its_time_command_and_id() {
+        let key = running().key();
+        assert_eq!(
+            key,
+            "runs/2026-01-18T10-30-00_backup-db_0707070707070707.json"
+        );
+        let parsed = RunKey::parse(&key).unwrap();
+        assert_eq!(parsed.command, "backup-db");
+        assert_eq!(parsed.id, running().id);
+        assert_eq!(parsed.started, "2026-01-18T10:30:00Z".parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_read() {
+        for key in [
+            "runs/x.json",
+            "2026-01-18T10-30-00_backup-db_0707070707070707.json",
+            "runs/2026-01-18T10-30-00_backup-db_07.json",
+            "runs/2026-01-18T10-30-00_0707070707070707.json",
+        ] {
+            assert_eq!(RunKey::parse(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_failed_run_tells_its_error_and_duration() {
+        let now = "2026-01-18T10:30:02Z".parse().unwrap();
+        let failed = running().ended(
+            now,
+            RunEnd::Failed {
+                error: "disk full".to_owned(),
+            },
+        );
+        let json = serde_json::to_value(&failed).unwrap();
+        assert_eq!(json["status"], "FAILED");
+        assert_eq!(json["error"], "disk full");
+        assert_eq!(json["duration_ms"], 1500);
+        assert_eq!(serde_json::from_value::<RunRecord>(json).unwrap(), failed);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_negative_duration() {
+        let now = "2020-01-01T00:00:00Z".parse().unwrap();
+        let done = running().ended(now, RunEnd::Completed);
+        assert_eq!(done.duration_ms, Some(0));
+    }
+}

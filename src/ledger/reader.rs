@@ -1,0 +1,659 @@
+//! Reads a plain dump as it streams by and keeps the ledger.
+//!
+//! Owns the switch between SQL and `COPY` rows: rows are never read as SQL and
+//! quoted text is never taken for rows. Refuses psql commands that pg_dump does
+//! not write. Memory grows with tables and sequences, not with rows.
+
+use std::collections::BTreeMap;
+
+use memchr::memchr;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::comments::{Block, Title};
+use super::lexer::{Event, KEPT_BYTES, Lexer};
+use super::rows::{CutRow, Tables, copy_rows};
+use super::statement::{self, Statement, TableName};
+use super::{LargeObjects, Ledger, LedgerError, SequenceLedger, hex_hash};
+
+/// Leaves psql's restricted mode, with the token that it was entered with.
+const UNRESTRICT: &[u8] = b"\\unrestrict ";
+
+/// Reads one dump, whole, in slices cut anywhere.
+pub struct DumpReader {
+    mode: Mode,
+    lexer: Lexer,
+    cut: CutRow,
+    tables: Tables,
+    insert: Insert,
+    objects: BTreeMap<String, u64>,
+    sequences: BTreeMap<String, SequenceLedger>,
+    large_objects: LargeObjectReader,
+    block: Block,
+    header_seen: bool,
+    trailer_seen: bool,
+    /// The token that psql's restricted mode was entered with.
+    restricted: Option<Vec<u8>>,
+    error: Option<LedgerError>,
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Sql,
+    /// After `COPY ... FROM stdin;`, before its newline. The table's place.
+    CopyLine(usize),
+    CopyRows(usize),
+}
+
+/// The `INSERT` statements' table. One table's come in a row, so the last
+/// one's text is compared before names are read.
+#[derive(Default)]
+struct Insert {
+    text: Vec<u8>,
+    place: usize,
+    in_row: bool,
+}
+
+impl Default for DumpReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DumpReader {
+    pub fn new() -> Self {
+        Self {
+            mode: Mode::Sql,
+            lexer: Lexer::new(),
+            cut: CutRow::default(),
+            tables: Tables::default(),
+            insert: Insert::default(),
+            objects: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+            large_objects: LargeObjectReader::default(),
+            block: Block::default(),
+            header_seen: false,
+            trailer_seen: false,
+            restricted: None,
+            error: None,
+        }
+    }
+
+    /// Reads on. What is wrong with the dump is told by [`DumpReader::finish`];
+    /// after the first fault the rest goes by unread.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.error.is_none() {
+            let used = match self.mode {
+                Mode::Sql => self.sql(rest),
+                Mode::CopyLine(place) => self.copy_line(rest, place),
+                Mode::CopyRows(place) => self.copy_rows(rest, place),
+            };
+            rest = &rest[used..];
+        }
+    }
+
+    /// What the dump held, if it was whole.
+    pub fn finish(mut self) -> Result<Ledger, LedgerError> {
+        self.end_last_line();
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        if let Mode::CopyLine(place) | Mode::CopyRows(place) = self.mode {
+            let (table, totals) = self.tables.describe(place);
+            return Err(LedgerError::CopyUnfinished {
+                table,
+                rows: totals.rows,
+            });
+        }
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        if self.trailer_seen && self.lexer.in_statement() {
+            return Err(after_trailer(self.lexer.statement()));
+        }
+        let is_open = self.restricted.is_some() || self.large_objects.current.is_some();
+        if !self.trailer_seen || is_open {
+            return Err(LedgerError::TrailerMissing);
+        }
+        Ok(Ledger {
+            tables: self.tables.into_ledger(),
+            objects: self.objects,
+            sequences: self.sequences,
+            large_objects: self.large_objects.into_ledger(),
+        })
+    }
+
+    /// The last line may lack its newline. A psql command there is taken for cut
+    /// off, unless it is the one that the dump should end with.
+    fn end_last_line(&mut self) {
+        let event = match self.mode {
+            Mode::Sql if self.error.is_none() => self.lexer.end(),
+            _ => None,
+        };
+        let Some(event) = event else { return };
+        let leave = |token: &Vec<u8>| [UNRESTRICT, token].concat();
+        let expected = self.restricted.as_ref().map(leave);
+        if event == Event::MetaCommand && expected.as_deref() != Some(self.lexer.line()) {
+            self.error = Some(LedgerError::TrailerMissing);
+        } else {
+            self.handle(event);
+        }
+    }
+
+    fn copy_line(&mut self, rest: &[u8], place: usize) -> usize {
+        let Some(end) = memchr(b'\n', rest) else {
+            return rest.len();
+        };
+        self.mode = Mode::CopyRows(place);
+        end + 1
+    }
+
+    fn copy_rows(&mut self, rest: &[u8], place: usize) -> usize {
+        let end = copy_rows(rest, &mut self.cut, self.tables.totals(place));
+        if end.is_some() {
+            self.mode = Mode::Sql;
+            self.lexer.skip_to_new_line();
+        }
+        end.unwrap_or(rest.len())
+    }
+
+    fn sql(&mut self, rest: &[u8]) -> usize {
+        let (used, event) = self.lexer.scan(rest);
+        if self.insert.in_row {
+            if event == Some(Event::RowClose) {
+                let totals = self.tables.totals(self.insert.place);
+                self.cut.end(&rest[..used - 1], totals);
+                self.insert.in_row = false;
+            } else {
+                self.cut.extend(&rest[..used]);
+            }
+        }
+        if let Some(event) = event {
+            self.handle(event);
+        }
+        used
+    }
+
+    fn handle(&mut self, event: Event) {
+        let result = match event {
+            Event::Comment => {
+                self.comment();
+                Ok(())
+            }
+            Event::MetaCommand => self.meta_command(),
+            Event::RowOpen => self.row_open(),
+            Event::RowClose => Ok(()),
+            Event::Statement => {
+                let text = self.lexer.take_statement();
+                let result = self.statement(&text);
+                self.lexer.next_statement(text);
+                result
+            }
+        };
+        self.error = result.err();
+    }
+
+    fn comment(&mut self) {
+        match self.block.line(self.lexer.line()) {
+            Some(Title::Header) => self.header_seen = true,
+            Some(Title::Trailer) => self.trailer_seen = self.header_seen,
+            Some(Title::Object(object_type)) => *self.objects.entry(object_type).or_default() += 1,
+            None => {}
+        }
+    }
+
+    fn meta_command(&mut self) -> Result<(), LedgerError> {
+        self.block.interrupt();
+        let line = self.lexer.line().trim_ascii_end();
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        let refused = || LedgerError::MetaCommand {
+            command: excerpt(line),
+        };
+        if self.lexer.in_statement() {
+            return Err(refused());
+        }
+        if let Some(token) = line.strip_prefix(UNRESTRICT) {
+            return match self.restricted.take() {
+                Some(expected) if expected == token => Ok(()),
+                _ => Err(refused()),
+            };
+        }
+        if self.trailer_seen {
+            return Err(after_trailer(line));
+        }
+        if let Some(token) = line.strip_prefix(b"\\restrict ") {
+            self.restricted = Some(token.to_vec());
+            return Ok(());
+        }
+        // `pg_dump --create` connects to the database that it has just created.
+        line.starts_with(b"\\connect ")
+            .then_some(())
+            .ok_or_else(refused)
+    }
+
+    fn statement(&mut self, text: &[u8]) -> Result<(), LedgerError> {
+        self.check_place(text)?;
+        if !text.is_empty() && text == self.insert.text {
+            // Its rows were counted while they went by.
+            return Ok(());
+        }
+        let is_cut = text.len() >= KEPT_BYTES;
+        if is_cut && !statement::is_known(text) {
+            return Ok(());
+        }
+        let statement = if is_cut {
+            None
+        } else {
+            statement::parse(text, self.lexer.backslashes)
+        };
+        let is_read = statement.is_some_and(|statement| self.apply(statement));
+        is_read
+            .then_some(())
+            .ok_or_else(|| LedgerError::Unreadable {
+                statement: excerpt(text),
+            })
+    }
+
+    /// `false` where the statement comes out of turn.
+    fn apply(&mut self, statement: Statement<'_>) -> bool {
+        match statement {
+            Statement::LargeObjectOpen(oid) => return self.large_objects.open(&oid),
+            Statement::LargeObjectWrite(hex) => return self.large_objects.write(&hex),
+            Statement::LargeObjectClose => return self.large_objects.close(),
+            Statement::Copy(table) => {
+                self.mode = Mode::CopyLine(self.tables.place(table.schema, table.name));
+            }
+            Statement::DefaultRow(table) => {
+                let place = self.tables.place(table.schema, table.name);
+                self.cut.end(b"", self.tables.totals(place));
+            }
+            Statement::SetValue(name, value) => {
+                self.sequences.insert(name, value);
+            }
+            Statement::StringBackslashes(on) => self.lexer.backslashes = on,
+            Statement::Other => {}
+        }
+        true
+    }
+
+    fn row_open(&mut self) -> Result<(), LedgerError> {
+        let text = self.lexer.statement();
+        if self.insert.text != text {
+            let Some(TableName { schema, name }) = statement::insert_table(text) else {
+                return Err(LedgerError::Unreadable {
+                    statement: excerpt(text),
+                });
+            };
+            self.insert.place = self.tables.place(schema, name);
+            self.insert.text.clear();
+            self.insert.text.extend_from_slice(text);
+        }
+        self.insert.in_row = true;
+        Ok(())
+    }
+
+    /// A statement stands after the header and before the trailer.
+    fn check_place(&mut self, text: &[u8]) -> Result<(), LedgerError> {
+        self.block.interrupt();
+        if !self.header_seen {
+            return Err(LedgerError::HeaderMissing);
+        }
+        if self.trailer_seen {
+            return Err(after_trailer(text));
+        }
+        Ok(())
+    }
+}
+
+fn after_trailer(text: &[u8]) -> LedgerError {
+    LedgerError::AfterTrailer {
+        text: excerpt(text),
+    }
+}
+
+/// The beginning of hostile or broken text, for a message.
+fn excerpt(text: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 60;
+    match text.get(..SHOWN_BYTES) {
+        Some(beginning) => format!("{}...", String::from_utf8_lossy(beginning)),
+        None => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
+/// Large objects come one after the other: open, writes, close.
+#[derive(Default)]
+struct LargeObjectReader {
+    current: Option<Box<Xxh3>>,
+    count: u64,
+    bytes: u64,
+    hash: u128,
+}
+
+/// Each gives `false` where the statement comes out of turn.
+impl LargeObjectReader {
+    fn open(&mut self, oid: &[u8]) -> bool {
+        let mut stream = Box::new(Xxh3::new());
+        stream.update(oid);
+        stream.update(b":");
+        self.current.replace(stream).is_none()
+    }
+
+    fn write(&mut self, hex: &[u8]) -> bool {
+        self.bytes += hex.len() as u64 / 2;
+        self.current
+            .as_mut()
+            .map(|stream| stream.update(hex))
+            .is_some()
+    }
+
+    fn close(&mut self) -> bool {
+        let Some(stream) = self.current.take() else {
+            return false;
+        };
+        self.count += 1;
+        self.hash = self.hash.wrapping_add(stream.digest128());
+        true
+    }
+
+    fn into_ledger(self) -> LargeObjects {
+        LargeObjects {
+            count: self.count,
+            bytes: self.bytes,
+            hash: hex_hash(self.hash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "--\n-- PostgreSQL database dump\n--\n\n";
+    const TRAILER: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";
+
+    fn read_raw(text: &[u8]) -> Result<Ledger, LedgerError> {
+        let mut reader = DumpReader::new();
+        reader.feed(text);
+        let whole = reader.finish();
+        let mut reader = DumpReader::new();
+        text.chunks(1).for_each(|byte| reader.feed(byte));
+        assert_eq!(reader.finish(), whole, "bytewise");
+        whole
+    }
+
+    fn read(body: &str) -> Result<Ledger, LedgerError> {
+        read_raw(format!("{HEADER}{body}{TRAILER}").as_bytes())
+    }
+
+    fn rows(body: &str) -> Vec<(String, u64)> {
+        let ledger = read(body).unwrap_or_else(|error| panic!("{body:?}: {error}"));
+        let tables = ledger.tables.into_iter();
+        tables.map(|table| (table.name, table.rows)).collect()
+    }
+
+    const REAL: &str = "COPY public.real (a) FROM stdin;\n1\n\\.\n";
+
+    /// The text is quoted somehow, so that what it holds is nothing.
+    #[track_caller]
+    fn hides(quoted: &str) {
+        let found = rows(&format!("{quoted}\n{REAL}"));
+        assert_eq!(found, [("real".to_owned(), 1)], "{quoted:?}");
+    }
+
+    #[test]
+    fn quoted_text_starts_no_rows() {
+        let fake = "\nCOPY public.fake (a) FROM stdin;\n1\n\\.\n";
+        for (open, close) in [
+            ("'", "'"),
+            ("'it''s", "'"),
+            ("'\\", "'"),
+            ("E'\\'", "'"),
+            ("e'\\\\", "'"),
+            ("E'a''b\\'", "'"),
+            ("(E'\\'", "')"),
+            ("\"", "\""),
+            ("\"a\"\"", "\""),
+            ("$$", "$$"),
+            ("$$ $ ' \"", "$$"),
+            ("$_$ $$ $_ $_X$", "$_$"),
+            ("$_$ $_X$", "$$_$"),
+            ("$é1$ $é$", "$é1$"),
+        ] {
+            hides(&format!("SELECT {open}{fake}{close};"));
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_in_e_or_holds_a_dollar_makes_no_escapes_and_no_quote() {
+        hides("SELECT type'\\';");
+        hides("SELECT a$b$c, $1, 5$;");
+        hides("SELECT x-'\\', a - -1;");
+        hides("SELECT a-1;");
+    }
+
+    #[test]
+    fn old_string_rules_are_followed_from_where_they_are_set() {
+        hides(
+            "SET standard_conforming_strings = off;\nSELECT '\\';\nCOPY public.fake (a) FROM stdin;\n';",
+        );
+        hides(
+            "SET standard_conforming_strings = off;\nSET standard_conforming_strings = on;\nSELECT '\\';",
+        );
+    }
+
+    #[test]
+    fn text_not_in_the_first_column_or_in_parentheses_is_no_statement_of_the_dump() {
+        hides("CREATE FUNCTION f() BEGIN ATOMIC\n INSERT INTO public.t (a)\n   VALUES (1);\nEND;");
+        hides("CREATE RULE r AS DO ( SELECT 1;\nINSERT INTO public.t (a) VALUES (1);\n);");
+        hides(" COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1;\n-COPY public.fake (a) FROM stdin;");
+        hides("SELECT 1; COPY public.fake (a) FROM stdin;");
+    }
+
+    #[test]
+    fn rows_and_statements_may_follow_each_other_without_a_blank_line() {
+        let sequence = "SELECT pg_catalog.setval('public.s', 1, true);\n";
+        let ledger = read(&format!("{REAL}{REAL}{sequence}{REAL}")).expect("whole");
+        assert_eq!((ledger.tables[0].rows, ledger.sequences.len()), (3, 1));
+    }
+
+    #[test]
+    fn a_trailer_whose_lines_do_not_stand_together_is_none() {
+        for between in ["SELECT 1;\n", "\\connect x\n", REAL] {
+            let trailer = TRAILER.replacen("--\n", &format!("--\n{between}"), 1);
+            let found = read_raw(format!("{HEADER}{trailer}").as_bytes());
+            assert_eq!(found, Err(LedgerError::TrailerMissing), "{between:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_within_a_statement_is_not_taken_for_one_after_a_comment() {
+        hides("SELECT 1 -- ' \" $$ (\n;");
+        hides("-- ' \" $$ ( COPY public.fake (a) FROM stdin;\nSELECT 1;");
+    }
+
+    #[test]
+    fn inserts_count_rows_with_every_form_that_pg_dump_has() {
+        let body = "INSERT INTO public.a VALUES (1, '),(', -2);\n\
+                    INSERT INTO public.a VALUES (1, E'\\'),(', (2));\n\
+                    INSERT INTO public.b (x, \"VALUES\") VALUES\n\t(1, 'a\n;'),\n\t(2, '');\n\
+                    INSERT INTO public.c (x) OVERRIDING SYSTEM VALUE VALUES (1) ON CONFLICT DO NOTHING;\n\
+                    INSERT INTO public.d DEFAULT VALUES;\n\
+                    INSERT INTO public.d DEFAULT VALUES ON CONFLICT DO NOTHING;\n\
+                    INSERT INTO public.\"VALUES\" (\"(\") VALUES (1);\n";
+        let found = rows(body);
+        let expected = [("VALUES", 1), ("a", 2), ("b", 2), ("c", 1), ("d", 2)];
+        assert_eq!(found, expected.map(|(name, rows)| (name.to_owned(), rows)));
+    }
+
+    #[test]
+    fn an_inserted_row_is_what_stands_between_its_parentheses() {
+        let ledger = read("INSERT INTO public.a VALUES (1, 'x');\n").expect("whole");
+        assert_eq!(ledger.tables[0].bytes, 6);
+        let expected = hex_hash(xxhash_rust::xxh3::xxh3_128(b"1, 'x'"));
+        assert_eq!(ledger.tables[0].hash, expected);
+    }
+
+    #[test]
+    fn a_statement_or_a_literal_larger_than_what_is_kept_is_read_through() {
+        let large = "x".repeat(3 << 20);
+        hides(&format!(
+            "SELECT '{large}\nCOPY public.fake (a) FROM stdin;\n';"
+        ));
+        hides(&format!("-- {large}"));
+        let inserted = rows(&format!("INSERT INTO public.t VALUES ('{large}');\n"));
+        assert_eq!(inserted, [("t".to_owned(), 1)]);
+        let name = format!("COPY public.\"{large}\" (a) FROM stdin;\n\\.\n");
+        assert!(matches!(read(&name), Err(LedgerError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_psql_command_that_pg_dump_does_not_write_is_refused() {
+        for command in [
+            "\\! sh\n",
+            "\\o |sh\n",
+            "SELECT 1 \\g |sh\n;",
+            " \\! sh\n",
+            "\\.\n",
+            "\\unrestrict abc\n",
+            "\\restrict abc\n\\unrestrict abd\n",
+            "SELECT 1;\\! sh\n",
+        ] {
+            let found = read(command);
+            assert!(
+                matches!(found, Err(LedgerError::MetaCommand { .. })),
+                "{command:?}: {found:?}"
+            );
+        }
+        assert!(read("\\connect x\n").is_ok());
+    }
+
+    #[test]
+    fn restricted_mode_must_be_left() {
+        let entered = format!("{HEADER}\\restrict abc\n{TRAILER}");
+        assert_eq!(
+            read_raw(entered.as_bytes()),
+            Err(LedgerError::TrailerMissing)
+        );
+        let left = format!("{entered}\\unrestrict abc\n\n");
+        assert!(read_raw(left.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn after_the_trailer_only_comments_and_blanks_may_come() {
+        let end = |text: &str| read_raw(format!("{HEADER}{TRAILER}{text}").as_bytes());
+        assert!(end("\n \n-- a remark\n--\n").is_ok());
+        for text in [
+            "SELECT 1;",
+            "SELECT 1",
+            "x",
+            "-",
+            "\\! sh\n",
+            "COPY public.t (a) FROM stdin;\n1\n",
+        ] {
+            let found = end(text);
+            assert!(
+                matches!(found, Err(LedgerError::AfterTrailer { .. })),
+                "{text:?}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_dump_is_refused() {
+        for text in [
+            "",
+            "\n",
+            "PGDMP\x01\x0e",
+            "SELECT 1;",
+            "\\! sh\n",
+            "\0\0\0;",
+        ] {
+            let found = read_raw(text.as_bytes());
+            assert_eq!(found, Err(LedgerError::HeaderMissing), "{text:?}");
+        }
+        let cluster =
+            format!("--\n-- PostgreSQL database cluster dump\n--\nSELECT 1;{HEADER}{TRAILER}");
+        assert_eq!(
+            read_raw(cluster.as_bytes()),
+            Err(LedgerError::HeaderMissing)
+        );
+        let crlf = format!("{HEADER}{TRAILER}").replace('\n', "\r\n");
+        assert_eq!(read_raw(crlf.as_bytes()), Err(LedgerError::HeaderMissing));
+    }
+
+    #[test]
+    fn rows_without_their_end_name_the_table_and_how_far_they_came() {
+        let expected = Err(LedgerError::CopyUnfinished {
+            table: "public.real".to_owned(),
+            rows: 1,
+        });
+        for end in ["", "\\", "\\."] {
+            let text = format!("{HEADER}COPY public.real (a) FROM stdin;\n1\n{end}");
+            assert_eq!(read_raw(text.as_bytes()), expected, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn large_object_statements_out_of_turn_are_refused() {
+        let write = "SELECT pg_catalog.lowrite(0, '\\x00');\n";
+        let open = "SELECT pg_catalog.lo_open('1', 131072);\n";
+        let close = "SELECT pg_catalog.lo_close(0);\n";
+        for body in [write.to_owned(), close.to_owned(), format!("{open}{open}")] {
+            let found = read(&body);
+            assert!(
+                matches!(found, Err(LedgerError::Unreadable { .. })),
+                "{body}: {found:?}"
+            );
+        }
+        assert_eq!(read(open), Err(LedgerError::TrailerMissing));
+        let two = |content: &str| {
+            let write = write.replace("00", content);
+            read(&format!("{open}{write}{write}{close}"))
+                .expect("whole")
+                .large_objects
+        };
+        assert_eq!((two("00").count, two("00").bytes), (1, 2));
+        assert_ne!(two("00").hash, two("01").hash);
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_one_endless_row_or_statement() {
+        let block = vec![b'x'; 1 << 20];
+        let starts = [
+            "COPY public.t (a) FROM stdin;\n",
+            "INSERT INTO public.t VALUES ('",
+            "SELECT '",
+            "-- ",
+            "SELECT $x$",
+            "\\restrict ",
+        ];
+        for start in starts {
+            let mut reader = DumpReader::new();
+            reader.feed(HEADER.as_bytes());
+            reader.feed(start.as_bytes());
+            (0..16).for_each(|_| reader.feed(&block));
+            let kept = reader.lexer.statement().len() + reader.lexer.line().len();
+            assert!(kept <= KEPT_BYTES, "{start:?}: {kept}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn hostile_text_never_panics_and_slices_never_matter(
+            parts in proptest::collection::vec(
+                proptest::sample::select(&[
+                    HEADER, TRAILER, REAL, "'", "\"", "$$", "$a$", "$", "E'", "\\", "\\.\n", "\n", "--", "-",
+                    ";", "(", ")", "a", "1", " ", "é", "COPY public.t (a) FROM stdin;\n", "COPY ",
+                    "INSERT INTO public.t VALUES (", "\\restrict a\n", "\\unrestrict a\n", "\r",
+                    "SET standard_conforming_strings = off;\n", "SELECT pg_catalog.lo_open('1', 2);\n",
+                ][..]),
+                0..24,
+            ),
+        ) {
+            let _ = read_raw(format!("{HEADER}{}", parts.concat()).as_bytes());
+        }
+    }
+}

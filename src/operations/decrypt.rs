@@ -1,0 +1,94 @@
+//! Takes the encryption off one file: the way back without its last step, so
+//! that any gunzip reads what comes out.
+
+use std::io::{self, Write};
+
+use super::read::{OpenedArchive, integrity, open_archive};
+use super::{OperationError, Vault};
+use crate::format::manifest::Codec;
+use crate::pipeline::{Opening, UnsealError, Unsealed, Unsealing, unseal};
+
+#[derive(Debug)]
+pub struct DecryptDone {
+    /// "KLUIS1" or "kanbu".
+    pub format: &'static str,
+    pub unsealed: Unsealed,
+    /// One header copy is damaged.
+    pub damaged_copy: Option<String>,
+}
+
+enum Failed {
+    Archive(UnsealError),
+    Output(io::Error),
+}
+
+impl From<UnsealError> for Failed {
+    fn from(error: UnsealError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+/// Decrypts `archive` into `out`, which gets authenticated bytes only. The
+/// caller makes `out` visible after `Ok`.
+pub fn decrypt(
+    vault: &Vault<'_>,
+    archive: &str,
+    out: &mut dyn Write,
+    out_place: &str,
+) -> Result<DecryptDone, OperationError> {
+    let OpenedArchive {
+        opening,
+        offset,
+        damaged_copy,
+        form,
+        ..
+    } = open_archive(vault.storage, archive, &vault.ring)?;
+    if matches!(opening, Opening::Plain) {
+        return Err(OperationError::Usage {
+            what: format!("{archive} is not encrypted; gunzip, zstd or tar read it as it is"),
+        });
+    }
+    let unsealing = Unsealing {
+        opening,
+        // The content goes out as it is, compressed.
+        codec: Some(Codec::None),
+        workers: 1,
+        cancel: vault.cancel.clone(),
+    };
+    let stored = vault.storage.open(archive, offset)?;
+    vault.reporter.phase(&format!("decrypting {archive}"), None);
+    let advance = |bytes| vault.reporter.advance(bytes);
+    let result = unseal(stored, unsealing, &advance, |content| {
+        loop {
+            let bytes = content.fill_buf().map_err(Failed::Output)?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            out.write_all(bytes).map_err(Failed::Output)?;
+            let len = bytes.len();
+            content.consume(len);
+        }
+    });
+    vault.reporter.phase_done();
+    match result {
+        Ok(((), unsealed)) => {
+            let damaged_copy =
+                damaged_copy.map(|(copy, why)| format!("copy {copy} of its header: {why}"));
+            Ok(DecryptDone {
+                format: form.name(),
+                unsealed,
+                damaged_copy,
+            })
+        }
+        Err(Failed::Archive(UnsealError::Cancelled(cancelled))) => Err(cancelled.into()),
+        Err(Failed::Archive(error @ UnsealError::Storage(_))) => Err(error.into()),
+        Err(Failed::Archive(error)) => Err(integrity(archive, &error.to_string())),
+        Err(Failed::Output(source)) => Err(crate::storage::StorageError {
+            kind: crate::storage::ErrorKind::Other,
+            action: "write",
+            place: out_place.to_owned(),
+            source,
+        }
+        .into()),
+    }
+}

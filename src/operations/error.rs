@@ -1,0 +1,80 @@
+//! What can go wrong in an operation, sorted by what it means for the data.
+
+use crate::cancel::Cancelled;
+use crate::catalog::CatalogError;
+use crate::format::header::HeaderError;
+use crate::format::legacy::LegacyError;
+use crate::format::manifest_file::ManifestError;
+use crate::lock::LockError;
+use crate::pipeline::{SealError, UnsealError};
+use crate::postgres::PostgresError;
+use crate::source::TreeError;
+use crate::storage::StorageError;
+use crate::target::TargetError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Unseal(#[from] UnsealError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error("{archive}: {source}")]
+    Header {
+        archive: String,
+        source: HeaderError,
+    },
+    #[error("{archive}: {source}")]
+    Legacy {
+        archive: String,
+        source: LegacyError,
+    },
+    #[error("the manifest of {archive}: {source}")]
+    Manifest {
+        archive: String,
+        source: ManifestError,
+    },
+    /// The archive, its manifest or what was restored is not what it should be.
+    #[error("{archive}: {what}")]
+    Integrity { archive: String, what: String },
+    /// Wrong input, found only here: nothing was changed.
+    #[error("{what}")]
+    Usage { what: String },
+    /// It was asked for something that would lose data.
+    #[error("{what}")]
+    Refused { what: String },
+}
+
+impl OperationError {
+    /// Whether the archive is at fault (corrupt, wrong key, differs), rather
+    /// than the place where it lies or goes to.
+    pub fn is_integrity(&self) -> bool {
+        match self {
+            Self::Integrity { .. } | Self::Header { .. } | Self::Manifest { .. } => true,
+            Self::Legacy { source, .. } => !matches!(source, LegacyError::Read(_)),
+            Self::Unseal(error) => !matches!(
+                error,
+                UnsealError::Storage(_) | UnsealError::Cancelled(_) | UnsealError::Broken
+            ),
+            Self::Target(error) => matches!(
+                error,
+                TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_)
+            ),
+            Self::Catalog(CatalogError::Unreadable { .. }) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Carries out what retention decided. Deciding and removing happen under one
+//! lock, so nothing changes between them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::remove::remove_backup;
+use super::{OperationError, Run, Vault, sweep};
+use crate::catalog::{Backup, Catalog};
+use crate::format::manifest::{Kind, ProofLevel};
+use crate::lock::LockKind;
+use crate::retention::{Candidate, KeepRules, PrunePlan, plan};
+
+#[derive(Debug)]
+pub struct PruneDone {
+    pub plan: PrunePlan,
+    /// Archives removed; empty in a dry run.
+    pub removed: Vec<String>,
+    pub freed_bytes: u64,
+}
+
+/// Which of a storage's backups a prune looks at.
+#[derive(Clone, Debug, Default)]
+pub struct PruneScope {
+    pub kind: Option<Kind>,
+    pub name: Option<String>,
+}
+
+/// What prune would do with `catalog`. Only backups with a manifest count;
+/// other programs' files are never touched.
+pub fn plan_prune(
+    catalog: &Catalog,
+    scope: &PruneScope,
+    rules: &KeepRules,
+    now: Timestamp,
+    time_zone: &TimeZone,
+) -> PrunePlan {
+    let candidates: Vec<Candidate> = catalog
+        .backups
+        .iter()
+        .filter(|backup| {
+            scope
+                .name
+                .as_deref()
+                .is_none_or(|name| name == backup.name())
+        })
+        .filter_map(candidate)
+        .filter(|candidate| scope.kind.is_none_or(|kind| kind == candidate.kind))
+        .collect();
+    plan(&candidates, rules, now, time_zone)
+}
+
+/// A backup whose archive is gone is none: it must not fill a place that a
+/// restorable one would have.
+fn candidate(backup: &Backup) -> Option<Candidate> {
+    let file = backup.file.as_ref()?;
+    let stored = backup.stored.as_ref()?;
+    Some(Candidate {
+        id: file.manifest.id.clone(),
+        kind: file.manifest.kind,
+        name: file.manifest.name.clone(),
+        created_at: file.manifest.created_at,
+        pinned: file.state.pinned,
+        verified: backup
+            .proof()
+            .is_some_and(|level| level >= ProofLevel::Verified),
+        bytes: stored.bytes,
+    })
+}
+
+pub fn prune(
+    vault: &Vault<'_>,
+    scope: &PruneScope,
+    rules: &KeepRules,
+    now: Timestamp,
+    time_zone: &TimeZone,
+) -> Result<PruneDone, OperationError> {
+    let _lock = vault.lock(LockKind::Exclusive, now)?;
+    sweep(vault, now)?;
+    let catalog = Catalog::load(vault.storage)?;
+    let plan = plan_prune(&catalog, scope, rules, now, time_zone);
+    let run = Run::start(vault, None, now)?;
+    let result = remove_decided(vault, &catalog, &plan);
+    let freed_bytes = result.as_ref().map_or(0, |(_, bytes)| *bytes);
+    run.end_with(&result, freed_bytes);
+    let (removed, freed_bytes) = result?;
+    Ok(PruneDone {
+        plan,
+        removed,
+        freed_bytes,
+    })
+}
+
+fn remove_decided(
+    vault: &Vault<'_>,
+    catalog: &Catalog,
+    plan: &PrunePlan,
+) -> Result<(Vec<String>, u64), OperationError> {
+    let mut removed = Vec::new();
+    let mut freed_bytes = 0;
+    for decision in plan.decisions.iter().filter(|decision| !decision.keep) {
+        vault.cancel.check()?;
+        let of_decision = |backup: &&Backup| {
+            backup
+                .file
+                .as_ref()
+                .is_some_and(|file| file.manifest.id == decision.id)
+        };
+        let Some(backup) = catalog.backups.iter().find(of_decision) else {
+            continue;
+        };
+        remove_backup(vault.storage, backup)?;
+        freed_bytes += backup.stored_bytes();
+        removed.push(backup.archive.clone());
+    }
+    Ok((removed, freed_bytes))
+}

@@ -1,0 +1,236 @@
+//! Proves backups: reads them the way a restore would, into a target that keeps
+//! nothing, and writes down what was reached.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::read::{ReadReport, integrity, kind_of, read_backup};
+use super::{MakeCheck, OperationError, Run, Vault};
+use crate::catalog::{Backup, read_whole};
+use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
+use crate::format::manifest_file::ManifestFile;
+use crate::format::names::manifest_key;
+use crate::lock::LockKind;
+use crate::target::Received;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Size and checksum of the stored bytes; needs no key.
+    Quick,
+    /// Decrypt, hash, decompress, parse, compare with the manifest.
+    Full,
+}
+
+#[derive(Debug)]
+pub struct VerifyDone {
+    pub archive: String,
+    pub level: ProofLevel,
+    pub stored_bytes: u64,
+    pub raw_bytes: Option<u64>,
+    pub took: Duration,
+    pub warnings: Vec<String>,
+}
+
+/// Verifies one backup. An archive that is wrong is the error; it is also
+/// written into the backup's state, so that `list` shows it.
+pub fn verify(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    depth: Depth,
+    now: Timestamp,
+    make_check: MakeCheck<'_>,
+) -> Result<VerifyDone, OperationError> {
+    let begun = Instant::now();
+    let _lock = vault.lock(LockKind::Shared, now)?;
+    let run = Run::start_reading(vault, &backup.archive, now)?;
+    let result = match depth {
+        Depth::Quick => quick(vault, backup),
+        Depth::Full => full(vault, backup, make_check),
+    };
+    run.end_with(&result, backup.stored_bytes());
+    let reached = match &result {
+        Ok(done) => Some((done.level, true, None)),
+        Err(error) if error.is_integrity() => {
+            Some((ProofLevel::Stored, false, Some(error.to_string())))
+        }
+        Err(_) => None,
+    };
+    if let (Some((level, ok, detail)), Some(_)) = (reached, &backup.file) {
+        let verification = Verification {
+            level,
+            at: now,
+            ok,
+            detail,
+        };
+        if let Err(error) = write_down(vault, backup, verification) {
+            vault
+                .reporter
+                .warn(&format!("the result could not be written down: {error}"));
+        }
+    }
+    result.map(|done| VerifyDone {
+        took: begun.elapsed(),
+        ..done
+    })
+}
+
+fn quick(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationError> {
+    let archive = &backup.archive;
+    let Some(file) = &backup.file else {
+        return Err(OperationError::Usage {
+            what: format!("{archive} has no checksum to compare with; verify it without --quick"),
+        });
+    };
+    let stored = backup.stored.as_ref();
+    let stored = stored
+        .ok_or_else(|| integrity(archive, "its manifest is there, but the archive is gone"))?;
+    let expected = &file.manifest.stored;
+    if stored.bytes != expected.bytes {
+        let what = format!(
+            "it has {} bytes, its manifest says {}",
+            stored.bytes, expected.bytes
+        );
+        return Err(integrity(archive, &what));
+    }
+    if hash_stored(vault, backup)? != expected.sha256 {
+        return Err(integrity(
+            archive,
+            "its SHA-256 is not the one in its manifest",
+        ));
+    }
+    Ok(VerifyDone {
+        archive: archive.clone(),
+        level: ProofLevel::Stored,
+        stored_bytes: stored.bytes,
+        raw_bytes: None,
+        took: Duration::ZERO,
+        warnings: Vec::new(),
+    })
+}
+
+fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<String, OperationError> {
+    let mut reader = vault.storage.open(&backup.archive, 0)?;
+    let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    vault.reporter.phase(
+        &format!("hashing {}", backup.archive),
+        Some(backup.stored_bytes()),
+    );
+    let hashed = loop {
+        vault.cancel.check()?;
+        match reader.read(&mut buffer) {
+            Ok(0) => break Ok(hex::encode(sha256.finalize())),
+            Ok(count) => {
+                sha256.update(&buffer[..count]);
+                vault.reporter.advance(count as u64);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(crate::pipeline::UnsealError::Storage(error).into()),
+        }
+    };
+    vault.reporter.phase_done();
+    hashed
+}
+
+fn full(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    make_check: MakeCheck<'_>,
+) -> Result<VerifyDone, OperationError> {
+    let kind = kind_of(backup)?;
+    let mut check = make_check(kind, backup.file.as_ref().map(|file| &file.manifest));
+    let phase = format!("verifying {}", backup.archive);
+    let (received, report) =
+        read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
+    if let Some(file) = &backup.file {
+        compare(&backup.archive, &file.manifest, &received)?;
+    }
+    let ReadReport {
+        unsealed,
+        damaged_copy,
+    } = report;
+    if let Some(damaged) = damaged_copy {
+        return Err(integrity(
+            &backup.archive,
+            &format!("it can be restored, but {damaged}; make a new backup soon"),
+        ));
+    }
+    Ok(VerifyDone {
+        archive: backup.archive.clone(),
+        level: ProofLevel::Verified,
+        stored_bytes: backup.stored_bytes(),
+        raw_bytes: Some(unsealed.raw_bytes),
+        took: Duration::ZERO,
+        warnings: received.warnings,
+    })
+}
+
+/// What was read is what the manifest says was written.
+pub(super) fn compare(
+    archive: &str,
+    manifest: &Manifest,
+    received: &Received,
+) -> Result<(), OperationError> {
+    let mut differences = Vec::new();
+    if let (Kind::Db, Some(expected), Some(seen)) =
+        (manifest.kind, &manifest.database, &received.database)
+    {
+        let found = expected.ledger.differences(&seen.ledger);
+        differences.extend(found.iter().map(ToString::to_string));
+    }
+    if let (Some(expected), Some(seen)) = (&manifest.source, &received.tree) {
+        let counts = [
+            ("files", expected.files, seen.files),
+            ("directories", expected.directories, seen.directories),
+            ("symlinks", expected.symlinks, seen.symlinks),
+            ("hard links", expected.hard_links, seen.hard_links),
+            ("bytes", expected.bytes, seen.bytes),
+        ];
+        let wrong = counts.iter().filter(|(_, expected, seen)| expected != seen);
+        differences
+            .extend(wrong.map(|(what, expected, seen)| format!("{what}: {seen}, not {expected}")));
+    }
+    match differences.len() {
+        0 => Ok(()),
+        count => {
+            let shown = differences
+                .iter()
+                .take(5)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("; ");
+            let what = format!("its content differs from its manifest in {count} places: {shown}");
+            Err(integrity(archive, &what))
+        }
+    }
+}
+
+/// Changes the state only: the manifest's sealed bytes stay as they are. A lower
+/// proof never replaces a higher one that still stands.
+fn write_down(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    verification: Verification,
+) -> Result<(), OperationError> {
+    let key = manifest_key(&backup.archive);
+    let of_archive = |source| OperationError::Manifest {
+        archive: backup.archive.clone(),
+        source,
+    };
+    let mut file = ManifestFile::parse(&read_whole(vault.storage, &key)?).map_err(of_archive)?;
+    let better = file
+        .state
+        .verification
+        .as_ref()
+        .is_some_and(|known| known.ok && verification.ok && known.level > verification.level);
+    if better {
+        return Ok(());
+    }
+    file.state.verification = Some(verification);
+    Ok(vault
+        .storage
+        .replace(&key, &file.to_bytes().map_err(of_archive)?)?)
+}

@@ -1,0 +1,102 @@
+//! The stored bytes, opened: whatever surrounds the compressed stream is checked
+//! and taken off, chunk by chunk.
+
+use std::io::{self, Read};
+
+use sha2::{Digest, Sha256};
+
+use super::unseal::UnsealError;
+use crate::format::frames::{FrameError, FrameOpener};
+use crate::format::keys::SecretKey;
+use crate::format::legacy::{Authenticated, LegacyError, LegacyReader};
+
+const CHUNK_LEN: usize = 256 * 1024;
+
+/// What surrounds the content, and what takes it off.
+pub enum Opening {
+    Plain,
+    /// `stored` begins at the payload, behind both header copies.
+    Kluis1 {
+        payload_key: SecretKey,
+    },
+    /// `stored` begins at the file's start; a first pass has authenticated it.
+    Kanbu(Box<Authenticated>),
+}
+
+pub(super) struct Content<R: Read> {
+    inner: Inner<R>,
+    buffer: Vec<u8>,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+enum Inner<R: Read> {
+    Plain(R),
+    Kluis1(FrameOpener<R>),
+    Kanbu(LegacyReader<R>),
+}
+
+impl<R: Read> Content<R> {
+    pub fn new(stored: R, opening: Opening) -> Result<Self, UnsealError> {
+        let inner = match opening {
+            Opening::Plain => Inner::Plain(stored),
+            Opening::Kluis1 { payload_key } => {
+                Inner::Kluis1(FrameOpener::new(stored, &payload_key))
+            }
+            Opening::Kanbu(authenticated) => Inner::Kanbu(authenticated.decrypt(stored)?),
+        };
+        Ok(Self {
+            inner,
+            buffer: vec![0; CHUNK_LEN],
+            sha256: Sha256::new(),
+            bytes: 0,
+        })
+    }
+
+    /// The next bytes of the compressed stream; empty at its checked end.
+    pub fn next_chunk(&mut self) -> Result<&[u8], UnsealError> {
+        let chunk = match &mut self.inner {
+            Inner::Plain(stored) => read_some(stored, &mut self.buffer).map_err(sort_error)?,
+            Inner::Kluis1(frames) => frames.next_chunk().map_err(sort_error)?,
+            Inner::Kanbu(legacy) => read_some(legacy, &mut self.buffer).map_err(sort_error)?,
+        };
+        self.sha256.update(chunk);
+        self.bytes += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    pub fn content_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The stored reader, the content's digest in hex and its length.
+    pub fn finish(self) -> (R, String, u64) {
+        let stored = match self.inner {
+            Inner::Plain(stored) => stored,
+            Inner::Kluis1(frames) => frames.into_inner(),
+            Inner::Kanbu(legacy) => legacy.into_inner(),
+        };
+        (stored, hex::encode(self.sha256.finalize()), self.bytes)
+    }
+}
+
+fn read_some<'a>(reader: &mut impl Read, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    loop {
+        match reader.read(buffer) {
+            Ok(count) => return Ok(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The archive's fault or the storage's?
+fn sort_error(error: io::Error) -> UnsealError {
+    match error.downcast::<FrameError>() {
+        Ok(frames) => UnsealError::Frames(frames),
+        Err(error) => match error.downcast::<LegacyError>() {
+            Ok(legacy) => UnsealError::Legacy(legacy),
+            Err(error) => UnsealError::Storage(error),
+        },
+    }
+}

@@ -1,0 +1,211 @@
+//! Storage to target. One thread reads, hashes and decrypts; N workers
+//! decompress; the calling thread consumes in order.
+//!
+//! Invariant: [`unseal`] returns `Ok` only after the archive's last byte was
+//! read, its last frame seen and every checksum on the way was right, however
+//! early the consumer stopped reading.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::codec::{CodecError, Decoder};
+use super::digest::Digesting;
+use super::in_order::{Counting, InOrder};
+use super::opened::{Content, Opening};
+use super::recycle::Stock;
+use super::split::Splitter;
+use crate::cancel::{Cancel, Cancelled};
+use crate::format::frames::FrameError;
+use crate::format::legacy::LegacyError;
+use crate::format::manifest::Codec;
+
+/// Chunks of a stream without members are handed on in pieces of this size.
+pub(super) const PIECE_LEN: usize = 256 * 1024;
+
+pub struct Unsealing {
+    pub opening: Opening,
+    /// `None`: as the stream's first bytes show.
+    pub codec: Option<Codec>,
+    pub workers: usize,
+    pub cancel: Cancel,
+}
+
+/// What went through, to be compared with the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsealed {
+    pub raw_bytes: u64,
+    pub content_bytes: u64,
+    pub content_sha256: String,
+    /// Of the stored bytes that were read: all, or those behind a KLUIS1 header.
+    pub stored_bytes: u64,
+    pub stored_sha256: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UnsealError {
+    #[error("reading the archive failed: {0}")]
+    Storage(#[source] io::Error),
+    #[error("the archive is damaged: {0}")]
+    Frames(#[from] FrameError),
+    #[error("the archive is damaged: {0}")]
+    Legacy(#[from] LegacyError),
+    #[error("the archive's content is damaged: {0}")]
+    Codec(#[from] CodecError),
+    #[error("the archive's content is damaged: {0}")]
+    Foreign(#[source] io::Error),
+    #[error("the archive's content is damaged: it ends inside a compressed block")]
+    CutMember,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    #[error("a thread of the pipeline ended early")]
+    Broken,
+}
+
+pub(super) type Decoded = Result<Vec<u8>, CodecError>;
+
+pub(super) struct Job {
+    pub member: Vec<u8>,
+    pub reply: Sender<Decoded>,
+}
+
+/// In the order of the stream.
+pub(super) enum Queued {
+    /// Comes first: members, or a stream that the consumer's side decodes.
+    Begin {
+        codec: Codec,
+        members: bool,
+    },
+    Member(Receiver<Decoded>),
+    Piece(Vec<u8>),
+    End,
+    Failed(UnsealError),
+}
+
+/// Reads `stored` to its end and hands the raw stream to `consume`. A failure of
+/// the archive itself goes before the consumer's, which usually follows from it.
+/// `progress` is told stored bytes.
+pub fn unseal<T, E: From<UnsealError>>(
+    stored: impl Read + Send,
+    unsealing: Unsealing,
+    progress: &(dyn Fn(u64) + Sync),
+    consume: impl FnOnce(&mut dyn BufRead) -> Result<T, E>,
+) -> Result<(T, Unsealed), E> {
+    let workers = unsealing.workers.max(1);
+    let Unsealing {
+        opening,
+        codec,
+        cancel,
+        ..
+    } = unsealing;
+    let stock = Stock::new();
+    let (jobs, todo) = bounded::<Job>(1);
+    let (queue, in_order) = bounded::<Queued>(2 * workers);
+    thread::scope(|scope| {
+        let content = Content::new(Digesting::new(stored), opening)?;
+        let (feed_stock, feed_queue) = (stock.clone(), queue.clone());
+        let feeder = scope.spawn(move || {
+            let splitter = Splitter {
+                jobs,
+                queue: feed_queue,
+                stock: feed_stock,
+                codec,
+            };
+            splitter.run(content, &cancel, progress)
+        });
+        drop(queue);
+        let (codec, members) = match in_order.recv() {
+            Ok(Queued::Begin { codec, members }) => (codec, members),
+            Ok(Queued::Failed(error)) => return Err(error.into()),
+            _ => return Err(UnsealError::Broken.into()),
+        };
+        if members {
+            for _ in 0..workers {
+                let (todo, stock) = (todo.clone(), stock.clone());
+                scope.spawn(move || work(&todo, &stock, codec));
+            }
+        }
+        drop(todo);
+        let mut reader = InOrder::new(in_order, stock);
+        let outcome = consume_all(&mut reader, codec, members, consume);
+        let (raw_bytes, failure) = (reader.raw_bytes, reader.failure.take());
+        // Closes the queue: a feeder whose consumer gave up ends by it.
+        drop(reader);
+        let fed = feeder
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let (value, decoded_bytes) = outcome?;
+        let unsealed = fed.ok_or(UnsealError::Broken)?;
+        Ok((
+            value,
+            Unsealed {
+                raw_bytes: decoded_bytes.unwrap_or(raw_bytes),
+                ..unsealed
+            },
+        ))
+    })
+}
+
+/// Runs the consumer, then reads what it left. The second value is the decoded
+/// length where the decoder stands behind the queue.
+fn consume_all<T, E: From<UnsealError>>(
+    reader: &mut InOrder,
+    codec: Codec,
+    members: bool,
+    consume: impl FnOnce(&mut dyn BufRead) -> Result<T, E>,
+) -> Result<(T, Option<u64>), E> {
+    let foreign = |error| E::from(UnsealError::Foreign(error));
+    if members || codec == Codec::None {
+        let value = consume(reader)?;
+        drain(reader).map_err(foreign)?;
+        return Ok((value, None));
+    }
+    let decoder: Box<dyn Read + '_> = match codec {
+        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(&mut *reader)),
+        _ => Box::new(zstd::Decoder::with_buffer(&mut *reader).map_err(foreign)?),
+    };
+    let mut decoded = Counting {
+        inner: BufReader::with_capacity(PIECE_LEN, decoder),
+        bytes: 0,
+        failure: None,
+    };
+    let result = consume(&mut decoded);
+    if let Some(error) = decoded.failure.take() {
+        return Err(foreign(error));
+    }
+    let value = result?;
+    drain(&mut decoded).map_err(foreign)?;
+    let bytes = decoded.bytes;
+    drop(decoded);
+    drain(reader).map_err(foreign)?;
+    Ok((value, Some(bytes)))
+}
+
+fn drain(reader: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        let len = reader.fill_buf()?.len();
+        if len == 0 {
+            return Ok(());
+        }
+        reader.consume(len);
+    }
+}
+
+fn work(todo: &Receiver<Job>, stock: &Stock, codec: Codec) {
+    let mut decoder = Decoder::new(codec);
+    for Job { member, reply } in todo {
+        let mut raw = stock.take();
+        let result = match &mut decoder {
+            Ok(Some(decoder)) => decoder.decode(&member, &mut raw).map(|()| raw),
+            Ok(None) => Ok(raw),
+            Err(error) => Err(error.clone()),
+        };
+        stock.give_back(member);
+        // A consumer that is gone has told its reason itself.
+        let _ = reply.send(result);
+    }
+}

@@ -1,0 +1,74 @@
+//! The children that live now, for whoever hears the signal to stop.
+//!
+//! Invariant: an entry's process id is not yet reaped, so a signal sent under
+//! the lock never hits a stranger that got the number later.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+static LIVING: Mutex<Living> = Mutex::new(Living {
+    next: 0,
+    leaders: BTreeMap::new(),
+});
+static ENDED: Condvar = Condvar::new();
+
+/// Leaders of process groups by a number that is never used twice.
+struct Living {
+    next: u64,
+    leaders: BTreeMap<u64, Pid>,
+}
+
+fn living() -> MutexGuard<'static, Living> {
+    // The map is whole between any two statements, so a panic elsewhere
+    // leaves nothing to distrust.
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn enter(leader: Pid) -> u64 {
+    let mut living = living();
+    let ticket = living.next;
+    living.next += 1;
+    living.leaders.insert(ticket, leader);
+    ticket
+}
+
+/// Forgets a child. `reap` runs under the lock: only there may the process id
+/// become free.
+pub(super) fn leave<T>(ticket: u64, reap: impl FnOnce() -> T) -> T {
+    let mut living = living();
+    let reaped = reap();
+    living.leaders.remove(&ticket);
+    ENDED.notify_all();
+    reaped
+}
+
+/// Signals one child's group, if the child is still ours to signal.
+pub(super) fn signal(ticket: u64, signal: Signal) {
+    if let Some(leader) = living().leaders.get(&ticket) {
+        // ESRCH: the group is gone already, which is what was wanted.
+        let _ = kill_process_group(*leader, signal);
+    }
+}
+
+/// Asks every living child to end (SIGTERM to its group), and kills those that
+/// are still there after `grace`. Children spawned meanwhile, such as the
+/// `psql` that cleans up, are left alone. Callable from any thread; not from
+/// within a signal handler, because it takes a lock.
+pub fn terminate_all(grace: Duration) {
+    let mut living = living();
+    let asked: Vec<u64> = living.leaders.keys().copied().collect();
+    for leader in living.leaders.values() {
+        let _ = kill_process_group(*leader, Signal::TERM);
+    }
+    let mine = |living: &mut Living| asked.iter().any(|t| living.leaders.contains_key(t));
+    living = ENDED
+        .wait_timeout_while(living, grace, mine)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0;
+    for leader in asked.iter().filter_map(|t| living.leaders.get(t)) {
+        let _ = kill_process_group(*leader, Signal::KILL);
+    }
+}

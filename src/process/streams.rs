@@ -1,0 +1,118 @@
+//! A child's stdout as a reader, a child's stdin as a writer. Their ends are
+//! honest: the reader's clean end and the writer's `finish` mean exit 0.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{ChildStdin, ChildStdout, Stdio};
+
+use super::child::Child;
+use super::{ProcessError, Tool};
+
+/// Fewer switches between us and the child. An ordinary user may ask for this
+/// much (fs.pipe-max-size); where not, the pipe stays as it is.
+const PIPE_BYTES: usize = 1 << 20;
+
+fn enlarge(pipe: impl AsFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+}
+
+fn into_io(error: ProcessError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// What a child prints. `Ok(0)` comes only after it exited 0; any other end is
+/// a read error that holds a [`ProcessError`]. Dropping it kills the child.
+pub struct ChildReader {
+    stdout: Option<ChildStdout>,
+    child: Child,
+    /// Kept, so that reading on after the failure never looks like success.
+    failed: bool,
+}
+
+impl ChildReader {
+    pub fn spawn(tool: &Tool) -> Result<Self, ProcessError> {
+        let mut child = Child::spawn(tool, Stdio::null(), Stdio::piped())?;
+        let stdout = child.take_stdout();
+        if let Some(stdout) = &stdout {
+            enlarge(stdout);
+        }
+        Ok(Self {
+            stdout,
+            child,
+            failed: false,
+        })
+    }
+}
+
+impl Read for ChildReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.failed {
+            return Err(io::Error::other("the program had failed already"));
+        }
+        let Some(stdout) = &mut self.stdout else {
+            return Ok(0);
+        };
+        let n = stdout.read(buf)?;
+        if n > 0 || buf.is_empty() {
+            return Ok(n);
+        }
+        self.stdout = None;
+        self.child.finish().map_err(|error| {
+            self.failed = true;
+            into_io(error)
+        })?;
+        Ok(0)
+    }
+}
+
+/// What a child reads. Its stdout goes nowhere. Dropping it kills the child;
+/// only [`ChildWriter::finish`] tells whether it succeeded.
+pub struct ChildWriter {
+    stdin: Option<ChildStdin>,
+    child: Child,
+}
+
+impl ChildWriter {
+    pub fn spawn(tool: &Tool) -> Result<Self, ProcessError> {
+        let mut child = Child::spawn(tool, Stdio::piped(), Stdio::null())?;
+        let stdin = child.take_stdin();
+        if let Some(stdin) = &stdin {
+            enlarge(stdin);
+        }
+        Ok(Self { stdin, child })
+    }
+
+    /// Ends the child's input and waits for its exit.
+    pub fn finish(mut self) -> Result<(), ProcessError> {
+        self.stdin = None;
+        self.child.finish()
+    }
+
+    /// The child went away while we wrote: its own words beat "broken pipe".
+    fn reason(&mut self) -> io::Error {
+        self.stdin = None;
+        match self.child.finish() {
+            Err(error) => into_io(error),
+            Ok(()) => io::Error::other(format!(
+                "`{}` stopped reading before the end of its input",
+                self.child.tool().name()
+            )),
+        }
+    }
+}
+
+impl Write for ChildWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let Some(stdin) = &mut self.stdin else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        match stdin.write(buf) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.reason()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

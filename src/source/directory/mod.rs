@@ -1,0 +1,351 @@
+//! A source tree as a tar stream. Owns the order (directories before their
+//! content, names by their bytes), the counts and the named problems.
+//!
+//! Refuses only a root that is missing or no directory: files that vanish,
+//! change or cannot be read are named and counted, and the archive stays valid.
+//! Invariant: an unchanged tree gives the same bytes every time.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use crate::cancel::Cancel;
+use crate::format::manifest::{TreeContent, TreeProblem};
+use crate::format::tar::{
+    Attributes, Entry, EntryKind, Segment, display_path, encode, end_of_archive, padding,
+};
+use crate::source::{Produced, Source};
+
+mod attributes;
+mod content;
+mod select;
+mod status;
+mod walk;
+
+use attributes::AttributeReader;
+use content::{ContentProblem, FileContent, find_segments};
+pub use select::DEFAULT_EXCLUDES;
+use status::Status;
+use walk::{Found, Walk};
+
+/// The problems beyond this many are counted, but not named.
+const NAMED_PROBLEMS: usize = 1_000;
+
+/// What of a tree is left out.
+#[derive(Clone, Debug)]
+pub struct TreeOptions {
+    /// Patterns; see [`DEFAULT_EXCLUDES`] for their kind.
+    pub excludes: Vec<String>,
+    /// Whether directories with a valid `CACHEDIR.TAG` are left out.
+    pub exclude_caches: bool,
+    /// Directories that hold a file of such a name are left out. The root
+    /// itself never is: whoever named it wants it.
+    pub exclude_if_present: Vec<String>,
+    /// Whether the walk stays on the root's file system; mount points below it
+    /// are kept as empty directories.
+    pub one_file_system: bool,
+    /// Whether [`DEFAULT_EXCLUDES`] count.
+    pub default_excludes: bool,
+}
+
+impl Default for TreeOptions {
+    fn default() -> Self {
+        Self {
+            excludes: Vec::new(),
+            exclude_caches: false,
+            exclude_if_present: Vec::new(),
+            one_file_system: false,
+            default_excludes: true,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    #[error(
+        "cannot read the directory {root}: {source}; name a directory that exists and that this user may read"
+    )]
+    Root {
+        root: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the exclude pattern \"{pattern}\" is not valid: {source}")]
+    Pattern {
+        pattern: String,
+        #[source]
+        source: globset::Error,
+    },
+}
+
+/// Reads a directory tree as a tar stream.
+pub struct DirectorySource {
+    walk: Walk,
+    attributes: AttributeReader,
+    /// Headers and padding that wait to be read, from `pending_at`.
+    pending: Vec<u8>,
+    pending_at: usize,
+    body: Option<FileContent>,
+    body_path: Vec<u8>,
+    /// First path of each file with several names, until the last was seen.
+    linked: HashMap<(u64, u64), FirstName>,
+    content: TreeContent,
+    ended: bool,
+    cancel: Cancel,
+}
+
+struct FirstName {
+    path: Vec<u8>,
+    names_left: u64,
+}
+
+impl DirectorySource {
+    /// Opens `root`. Nothing below it is read before the first `read`.
+    pub fn new(root: &Path, options: TreeOptions, cancel: Cancel) -> Result<Self, TreeError> {
+        let content = TreeContent {
+            root: root.to_string_lossy().into_owned(),
+            excludes: described_excludes(&options),
+            ..TreeContent::default()
+        };
+        let (walk, status) = Walk::new(root, options)?;
+        let mut source = Self {
+            walk,
+            attributes: AttributeReader::new(),
+            pending: Vec::new(),
+            pending_at: 0,
+            body: None,
+            body_path: Vec::new(),
+            linked: HashMap::new(),
+            content,
+            ended: false,
+            cancel,
+        };
+        source.add_directory(&status);
+        Ok(source)
+    }
+
+    /// Brings the next entry's headers into `pending`, or the archive's end.
+    fn advance(&mut self) -> io::Result<()> {
+        self.cancel.check_io()?;
+        self.pending.clear();
+        self.pending_at = 0;
+        match self.walk.next() {
+            Some(Found::Directory(status)) => self.add_directory(&status),
+            Some(Found::File(file, status)) => self.add_file(file, &status),
+            Some(Found::Symlink(target, status)) => self.add_symlink(target, &status),
+            Some(Found::Special) => self.content.special += 1,
+            Some(Found::Vanished(detail)) => self.report("vanished", detail.to_owned()),
+            Some(Found::Unreadable(errno)) => self.report("unreadable", errno.to_string()),
+            None => {
+                self.ended = true;
+                self.pending.extend_from_slice(end_of_archive());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_directory(&mut self, status: &Status) {
+        let open = self.walk.directory();
+        let (attributes, read) = self.attributes.read(status, open);
+        self.report_attributes(read);
+        if self.write(EntryKind::Directory, attributes) {
+            self.content.directories += 1;
+        }
+    }
+
+    fn add_symlink(&mut self, target: Vec<u8>, status: &Status) {
+        let (attributes, _) = self.attributes.read(status, None);
+        if self.write(EntryKind::Symlink { target }, attributes) {
+            self.content.symlinks += 1;
+        }
+    }
+
+    fn add_file(&mut self, file: OwnedFd, status: &Status) {
+        let (attributes, read) = self.attributes.read(status, Some(file.as_fd()));
+        self.report_attributes(read);
+        let attributes = match self.further_name(status, attributes) {
+            Some(attributes) => attributes,
+            None => return,
+        };
+        let bytes = status.bytes;
+        let (kind, segments) = match find_segments(&file, status) {
+            Some(segments) => {
+                let kind = EntryKind::SparseFile {
+                    bytes,
+                    segments: segments.clone(),
+                };
+                (kind, segments)
+            }
+            None => (EntryKind::File { bytes }, whole(bytes)),
+        };
+        if !self.write(kind, attributes) {
+            return;
+        }
+        self.content.files += 1;
+        self.content.bytes += bytes;
+        if status.links > 1 {
+            let first = FirstName {
+                path: self.walk.path().to_vec(),
+                names_left: status.links - 1,
+            };
+            self.linked.insert((status.device, status.inode), first);
+        }
+        self.body_path.clear();
+        self.body_path.extend_from_slice(self.walk.path());
+        self.body = Some(FileContent::new(file, *status, segments));
+    }
+
+    /// Writes a hard link if the file is in the archive already; otherwise the
+    /// attributes come back.
+    fn further_name(&mut self, status: &Status, attributes: Attributes) -> Option<Attributes> {
+        let key = (status.device, status.inode);
+        let first = match status.links {
+            0 | 1 => None,
+            _ => self.linked.get_mut(&key),
+        };
+        let Some(first) = first else {
+            return Some(attributes);
+        };
+        first.names_left = first.names_left.saturating_sub(1);
+        let target = first.path.clone();
+        if first.names_left == 0 {
+            self.linked.remove(&key);
+        }
+        // What the file is was said at its first name.
+        let attributes = Attributes {
+            xattrs: Vec::new(),
+            ..attributes
+        };
+        if self.write(EntryKind::HardLink { target }, attributes) {
+            self.content.hard_links += 1;
+        }
+        None
+    }
+
+    /// Puts the headers of an entry at the present path into `pending`.
+    fn write(&mut self, kind: EntryKind, attributes: Attributes) -> bool {
+        let entry = Entry {
+            path: self.walk.path().to_vec(),
+            kind,
+            attributes,
+        };
+        match encode(&entry, &mut self.pending) {
+            Ok(()) => true,
+            Err(error) => {
+                self.report("unreadable", error.to_string());
+                false
+            }
+        }
+    }
+
+    fn finish_body(&mut self, body: FileContent) {
+        let (bytes, problem) = body.finish();
+        self.pending.clear();
+        self.pending_at = 0;
+        self.pending.extend_from_slice(padding(bytes));
+        let path = std::mem::take(&mut self.body_path);
+        match problem {
+            None => {}
+            Some(ContentProblem::Changed) => {
+                let detail = "it changed while it was read";
+                self.report_at(&path, "changed", detail.to_owned());
+            }
+            Some(ContentProblem::Unreadable(errno)) => {
+                let detail = format!("{errno}; zeros stand for what could not be read");
+                self.report_at(&path, "unreadable", detail);
+            }
+        }
+        self.body_path = path;
+    }
+
+    fn report_attributes(&mut self, read: Result<(), rustix::io::Errno>) {
+        if let Err(errno) = read {
+            self.report("unreadable", format!("its extended attributes: {errno}"));
+        }
+    }
+
+    fn report(&mut self, problem: &str, detail: String) {
+        let path = self.walk.path().to_vec();
+        self.report_at(&path, problem, detail);
+    }
+
+    fn report_at(&mut self, path: &[u8], problem: &str, detail: String) {
+        match problem {
+            "changed" => self.content.changed += 1,
+            "vanished" => self.content.vanished += 1,
+            _ => self.content.unreadable += 1,
+        }
+        if self.content.problems.len() < NAMED_PROBLEMS {
+            self.content.problems.push(TreeProblem {
+                path: shown(path),
+                problem: problem.to_owned(),
+                detail,
+            });
+        }
+    }
+}
+
+impl Read for DirectorySource {
+    /// Fills `out` whole, but at the end of the stream.
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check_io()?;
+        let mut filled = 0;
+        while filled < out.len() {
+            let waiting = &self.pending[self.pending_at..];
+            if !waiting.is_empty() {
+                let step = waiting.len().min(out.len() - filled);
+                out[filled..filled + step].copy_from_slice(&waiting[..step]);
+                self.pending_at += step;
+                filled += step;
+            } else if let Some(mut body) = self.body.take() {
+                match body.fill(&mut out[filled..]) {
+                    0 => self.finish_body(body),
+                    step => {
+                        filled += step;
+                        self.body = Some(body);
+                    }
+                }
+            } else if self.ended {
+                break;
+            } else {
+                self.advance()?;
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl Source for DirectorySource {
+    fn finish(self: Box<Self>) -> Produced {
+        Produced::Tree(self.content)
+    }
+}
+
+fn whole(bytes: u64) -> Vec<Segment> {
+    let segment = Segment { offset: 0, bytes };
+    (bytes > 0).then_some(segment).into_iter().collect()
+}
+
+/// A path for the manifest: plain where it is UTF-8, else escaped.
+fn shown(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok("") => ".".to_owned(),
+        Ok(text) => text.to_owned(),
+        Err(_) => display_path(path),
+    }
+}
+
+/// What was left out on purpose, for the manifest: the patterns and the flags.
+fn described_excludes(options: &TreeOptions) -> Vec<String> {
+    let mut described: Vec<String> = select::patterns(options).collect();
+    let markers = options.exclude_if_present.iter();
+    described.extend(markers.map(|marker| format!("--exclude-if-present={marker}")));
+    if options.exclude_caches {
+        described.push("--exclude-caches".to_owned());
+    }
+    if options.one_file_system {
+        described.push("--one-file-system".to_owned());
+    }
+    described
+}

@@ -1,0 +1,200 @@
+//! An opened directory and its path. Owns making it private, checking its
+//! mount, and what the file system says about names in it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use crate::storage::{ErrorKind, StorageError};
+
+const PRIVATE_DIRECTORY: u32 = 0o700;
+
+pub(super) struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// `path` is absolute. It may be a symlink: that is the operator's choice.
+    pub(super) fn open_or_make(path: &Path) -> Result<Self, StorageError> {
+        make_missing(path)?;
+        Self::open(path)
+    }
+
+    /// Makes nothing, and checks the very directory that is used afterwards, so
+    /// that an unmount in between cannot pass.
+    pub(super) fn open_mounted(path: &Path) -> Result<Self, StorageError> {
+        let not_mounted = |why: &str| StorageError {
+            kind: ErrorKind::NotMounted,
+            action: "use the required mount",
+            place: path.display().to_string(),
+            source: io::Error::new(io::ErrorKind::NotFound, why),
+        };
+        let directory = match Self::open(path) {
+            Err(e) if e.kind == ErrorKind::NotFound => {
+                return Err(not_mounted("the directory does not exist"));
+            }
+            other => other?,
+        };
+        if directory.is_mount_point()? {
+            Ok(directory)
+        } else {
+            Err(not_mounted("nothing is mounted there"))
+        }
+    }
+
+    fn open(path: &Path) -> Result<Self, StorageError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|e| failed_at("open the directory", path, e))?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(super) fn open_below(&self, name: &str) -> Result<Self, StorageError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+            .map_err(|e| self.failed("open the directory", name, e))?;
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
+    }
+
+    pub(super) fn make_below(&self, name: &str) -> Result<Self, StorageError> {
+        match self.open_below(name) {
+            Err(e) if e.kind == ErrorKind::NotFound => {}
+            other => return other,
+        }
+        let private = Mode::from_raw_mode(PRIVATE_DIRECTORY);
+        match rustix::fs::mkdirat(&self.fd, name, private) {
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(self.failed("make the directory", name, e)),
+            // By path: with an odd umask it could not even be opened yet.
+            Ok(()) => rustix::fs::chmodat(&self.fd, name, private, AtFlags::empty())
+                .or_else(ignore_without_modes)
+                .map_err(|e| self.failed("make private", name, e))?,
+        }
+        self.sync()?;
+        self.open_below(name)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// An error about `name` in this directory.
+    pub(super) fn failed(
+        &self,
+        action: &'static str,
+        name: &str,
+        source: impl Into<io::Error>,
+    ) -> StorageError {
+        failed_at(action, &self.path.join(name), source)
+    }
+
+    /// Whether anything has that name, a dangling symlink included.
+    pub(super) fn has(&self, name: &str) -> Result<bool, StorageError> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(self.failed("look at", name, e)),
+        }
+    }
+
+    /// Every name, in no order. Names that are not UTF-8 are nobody's keys.
+    pub(super) fn names(&self) -> Result<Vec<String>, StorageError> {
+        let failed = |e: Errno| failed_at("list", &self.path, e);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            if let Ok(name) = entry.map_err(failed)?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Makes new, renamed and removed names survive a power cut.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
+        match rustix::fs::fsync(&self.fd) {
+            // How file systems say that they have no such thing for directories.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(e) => Err(failed_at("sync", &self.path, e)),
+        }
+    }
+
+    fn is_mount_point(&self) -> Result<bool, StorageError> {
+        let wanted = StatxFlags::BASIC_STATS;
+        if let Ok(stat) = rustix::fs::statx(&self.fd, "", AtFlags::EMPTY_PATH, wanted)
+            && stat
+                .stx_attributes_mask
+                .contains(StatxAttributes::MOUNT_ROOT)
+        {
+            return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+        }
+        // Kernels before 5.8 cannot say it: a device that differs from the
+        // parent's tells, except for bind mounts.
+        let failed = |e: Errno| failed_at("look at", &self.path, e);
+        let own = rustix::fs::fstat(&self.fd).map_err(failed)?;
+        let parent = rustix::fs::statat(&self.fd, "..", AtFlags::empty()).map_err(failed)?;
+        Ok(own.st_dev != parent.st_dev)
+    }
+}
+
+/// What was just made by this process cannot be refused to its owner: only file
+/// systems without modes (FAT, some FUSE and SMB mounts) say these.
+pub(super) fn ignore_without_modes(error: Errno) -> Result<(), Errno> {
+    match error {
+        Errno::PERM | Errno::NOTSUP | Errno::NOSYS => Ok(()),
+        other => Err(other),
+    }
+}
+
+fn failed_at(action: &'static str, path: &Path, source: impl Into<io::Error>) -> StorageError {
+    StorageError::new(action, path.display().to_string(), source.into())
+}
+
+/// Makes `path` and its missing parents, each durably named in its parent.
+fn make_missing(path: &Path) -> Result<(), StorageError> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors() {
+        match std::fs::metadata(ancestor) {
+            Ok(_) => break,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(ancestor),
+            Err(e) => return Err(failed_at("look at", ancestor, e)),
+        }
+    }
+    for directory in missing.into_iter().rev() {
+        make_private(directory)?;
+        if let Some(parent) = directory.parent() {
+            Directory::open(parent)?.sync()?;
+        }
+    }
+    Ok(())
+}
+
+fn make_private(path: &Path) -> Result<(), StorageError> {
+    let made = std::fs::DirBuilder::new()
+        .mode(PRIVATE_DIRECTORY)
+        .create(path);
+    match made {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(failed_at("make the directory", path, e)),
+        Ok(()) => {
+            let private = Mode::from_raw_mode(PRIVATE_DIRECTORY);
+            rustix::fs::chmodat(CWD, path, private, AtFlags::empty())
+                .or_else(ignore_without_modes)
+                .map_err(|e| failed_at("make private", path, e))
+        }
+    }
+}
