@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::{parse_period, parse_wait};
+use super::duration::{parse_age, parse_wait};
 use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
 use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
@@ -243,7 +243,7 @@ impl Layers<'_> {
         let weekly = flag("--keep-weekly", flags.keep_weekly);
         let monthly = flag("--keep-monthly", flags.keep_monthly);
         let yearly = flag("--keep-yearly", flags.keep_yearly);
-        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", parse_period)?;
+        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", parse_age)?;
         let days = self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?;
         Ok(RetentionSettings {
             last: self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last, 0)?,
@@ -254,10 +254,10 @@ impl Layers<'_> {
             yearly: self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly, 0)?,
             within: flag("--keep-within", flags.keep_within)
                 .or(within)
-                .or(self.parsed_key(&keys.keep_within, parse_period)?),
+                .or(self.parsed_key(&keys.keep_within, parse_age)?),
             max_age: flag("--max-age", flags.max_age)
                 .or(days)
-                .or(self.parsed_key(&keys.max_age, parse_period)?),
+                .or(self.parsed_key(&keys.max_age, parse_age)?),
             at_least,
         })
     }
@@ -323,6 +323,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::retention::Age;
 
     const FILE: &str = "/etc/kluis/kluis.toml";
 
@@ -397,7 +398,7 @@ mod tests {
         );
         let text = refusal(of_file("[retention]\nmax_age = \"30\"\n"));
         assert!(
-            text.starts_with("/etc/kluis/kluis.toml:2: \"30\": not a period"),
+            text.starts_with("/etc/kluis/kluis.toml:2: \"30\": not an age"),
             "{text}"
         );
         let text = refusal(of_file("time_zone = \"Mars/Olympus\"\n"));
@@ -438,7 +439,7 @@ mod tests {
         assert_eq!(settings.source.paths.value, [Path::new("/app")]);
         assert!(settings.database.libpq.contains_key("PGPASSWORD"));
         let max_age = settings.retention.max_age.unwrap();
-        assert_eq!(max_age.value.get_days(), 30);
+        assert_eq!(max_age.value, Age::days(30).unwrap());
     }
 
     #[test]

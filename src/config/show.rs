@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use jiff::Span;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::{ArchiveFormat, Settings, StoragePlace};
 use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
+use crate::retention::Age;
 use crate::secrets::{KeySource, mask_url};
 
 /// One setting. `value` is null where nothing is set.
@@ -182,8 +182,8 @@ fn sealing(settings: &Settings) -> [SettingRow; 6] {
 fn retention(settings: &Settings) -> [SettingRow; 9] {
     let retention = &settings.retention;
     let count = |key, setting| row(key, setting, |count: &u32| json!(count));
-    let period = |key, setting: &Option<Sourced<Span>>| {
-        optional(key, setting.as_ref(), |span| json!(format!("{span:#}")))
+    let age = |key, setting: &Option<Sourced<Age>>| {
+        optional(key, setting.as_ref(), |age| json!(String::from(*age)))
     };
     [
         count("retention.keep_last", &retention.last),
@@ -192,8 +192,8 @@ fn retention(settings: &Settings) -> [SettingRow; 9] {
         count("retention.keep_weekly", &retention.weekly),
         count("retention.keep_monthly", &retention.monthly),
         count("retention.keep_yearly", &retention.yearly),
-        period("retention.keep_within", &retention.within),
-        period("retention.max_age", &retention.max_age),
+        age("retention.keep_within", &retention.within),
+        age("retention.max_age", &retention.max_age),
         count("retention.keep_at_least", &retention.at_least),
     ]
 }
