@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::list::{kind_word, short_id};
+use super::style::line;
 use super::table::{Column, table};
 use super::units::{counted, size, when};
 use super::{Report, View};
@@ -36,8 +37,6 @@ impl PruneRow {
         let decision = if self.keep { "keep" } else { "remove" };
         vec![
             when(self.created_at, view),
-            kind_word(self.kind).to_owned(),
-            self.name.clone(),
             short_id(&self.id),
             decision.to_owned(),
             self.reasons.join("; "),
@@ -45,16 +44,33 @@ impl PruneRow {
     }
 }
 
-impl Report for PruneReport {
-    fn text(&self, view: &View) -> String {
-        const COLUMNS: [Column; 6] = [
+impl PruneReport {
+    /// The backups of one name.
+    fn group(&self, group: &[PruneRow], view: &View) -> String {
+        const COLUMNS: [Column; 4] = [
             Column::left("WHEN"),
-            Column::left("KIND"),
-            Column::left("NAME"),
             Column::left("ID"),
             Column::left("DECISION"),
-            Column::shrinking("WHY"),
+            Column::wrapping("WHY"),
         ];
+        // A dry run is read to understand the policy, a real one to see what
+        // has gone.
+        let shown = group.iter().filter(|row| self.dry_run || !row.keep);
+        let rows: Vec<_> = shown.map(|row| row.cells(view)).collect();
+        match group.first() {
+            Some(first) if !rows.is_empty() => format!(
+                "{} {}\n{}\n",
+                kind_word(first.kind),
+                line(&first.name),
+                table(&COLUMNS, &rows, view)
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Report for PruneReport {
+    fn text(&self, view: &View) -> String {
         if self.backups.is_empty() {
             return "No backups.\n".to_owned();
         }
@@ -64,15 +80,9 @@ impl Report for PruneReport {
             true => ("would be removed", "would be freed"),
             false => ("removed", "freed"),
         };
-        // A dry run is read to understand the policy, a real one to see what
-        // has gone.
-        let shown = self.backups.iter().filter(|row| self.dry_run || !row.keep);
-        let rows: Vec<_> = shown.map(|row| row.cells(view)).collect();
-        let mut text = String::new();
-        if !rows.is_empty() {
-            text.push_str(&table(&COLUMNS, &rows, view));
-            text.push('\n');
-        }
+        let same = |a: &PruneRow, b: &PruneRow| (a.kind, &a.name) == (b.kind, &b.name);
+        let groups = self.backups.chunk_by(same);
+        let mut text: String = groups.map(|group| self.group(group, view)).collect();
         let bytes = size(self.freed_bytes);
         text.push_str(&format!("{kept} kept, {removed} {verb}, {bytes} {freed}\n"));
         text

@@ -1,5 +1,6 @@
 //! Tables without box art: columns two spaces apart, a bold header, numbers to
-//! the right. Where a terminal is too narrow, the column that may shrink is cut.
+//! the right. Where a terminal is too narrow, one column gives way: it is cut, or
+//! wrapped where every word counts.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 
@@ -15,8 +16,15 @@ pub enum Align {
 pub struct Column {
     pub title: &'static str,
     pub align: Align,
-    /// Gives way where the terminal is too narrow.
-    pub shrinks: bool,
+    pub narrowing: Narrowing,
+}
+
+/// What becomes of a column where the terminal is too narrow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Narrowing {
+    Never,
+    Cut,
+    Wrap,
 }
 
 impl Column {
@@ -24,7 +32,7 @@ impl Column {
         Self {
             title,
             align: Align::Left,
-            shrinks: false,
+            narrowing: Narrowing::Never,
         }
     }
 
@@ -32,7 +40,7 @@ impl Column {
         Self {
             title,
             align: Align::Right,
-            shrinks: false,
+            narrowing: Narrowing::Never,
         }
     }
 
@@ -40,7 +48,15 @@ impl Column {
         Self {
             title,
             align: Align::Left,
-            shrinks: true,
+            narrowing: Narrowing::Cut,
+        }
+    }
+
+    pub const fn wrapping(title: &'static str) -> Self {
+        Self {
+            title,
+            align: Align::Left,
+            narrowing: Narrowing::Wrap,
         }
     }
 }
@@ -54,9 +70,14 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
         .set_truncation_indicator("…")
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| Cell::new(column.title)));
+    let wraps = columns
+        .iter()
+        .any(|column| column.narrowing == Narrowing::Wrap);
     for row in rows {
         let mut cells = comfy_table::Row::from(row.iter().map(|cell| Cell::new(line(cell))));
-        cells.max_height(1);
+        if !wraps {
+            cells.max_height(1);
+        }
         table.add_row(cells);
     }
     for (column, setup) in columns.iter().zip(table.column_iter_mut()) {
@@ -81,7 +102,7 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
     text
 }
 
-/// Takes from the shrinking column what the table is too wide by, down to 8.
+/// Takes from the column that gives way what the table is too wide by, down to 8.
 fn shrink(table: &mut Table, columns: &[Column], width: usize) {
     let widths: Vec<usize> = table
         .column_max_content_widths()
@@ -90,7 +111,8 @@ fn shrink(table: &mut Table, columns: &[Column], width: usize) {
         .collect();
     // The last column's padding is cut off.
     let total = widths.iter().sum::<usize>().saturating_sub(2);
-    let Some(at) = columns.iter().position(|column| column.shrinks) else {
+    let narrows = |column: &Column| column.narrowing != Narrowing::Never;
+    let Some(at) = columns.iter().position(narrows) else {
         return;
     };
     if total <= width {
@@ -133,6 +155,27 @@ mod tests {
         let row = text.lines().nth(1).expect("a row");
         assert!(row.chars().count() <= 30, "{row}");
         assert!(row.contains('…') && row.ends_with("1 KiB  abcd"), "{row}");
+    }
+
+    #[test]
+    fn a_column_that_wraps_keeps_every_word() {
+        let mut view = View::for_tests();
+        view.columns = Some(30);
+        let columns = [Column::left("ID"), Column::wrapping("WHY")];
+        let rows = vec![vec![
+            "abcd".to_owned(),
+            "newest of 2026-W03 and of 2026".to_owned(),
+        ]];
+        let text = table(&columns, &rows, &view);
+        let words: Vec<_> = text.split_whitespace().collect();
+        assert!(
+            words.ends_with(&["2026-W03", "and", "of", "2026"]),
+            "{text}"
+        );
+        assert!(
+            text.lines().skip(1).all(|line| line.chars().count() <= 30),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,0 +1,354 @@
+//! What reports look like, each as a snapshot, and that they fit 80 columns.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use kluis::format::manifest::{Codec, Kind, Manifest, ProofLevel, State};
+use kluis::render::{
+    BackupDone, BackupReport, ComparedTable, DatabaseSummary, Problem, PruneReport, PruneRow,
+    Report, RestoreReport, ShowReport, TreeSummary, VerifyReport, VerifyRow, View,
+};
+use snapbox::{assert_data_eq, str};
+
+const CREATED: Timestamp = Timestamp::constant(1_768_732_200, 0);
+const ID: &str = "3f9a7c0112345678";
+
+/// The text as it stands on a terminal of 80 columns, without its styles.
+fn text(report: &impl Report) -> String {
+    let view = View {
+        now: Timestamp::constant(1_768_743_000, 0),
+        zone: TimeZone::UTC,
+        columns: Some(80),
+    };
+    anstream::adapter::strip_str(&report.text(&view)).to_string()
+}
+
+fn backup(kind: Kind) -> BackupDone {
+    BackupDone {
+        id: ID.to_owned(),
+        kind,
+        name: "shop".to_owned(),
+        created_at: CREATED,
+        location: "/b/shop_backup_2026-01-18T10-30-00.sql.gz.enc".to_owned(),
+        file: "shop_backup_2026-01-18T10-30-00.sql.gz.enc".to_owned(),
+        stored_bytes: 210 << 20,
+        raw_bytes: 1500 << 20,
+        codec: Codec::Gzip,
+        encrypted: true,
+        duration_ms: 12_340,
+        database: None,
+        source: None,
+        complete: true,
+        problems: Vec::new(),
+        problem_count: 0,
+    }
+}
+
+#[test]
+fn a_database_backup_tells_size_speed_and_content() {
+    let mut done = backup(Kind::Db);
+    done.database = Some(DatabaseSummary {
+        server_version: "15.18".to_owned(),
+        tables: 1,
+        rows: 2_000_000,
+    });
+    assert_data_eq!(
+        text(&BackupReport {
+            backups: vec![done]
+        }),
+        str![[r#"
+db shop: backed up
+  id           3f9a7c0112345678
+  file         /b/shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  size         210.0 MiB of 1.5 GiB (14.0%), gzip, encrypted
+  time         12.3 s, 121.6 MiB/s
+  holds        1 table, 2,000,000 rows, PostgreSQL 15.18
+
+"#]]
+    );
+}
+
+#[test]
+fn an_incomplete_tree_names_its_problems_and_no_control_characters() {
+    let mut done = backup(Kind::Source);
+    done.complete = false;
+    done.encrypted = false;
+    done.source = Some(TreeSummary {
+        root: "/srv/app".to_owned(),
+        files: 50_000,
+        directories: 12,
+    });
+    done.problem_count = 12;
+    done.problems = (0..11)
+        .map(|number| Problem {
+            path: format!("a\x1b[2J\n{number}"),
+            problem: "unreadable".to_owned(),
+            detail: "Permission denied".to_owned(),
+        })
+        .collect();
+    assert_data_eq!(
+        text(&BackupReport {
+            backups: vec![done]
+        }),
+        str![[r#"
+source shop: backed up, incomplete
+  id           3f9a7c0112345678
+  file         /b/shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  size         210.0 MiB of 1.5 GiB (14.0%), gzip, not encrypted
+  time         12.3 s, 121.6 MiB/s
+  holds        50,000 files, 12 directories of /srv/app
+  12 problems:
+    unreadable: a/u{1b}[2J/n0 (Permission denied)
+    unreadable: a/u{1b}[2J/n1 (Permission denied)
+    unreadable: a/u{1b}[2J/n2 (Permission denied)
+    unreadable: a/u{1b}[2J/n3 (Permission denied)
+    unreadable: a/u{1b}[2J/n4 (Permission denied)
+    unreadable: a/u{1b}[2J/n5 (Permission denied)
+    unreadable: a/u{1b}[2J/n6 (Permission denied)
+    unreadable: a/u{1b}[2J/n7 (Permission denied)
+    unreadable: a/u{1b}[2J/n8 (Permission denied)
+    unreadable: a/u{1b}[2J/n9 (Permission denied)
+    and 2 more: kluis show 3f9a7c0112345678
+
+"#]]
+    );
+}
+
+#[test]
+fn an_empty_backup_divides_by_nothing() {
+    let mut done = backup(Kind::Db);
+    (done.raw_bytes, done.stored_bytes, done.duration_ms) = (0, u64::MAX, 0);
+    assert!(
+        !text(&BackupReport {
+            backups: vec![done]
+        })
+        .is_empty()
+    );
+}
+
+fn verified(ok: bool) -> VerifyRow {
+    VerifyRow {
+        id: ID.to_owned(),
+        kind: Kind::Db,
+        name: "shop".to_owned(),
+        created_at: CREATED,
+        file: "shop.sql.gz.enc".to_owned(),
+        ok,
+        level: ProofLevel::Verified,
+        read_bytes: 210 << 20,
+        duration_ms: 2_000,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn a_broken_backup_is_named_below_the_table() {
+    let mut broken = verified(false);
+    broken.problems = vec!["the chunk at byte 70000 is not authentic".to_owned()];
+    let mut warned = verified(true);
+    warned.warnings = vec!["header copy B is damaged".to_owned()];
+    let report = VerifyReport {
+        ok: false,
+        backups: vec![warned, broken],
+    };
+    assert_data_eq!(text(&report), str![[r#"
+WHEN              KIND  NAME       READ   TIME  PROOF     ID
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified  3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  FAILED    3f9a7c01
+
+note: shop.sql.gz.enc: header copy B is damaged
+wrong: shop.sql.gz.enc: the chunk at byte 70000 is not authentic
+2 backups in 4.0 s at 105.0 MiB/s: 1 WRONG
+
+"#]]);
+}
+
+#[test]
+fn nothing_to_verify_says_so() {
+    let report = VerifyReport {
+        ok: true,
+        backups: Vec::new(),
+    };
+    assert_data_eq!(text(&report), str![[r#"
+Nothing to verify.
+
+"#]]);
+}
+
+fn restored() -> RestoreReport {
+    RestoreReport {
+        id: ID.to_owned(),
+        kind: Kind::Db,
+        name: "shop".to_owned(),
+        destination: "database shop_copy".to_owned(),
+        dry_run: false,
+        raw_bytes: 1500 << 20,
+        duration_ms: 61_000,
+        content_ok: true,
+        differences: Vec::new(),
+        tables: 4,
+        rows: 2_000_000,
+        files: 0,
+        kept_old: None,
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn a_restored_database_tells_that_it_is_what_the_manifest_says() {
+    assert_data_eq!(text(&restored()), str![[r#"
+db shop: restored
+  to           database shop_copy
+  size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
+  holds        4 tables, 2,000,000 rows, as the manifest says
+
+"#]]);
+}
+
+#[test]
+fn a_restored_database_that_differs_shows_the_tables() {
+    let mut report = restored();
+    report.content_ok = false;
+    report.differences = vec![
+        ComparedTable {
+            table: "public.orders".to_owned(),
+            expected_rows: Some(1_000),
+            found_rows: Some(999),
+        },
+        ComparedTable {
+            table: "public.gone".to_owned(),
+            expected_rows: Some(1),
+            found_rows: None,
+        },
+    ];
+    assert_data_eq!(text(&report), str![[r#"
+db shop: differs from its manifest
+  to           database shop_copy
+  size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
+  holds        4 tables, 2,000,000 rows
+
+TABLE          EXPECTED ROWS  FOUND
+public.orders          1,000    999
+public.gone                1   none
+
+"#]]);
+}
+
+#[test]
+fn a_dry_run_says_that_nothing_was_changed() {
+    let mut report = restored();
+    report.dry_run = true;
+    assert!(text(&report).contains("nothing was changed"));
+}
+
+fn pruned(dry_run: bool) -> PruneReport {
+    let row = |keep, reason: &str| PruneRow {
+        id: ID.to_owned(),
+        kind: Kind::Db,
+        name: "shop".to_owned(),
+        created_at: CREATED,
+        stored_bytes: 1 << 20,
+        keep,
+        reasons: vec![reason.to_owned()],
+    };
+    PruneReport {
+        dry_run,
+        backups: vec![
+            row(true, "newest of 2026-W03 (weekly 2/4)"),
+            row(false, "no rule keeps it"),
+        ],
+        freed_bytes: 1 << 20,
+    }
+}
+
+#[test]
+fn a_dry_prune_shows_every_backup_with_its_reason() {
+    assert_data_eq!(text(&pruned(true)), str![[r#"
+db shop
+WHEN              ID        DECISION  WHY
+2026-01-18 10:30  3f9a7c01  keep      newest of 2026-W03 (weekly 2/4)
+2026-01-18 10:30  3f9a7c01  remove    no rule keeps it
+
+1 backup kept, 1 would be removed, 1.0 MiB would be freed
+
+"#]]);
+}
+
+#[test]
+fn a_real_prune_shows_what_has_gone() {
+    assert_data_eq!(text(&pruned(false)), str![[r#"
+db shop
+WHEN              ID        DECISION  WHY
+2026-01-18 10:30  3f9a7c01  remove    no rule keeps it
+
+1 backup kept, 1 removed, 1.0 MiB freed
+
+"#]]);
+}
+
+fn manifest() -> Manifest {
+    let document = serde_json::json!({
+        "version": 1, "id": ID, "kind": "db", "name": "sh\nop", "created_at": "2026-01-18T10:30:00Z",
+        "host": "db1", "trigger": "SCHEDULED", "note": "before the migration", "tool_version": "0.1.0",
+        "stored": {"file": "shop.sql.gz.enc", "bytes": 220_200_960, "sha256": "ab".repeat(32)},
+        "content": {"codec": "gzip", "bytes": 220_000_000, "sha256": "cd".repeat(32), "raw_bytes": 1_572_864_000},
+        "encryption": {"format": "KLUIS1", "key_id": "0011223344556677"},
+        "database": {
+            "server_version": "15.18", "client_version": "15.18", "mode": "direct", "format": "plain",
+            "encoding": "UTF8", "locale": "C.UTF-8", "extensions": {"citext": "1.6"}, "roles": ["app", "postgres"],
+            "tables": [
+                {"schema": "public", "name": "small", "rows": 1, "bytes": 10, "hash": "00"},
+                {"schema": "public", "name": "large", "rows": 2_000_000, "bytes": 100_000_000, "hash": "01"},
+            ],
+            "objects": {"TABLE": 2, "INDEX": 1},
+        },
+    });
+    serde_json::from_value(document).unwrap()
+}
+
+fn shown() -> ShowReport {
+    ShowReport {
+        manifest: manifest(),
+        state: State::default(),
+        location: "/b/shop.sql.gz.enc".to_owned(),
+        seal_ok: Some(true),
+    }
+}
+
+#[test]
+fn show_tells_everything_largest_tables_first() {
+    assert_data_eq!(text(&shown()), str![[r#"
+db sh/nop
+  id           3f9a7c0112345678
+  created      2026-01-18 10:30 (3 h ago)
+  by           schedule on db1, kluis 0.1.0
+  note         before the migration
+  file         /b/shop.sql.gz.enc
+  size         210.0 MiB stored, 1.5 GiB raw, gzip
+  encryption   KLUIS1, key 0011223344556677
+  sha256       abababababababababababababababababababababababababababababababab
+  seal         right
+  proof        stored
+  server       15.18
+  client       15.18
+  dump         direct, plain format
+  encoding     UTF8, C.UTF-8
+  extensions   citext 1.6
+  roles        app, postgres
+  objects      1 INDEX, 2 TABLE
+
+TABLE              ROWS      DATA
+public.large  2,000,000  95.4 MiB
+public.small          1      10 B
+
+"#]]);
+}
+
+#[test]
+fn many_tables_are_cut_and_counted() {
+    let mut report = shown();
+    let tables = &mut report.manifest.database.as_mut().unwrap().ledger.tables;
+    let one = tables[0].clone();
+    tables.extend(vec![one; 30]);
+    assert!(text(&report).contains("and 12 smaller tables; --json has them all"));
+}
