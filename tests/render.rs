@@ -151,7 +151,9 @@ fn a_broken_backup_is_named_below_the_table() {
         ok: false,
         backups: vec![warned, broken],
     };
-    assert_data_eq!(text(&report), str![[r#"
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
 WHEN              KIND  NAME       READ   TIME  PROOF     ID
 2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified  3f9a7c01
 2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  FAILED    3f9a7c01
@@ -160,7 +162,8 @@ note: shop.sql.gz.enc: header copy B is damaged
 wrong: shop.sql.gz.enc: the chunk at byte 70000 is not authentic
 2 backups in 4.0 s at 105.0 MiB/s: 1 WRONG
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -169,10 +172,13 @@ fn nothing_to_verify_says_so() {
         ok: true,
         backups: Vec::new(),
     };
-    assert_data_eq!(text(&report), str![[r#"
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
 Nothing to verify.
 
-"#]]);
+"#]]
+    );
 }
 
 fn restored() -> RestoreReport {
@@ -196,13 +202,16 @@ fn restored() -> RestoreReport {
 
 #[test]
 fn a_restored_database_tells_that_it_is_what_the_manifest_says() {
-    assert_data_eq!(text(&restored()), str![[r#"
+    assert_data_eq!(
+        text(&restored()),
+        str![[r#"
 db shop: restored
   to           database shop_copy
   size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
   holds        4 tables, 2,000,000 rows, as the manifest says
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -221,7 +230,9 @@ fn a_restored_database_that_differs_shows_the_tables() {
             found_rows: None,
         },
     ];
-    assert_data_eq!(text(&report), str![[r#"
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
 db shop: differs from its manifest
   to           database shop_copy
   size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
@@ -231,7 +242,8 @@ TABLE          EXPECTED ROWS  FOUND
 public.orders          1,000    999
 public.gone                1   none
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
@@ -263,7 +275,9 @@ fn pruned(dry_run: bool) -> PruneReport {
 
 #[test]
 fn a_dry_prune_shows_every_backup_with_its_reason() {
-    assert_data_eq!(text(&pruned(true)), str![[r#"
+    assert_data_eq!(
+        text(&pruned(true)),
+        str![[r#"
 db shop
 WHEN              ID        DECISION  WHY
 2026-01-18 10:30  3f9a7c01  keep      newest of 2026-W03 (weekly 2/4)
@@ -271,19 +285,23 @@ WHEN              ID        DECISION  WHY
 
 1 backup kept, 1 would be removed, 1.0 MiB would be freed
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
 fn a_real_prune_shows_what_has_gone() {
-    assert_data_eq!(text(&pruned(false)), str![[r#"
+    assert_data_eq!(
+        text(&pruned(false)),
+        str![[r#"
 db shop
 WHEN              ID        DECISION  WHY
 2026-01-18 10:30  3f9a7c01  remove    no rule keeps it
 
 1 backup kept, 1 removed, 1.0 MiB freed
 
-"#]]);
+"#]]
+    );
 }
 
 fn manifest() -> Manifest {
@@ -317,7 +335,9 @@ fn shown() -> ShowReport {
 
 #[test]
 fn show_tells_everything_largest_tables_first() {
-    assert_data_eq!(text(&shown()), str![[r#"
+    assert_data_eq!(
+        text(&shown()),
+        str![[r#"
 db sh/nop
   id           3f9a7c0112345678
   created      2026-01-18 10:30 (3 h ago)
@@ -341,7 +361,8 @@ TABLE              ROWS      DATA
 public.large  2,000,000  95.4 MiB
 public.small          1      10 B
 
-"#]]);
+"#]]
+    );
 }
 
 #[test]
