@@ -2,10 +2,9 @@
 //! keep.
 
 use clap::{ArgGroup, Args, ValueEnum};
-use jiff::Span;
 
-use crate::config::duration::parse_period;
 use crate::format::manifest::Kind;
+use crate::retention::Age;
 
 /// List the backups
 #[derive(Args)]
@@ -140,12 +139,12 @@ pub struct RetentionFlags {
     pub keep_yearly: Option<u32>,
 
     /// Keep all younger than this, such as 48h, 2w or 6m
-    #[arg(long, value_name = "D", value_parser = parse_period)]
-    pub keep_within: Option<Span>,
+    #[arg(long, value_name = "D")]
+    pub keep_within: Option<Age>,
 
     /// Remove all older than this, such as 90d, whatever other rules say
-    #[arg(long, value_name = "D", value_parser = parse_period)]
-    pub max_age: Option<Span>,
+    #[arg(long, value_name = "D")]
+    pub max_age: Option<Age>,
 }
 
 /// Delete backups for good

@@ -1,17 +1,12 @@
-//! Durations as people write them. Two kinds, because `m` means two things:
-//! a wait (s, m = minutes, h, d) and a period (h, d, w, m = months, y).
-//! Pure. Refuses signs, fractions, missing units and what would overflow.
+//! How long to wait, as people write it: s, m = minutes, h, d. Ages, where `m` is
+//! months, are `retention`'s. Pure. Refuses signs, fractions, missing units and what would overflow.
 
 use std::time::Duration;
-
-use jiff::Span;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     #[error("not a duration; write a number and a unit, such as 30s, 10m, 2h or 1d")]
     Wait,
-    #[error("not a period; write a number and a unit, such as 12h, 30d, 2w, 6m (months) or 1y")]
-    Period,
     #[error("longer than kluis can count")]
     TooLong,
 }
@@ -31,21 +26,6 @@ pub fn parse_wait(text: &str) -> Result<Duration, DurationError> {
     };
     let total = count.checked_mul(seconds).ok_or(DurationError::TooLong)?;
     Ok(Duration::from_secs(total))
-}
-
-/// A stretch of the calendar: `48h`, `30d`, `2w`, `6m` or `6mo` (months), `1y`.
-pub fn parse_period(text: &str) -> Result<Span, DurationError> {
-    let (count, unit) = split(text).ok_or(DurationError::Period)??;
-    let count = i64::try_from(count).map_err(|_| DurationError::TooLong)?;
-    let span = match unit {
-        "h" => Span::new().try_hours(count),
-        "d" => Span::new().try_days(count),
-        "w" => Span::new().try_weeks(count),
-        "m" | "mo" => Span::new().try_months(count),
-        "y" => Span::new().try_years(count),
-        _ => return Err(DurationError::Period),
-    };
-    span.map_err(|_| DurationError::TooLong)
 }
 
 /// The number and the unit; `None` if it does not look like that.
@@ -84,12 +64,8 @@ mod tests {
     }
 
     #[test]
-    fn m_is_minutes_in_a_wait_and_months_in_a_period() {
+    fn m_is_minutes_here_where_an_age_has_months() {
         assert_eq!(parse_wait("6m"), Ok(Duration::from_secs(360)));
-        assert_eq!(
-            parse_period("6m").map(|s| s.fieldwise()),
-            Ok(Span::new().months(6).fieldwise())
-        );
     }
 
     #[test]
@@ -106,23 +82,11 @@ mod tests {
             "\u{0663}d",
         ] {
             assert_eq!(parse_wait(text), Err(DurationError::Wait), "for {text:?}");
-            assert!(parse_period(text).is_err(), "for {text:?}");
         }
     }
 
     #[test]
     fn what_overflows_is_too_long_and_no_panic() {
-        for text in [
-            "99999999999999999999d",
-            "18446744073709551615d",
-            "999999999999y",
-        ] {
-            assert_eq!(
-                parse_period(text).err(),
-                Some(DurationError::TooLong),
-                "for {text}"
-            );
-        }
         assert_eq!(
             parse_wait("18446744073709551615d"),
             Err(DurationError::TooLong)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::{parse_period, parse_wait};
+use super::duration::parse_wait;
 use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
 use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
@@ -19,6 +19,7 @@ use super::values::{check_level, parse_codec, parse_count, parse_days, parse_for
 use super::{ConfigError, ConfigFile, Environment, Flags, Origin, Sourced};
 use crate::cli::RetentionFlags;
 use crate::format::manifest::Codec;
+use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText, has_password, mask_url};
 
 const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -241,7 +242,7 @@ impl Layers<'_> {
         let weekly = flag("--keep-weekly", flags.keep_weekly);
         let monthly = flag("--keep-monthly", flags.keep_monthly);
         let yearly = flag("--keep-yearly", flags.keep_yearly);
-        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", parse_period)?;
+        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", str::parse::<Age>)?;
         let days = self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?;
         Ok(RetentionSettings {
             last: self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last, 0)?,
@@ -252,10 +253,10 @@ impl Layers<'_> {
             yearly: self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly, 0)?,
             within: flag("--keep-within", flags.keep_within)
                 .or(within)
-                .or(self.parsed_key(&keys.keep_within, parse_period)?),
+                .or(self.parsed_key(&keys.keep_within, str::parse::<Age>)?),
             max_age: flag("--max-age", flags.max_age)
                 .or(days)
-                .or(self.parsed_key(&keys.max_age, parse_period)?),
+                .or(self.parsed_key(&keys.max_age, str::parse::<Age>)?),
             at_least,
         })
     }

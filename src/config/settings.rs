@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Span;
 use jiff::tz::TimeZone;
 
 use super::{ConfigError, Sourced};
 use crate::format::manifest::Codec;
+use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText};
 
 /// Everything that was configured, for one run.
@@ -99,8 +99,8 @@ pub struct RetentionSettings {
     pub weekly: Sourced<u32>,
     pub monthly: Sourced<u32>,
     pub yearly: Sourced<u32>,
-    pub within: Option<Sourced<Span>>,
-    pub max_age: Option<Sourced<Span>>,
+    pub within: Option<Sourced<Age>>,
+    pub max_age: Option<Sourced<Age>>,
     /// Never fewer backups of a name than this.
     pub at_least: Sourced<u32>,
 }

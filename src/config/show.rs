@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use jiff::Span;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::{ArchiveFormat, Settings, StoragePlace};
 use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
+use crate::retention::Age;
 use crate::secrets::{KeySource, mask_url};
 
 /// One setting. `value` is null where nothing is set.
@@ -180,8 +180,8 @@ fn sealing(settings: &Settings) -> [SettingRow; 6] {
 fn retention(settings: &Settings) -> [SettingRow; 9] {
     let retention = &settings.retention;
     let count = |key, setting| row(key, setting, |count: &u32| json!(count));
-    let period = |key, setting: &Option<Sourced<Span>>| {
-        optional(key, setting.as_ref(), |span| json!(format!("{span:#}")))
+    let period = |key, setting: &Option<Sourced<Age>>| {
+        optional(key, setting.as_ref(), |age| json!(age.to_string()))
     };
     [
         count("retention.keep_last", &retention.last),

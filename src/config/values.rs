@@ -1,13 +1,13 @@
 //! How values are written: numbers, codecs, formats, time zones. Pure; the
 //! error is the text that says what would have been right.
 
-use jiff::Span;
 use jiff::tz::TimeZone;
 
 use super::layers::wrong;
 use super::settings::ArchiveFormat;
 use super::{ConfigError, Sourced};
 use crate::format::manifest::Codec;
+use crate::retention::Age;
 
 /// libdeflate's scale.
 const GZIP_LEVEL_MAX: u32 = 12;
@@ -22,12 +22,10 @@ pub fn parse_count(text: &str) -> Result<u32, &'static str> {
 
 /// A number of days, as Kanbu's BACKUP_RETENTION_DAYS has it; 0 is off there
 /// and a mistake here.
-pub fn parse_days(text: &str) -> Result<Span, &'static str> {
+pub fn parse_days(text: &str) -> Result<Age, &'static str> {
     let what = "not a number of days, 1 or more";
-    match text.trim().parse() {
-        Ok(days @ 1i32..) => Span::new().try_days(days).map_err(|_| what),
-        _ => Err(what),
-    }
+    let days = text.trim().parse().ok().and_then(Age::days);
+    days.ok_or(what)
 }
 
 pub fn parse_codec(text: &str) -> Result<Codec, &'static str> {

@@ -140,10 +140,11 @@ impl Target for DatabaseTarget {
         let name = self.placement.name();
         let staged = StagedDatabase::create(&self.server, name, self.locale.as_ref())?;
         let mut warnings = Vec::new();
+        let mut kept_old = None;
         if let (Placement::Replace { keep_old: true, .. }, Some(old)) =
             (&self.placement, staged.old_name())
         {
-            warnings.push(format!("the database that was there is kept as {old:?}"));
+            kept_old = Some(old.to_owned());
         }
         let restricted = self.server.psql().knows_restrict();
         if !restricted {
@@ -160,8 +161,9 @@ impl Target for DatabaseTarget {
         psql.finish().map_err(|error| self.failure(error))?;
         Ok(Received {
             database: Some(content),
-            tree: None,
+            kept_old,
             warnings,
+            ..Received::default()
         })
     }
 

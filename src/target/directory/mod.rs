@@ -81,6 +81,7 @@ impl Target for DirectoryTarget {
             metadata: &self.metadata,
             parents: Parents::new(staging.root())?,
             directories: Vec::new(),
+            left_out: 0,
             content: TreeContent::default(),
         };
         thread::scope(|scope| {
@@ -95,10 +96,11 @@ impl Target for DirectoryTarget {
             failure.check()
         })?;
         let root_attributes = receiving.finish_directories()?;
-        let content = receiving.content;
+        let (content, left_out) = (receiving.content, receiving.left_out);
         self.received = Some((staging, root_attributes));
         Ok(Received {
             tree: Some(content),
+            left_out,
             warnings: self.metadata.take_warnings(),
             ..Received::default()
         })
@@ -128,6 +130,7 @@ struct Receiving<'a> {
     /// Their own attributes come when everything in them is there.
     directories: Vec<(Vec<u8>, Attributes)>,
     content: TreeContent,
+    left_out: u64,
 }
 
 impl Receiving<'_> {
@@ -246,6 +249,7 @@ impl Receiving<'_> {
                 display_path(path),
                 display_path(target),
             ));
+            self.left_out += 1;
             return Ok(());
         }
         rustix::fs::symlinkat(target, &spot.parent, spot.name)
