@@ -59,7 +59,11 @@ struct Verdict {
 const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |_: &StdoutClosed| (Exit::Done, None)),
     |error| row(error, |it: &Cancelled| (Exit::Signal(it.signal), None)),
-    |error| row(error, |it: &ConfigError| (Exit::Usage, Some(it.hint()))),
+    |error| {
+        row(error, |it: &ConfigError| {
+            (Exit::Usage, Some(it.hint().to_owned()))
+        })
+    },
     |error| row(error, |it: &SecretError| (Exit::Usage, Some(it.hint()))),
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
@@ -204,7 +208,7 @@ mod tests {
         .into();
         let error = Err::<(), _>(error).context("starting").expect_err("error");
         assert_eq!(exit_of(&error), Exit::Usage);
-        assert!(hint_of(&error).is_some_and(|hint| hint.contains("config show")));
+        assert!(hint_of(&error).is_some_and(|hint| hint.contains("unset")));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Parses, runs, prints one error, and ends with its exit code.
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -27,16 +27,18 @@ pub struct Restore {
     #[command(flatten)]
     pub destination: Destination,
 
+    // Conflicts and not `requires`: clap waives a requirement that conflicts
+    // with a flag that is given, which is just the case to be refused.
     /// With --replace: keep the replaced database under another name
-    #[arg(long, requires = "replace")]
+    #[arg(long, conflicts_with_all = ["to", "into"])]
     pub keep_old: bool,
 
     /// Database: restore to this server instead of the configured one
-    #[arg(long, value_name = "URL", conflicts_with_all = ["to", "links_outside"])]
+    #[arg(long, value_name = "URL", conflicts_with = "to")]
     pub url: Option<String>,
 
     /// Source: also make symlinks that point outside the restored tree
-    #[arg(long, requires = "to")]
+    #[arg(long, conflicts_with_all = ["into", "replace"])]
     pub links_outside: bool,
 
     /// Do not ask; for scripts

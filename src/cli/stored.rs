@@ -3,6 +3,7 @@
 
 use clap::{ArgGroup, Args, ValueEnum};
 
+use crate::config::duration::parse_age;
 use crate::format::manifest::Kind;
 use crate::retention::Age;
 
@@ -139,11 +140,11 @@ pub struct RetentionFlags {
     pub keep_yearly: Option<u32>,
 
     /// Keep all younger than this, such as 48h, 2w or 6m
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = parse_age)]
     pub keep_within: Option<Age>,
 
     /// Remove all older than this, such as 90d, whatever other rules say
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", value_parser = parse_age)]
     pub max_age: Option<Age>,
 }
 

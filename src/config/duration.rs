@@ -1,12 +1,18 @@
-//! How long to wait, as people write it: s, m = minutes, h, d. Ages, where `m` is
-//! months, are `retention`'s. Pure. Refuses signs, fractions, missing units and what would overflow.
+//! Durations as people write them. Two kinds, because `m` means two things: a
+//! wait (s, m = minutes, h, d), read here, and an age (h, d, w, m = months, y),
+//! read by `retention`. Pure. Refuses signs, fractions, missing units and what
+//! would overflow.
 
 use std::time::Duration;
+
+use crate::retention::Age;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     #[error("not a duration; write a number and a unit, such as 30s, 10m, 2h or 1d")]
     Wait,
+    #[error("not an age; write a number and a unit, such as 12h, 30d, 2w, 6m (months) or 1y")]
+    Age,
     #[error("longer than kluis can count")]
     TooLong,
 }
@@ -16,7 +22,11 @@ pub fn parse_wait(text: &str) -> Result<Duration, DurationError> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let (count, unit) = split(text).ok_or(DurationError::Wait)??;
+    let digits = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(digits.ok_or(DurationError::Wait)?);
+    if number.is_empty() {
+        return Err(DurationError::Wait);
+    }
     let seconds = match unit {
         "s" | "sec" => 1,
         "m" | "min" => 60,
@@ -24,22 +34,15 @@ pub fn parse_wait(text: &str) -> Result<Duration, DurationError> {
         "d" => 86_400,
         _ => return Err(DurationError::Wait),
     };
-    let total = count.checked_mul(seconds).ok_or(DurationError::TooLong)?;
-    Ok(Duration::from_secs(total))
+    // Digits only: the one way to fail is to be too many of them.
+    let count: Option<u64> = number.parse().ok();
+    let total = count.and_then(|count| count.checked_mul(seconds));
+    total.map(Duration::from_secs).ok_or(DurationError::TooLong)
 }
 
-/// The number and the unit; `None` if it does not look like that.
-fn split(text: &str) -> Option<Result<(u64, &str), DurationError>> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    if number.is_empty() {
-        return None;
-    }
-    // Digits only: the one way to fail is to be too many of them.
-    Some(match number.parse() {
-        Ok(count) => Ok((count, unit.trim_start_matches(' '))),
-        Err(_) => Err(DurationError::TooLong),
-    })
+/// A stretch of the calendar: `48h`, `30d`, `2w`, `6m` (months), `1y`, `1y6m`.
+pub fn parse_age(text: &str) -> Result<Age, DurationError> {
+    text.parse().map_err(|_| DurationError::Age)
 }
 
 #[cfg(test)]
@@ -64,8 +67,12 @@ mod tests {
     }
 
     #[test]
-    fn m_is_minutes_here_where_an_age_has_months() {
+    fn m_is_minutes_in_a_wait_and_months_in_an_age() {
         assert_eq!(parse_wait("6m"), Ok(Duration::from_secs(360)));
+        assert_eq!(
+            parse_age("6m").map(|age| age.to_string()),
+            Ok("6 months".to_owned())
+        );
     }
 
     #[test]
@@ -82,14 +89,14 @@ mod tests {
             "\u{0663}d",
         ] {
             assert_eq!(parse_wait(text), Err(DurationError::Wait), "for {text:?}");
+            assert_eq!(parse_age(text), Err(DurationError::Age), "for {text:?}");
         }
     }
 
     #[test]
-    fn what_overflows_is_too_long_and_no_panic() {
-        assert_eq!(
-            parse_wait("18446744073709551615d"),
-            Err(DurationError::TooLong)
-        );
+    fn a_wait_that_overflows_is_too_long_and_no_panic() {
+        for text in ["99999999999999999999d", "18446744073709551615d"] {
+            assert_eq!(parse_wait(text), Err(DurationError::TooLong), "for {text}");
+        }
     }
 }

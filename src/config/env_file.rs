@@ -14,54 +14,52 @@ pub struct EnvFileProblem {
 
 /// The assignments in the order they stand in.
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, EnvFileProblem> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut assignments = Vec::new();
-    let mut rest = text;
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1;
     while !rest.is_empty() {
-        let problem = |what: String| EnvFileProblem { line, what };
-        let (current, after) = rest.split_once('\n').unwrap_or((rest, ""));
-        let statement = current.trim();
-        if statement.is_empty() || statement.starts_with('#') {
-            rest = after;
-            line += 1;
-            continue;
-        }
-        let statement = statement
-            .strip_prefix("export ")
-            .map_or(statement, str::trim_start);
-        let (name, first) = statement
-            .split_once('=')
-            .ok_or_else(|| problem("expected KEY=VALUE".to_owned()))?;
-        let name = name.trim_end();
-        if !is_name(name) {
-            let shown = name.escape_debug();
-            return Err(problem(format!("{shown:?} is not a variable's name")));
-        }
-        let first = first.trim_start();
-        let value = match first.chars().next() {
-            Some(quote @ ('"' | '\'')) => {
-                // From the quote on in the file, as the value may go on below.
-                let start = rest.len() - after_quote(rest, quote).len();
-                let (value, used) = quoted(&rest[start..], quote).map_err(problem)?;
-                let tail = &rest[start + used..];
-                let (tail, below) = tail.split_once('\n').unwrap_or((tail, ""));
-                let tail = tail.trim();
-                if !tail.is_empty() && !tail.starts_with('#') {
-                    return Err(problem("text after the closing quote".to_owned()));
-                }
-                line += rest[..start + used].matches('\n').count() + 1;
-                rest = below;
-                assignments.push((name.to_owned(), value));
-                continue;
+        let used = match statement(rest) {
+            Ok((assignment, used)) => {
+                assignments.extend(assignment);
+                used
             }
-            _ => bare(first),
+            Err(what) => return Err(EnvFileProblem { line, what }),
         };
-        assignments.push((name.to_owned(), value.to_owned()));
-        rest = after;
-        line += 1;
+        line += rest[..used].matches('\n').count();
+        rest = &rest[used..];
     }
     Ok(assignments)
+}
+
+/// The assignment, if the first line has one, and the bytes it takes with its
+/// newline; a quoted value may take several lines.
+fn statement(text: &str) -> Result<(Option<(String, String)>, usize), String> {
+    let line = text.split_inclusive('\n').next().unwrap_or(text);
+    let trimmed = line.trim();
+    if trimmed.is_empty() || trimmed.starts_with('#') {
+        return Ok((None, line.len()));
+    }
+    let (name, value) = line.split_once('=').ok_or("expected KEY=VALUE")?;
+    let name = name.trim();
+    let name = name.strip_prefix("export ").map_or(name, str::trim_start);
+    if !is_name(name) {
+        return Err(format!("{name:?} is not a variable's name"));
+    }
+    let start = line.len() - value.trim_start().len();
+    let Some(quote @ ('"' | '\'')) = text[start..].chars().next() else {
+        return Ok((
+            Some((name.to_owned(), bare(value.trim()).to_owned())),
+            line.len(),
+        ));
+    };
+    let (value, used) = quoted(&text[start + 1..], quote)?;
+    let after = &text[start + 1 + used..];
+    let tail = after.split_inclusive('\n').next().unwrap_or(after);
+    if !tail.trim().is_empty() && !tail.trim_start().starts_with('#') {
+        return Err("text after the closing quote".to_owned());
+    }
+    let used = start + 1 + used + tail.len();
+    Ok((Some((name.to_owned(), value)), used))
 }
 
 fn is_name(name: &str) -> bool {
@@ -81,11 +79,6 @@ fn bare(text: &str) -> &str {
         .char_indices()
         .find(|&(at, c)| c == '#' && text[..at].ends_with([' ', '\t']));
     comment.map_or(text, |(at, _)| &text[..at]).trim_end()
-}
-
-/// What stands after the first such quote.
-fn after_quote(text: &str, quote: char) -> &str {
-    text.split_once(quote).map_or("", |(_, after)| after)
 }
 
 /// The value up to the closing quote, and the bytes used with it.

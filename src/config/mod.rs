@@ -30,6 +30,8 @@ pub use settings::{
 };
 pub use show::{SettingRow, show};
 
+const CORRECT_THE_LINE: &str = "correct that line; examples/kluis.toml explains every key";
+
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -88,9 +90,15 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
-    /// A file that is not understood; `line` counts from 1.
+    /// A configuration that is not understood; `line` counts from 1.
     #[error("{}:{line}: {what}", path.display())]
     File {
+        path: PathBuf,
+        line: usize,
+        what: String,
+    },
+    #[error("{}:{line}: {what}", path.display())]
+    EnvFile {
         path: PathBuf,
         line: usize,
         what: String,
@@ -100,7 +108,11 @@ pub enum ConfigError {
     #[error("{name} is not UTF-8 text")]
     NotUtf8 { name: &'static str },
     #[error("{origin}: {what} is not supported in this version of kluis")]
-    Unsupported { origin: Origin, what: String },
+    Unsupported {
+        origin: Origin,
+        what: String,
+        remedy: &'static str,
+    },
     #[error("no {what} is configured")]
     Missing {
         what: &'static str,
@@ -110,17 +122,19 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// What the operator can do about it.
-    pub fn hint(&self) -> String {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "check the path, and that this user may read it",
-            Self::File { .. } => "correct that line; examples/kluis.toml explains every key",
-            Self::Value { .. } | Self::NotUtf8 { .. } => {
-                "`kluis config show` prints every setting and where it comes from"
-            }
-            Self::Unsupported { .. } => "use a local directory: -s DIR or BACKUP_LOCAL_PATH",
-            Self::Missing { remedy, .. } => remedy,
+            Self::File { .. } => CORRECT_THE_LINE,
+            Self::EnvFile { .. } => "an env file has lines of KEY=VALUE and # comments",
+            Self::Value { origin, .. } => match origin {
+                Origin::Flag(_) => "the command's --help explains its flags",
+                Origin::Environment { .. } => "correct or unset the variable",
+                Origin::File { .. } | Origin::Default => CORRECT_THE_LINE,
+            },
+            Self::NotUtf8 { .. } => "correct or unset the variable",
+            Self::Unsupported { remedy, .. } | Self::Missing { remedy, .. } => remedy,
         }
-        .to_owned()
     }
 }
 
@@ -142,9 +156,70 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    env_file::parse(&text).map_err(|problem| ConfigError::File {
+    env_file::parse(&text).map_err(|problem| ConfigError::EnvFile {
         path: path.to_owned(),
         line: problem.line,
         what: problem.what,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../examples/kluis.toml");
+
+    /// The example with every key switched on.
+    fn switched_on() -> String {
+        let on = |line: &str| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => key.to_owned(),
+            _ => line.to_owned(),
+        };
+        EXAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+    }
+
+    fn rows(text: String) -> Vec<SettingRow> {
+        let file = ConfigFile::parse(Path::new("kluis.toml"), text).unwrap();
+        let settings = resolve(Flags::default(), &Environment::of([]), Some(&file));
+        show(&settings.unwrap())
+    }
+
+    #[test]
+    fn the_example_is_parsed_as_it_stands_and_changes_no_default() {
+        let without_file = resolve(Flags::default(), &Environment::of([]), None).unwrap();
+        assert_eq!(rows(EXAMPLE.to_owned()), show(&without_file));
+    }
+
+    #[test]
+    fn the_example_has_every_key_and_tells_the_true_defaults() {
+        let defaults = rows(String::new());
+        for (row, default) in rows(switched_on()).iter().zip(&defaults) {
+            assert!(
+                row.from.starts_with("kluis.toml:"),
+                "{} is not in the example",
+                row.key
+            );
+            let has_default = !default.value.is_null() && default.value != serde_json::json!([]);
+            if has_default {
+                assert_eq!(
+                    row.value, default.value,
+                    "the example's default of {}",
+                    row.key
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_env_file_that_is_wrong_is_told_with_its_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.env");
+        std::fs::write(&path, "A=1\nnonsense\n").unwrap();
+        let flags = Flags {
+            env_file: Some(path),
+            ..Flags::default()
+        };
+        let error = load(flags, Environment::of([])).err().unwrap().to_string();
+        assert!(error.ends_with("x.env:2: expected KEY=VALUE"), "{error}");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::parse_wait;
+use super::duration::{parse_age, parse_wait};
 use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
 use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
@@ -19,7 +19,6 @@ use super::values::{check_level, parse_codec, parse_count, parse_days, parse_for
 use super::{ConfigError, ConfigFile, Environment, Flags, Origin, Sourced};
 use crate::cli::RetentionFlags;
 use crate::format::manifest::Codec;
-use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText, has_password, mask_url};
 
 const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -197,9 +196,11 @@ impl Layers<'_> {
         const COMMAND: &str = "BACKUP_ENCRYPTION_KEY_COMMAND";
         if self.environment.get(COMMAND).is_some() {
             // Passing it over would quietly write unencrypted backups.
-            let what = format!("taking the key from a command; use {FILE}");
-            let origin = self.environment.origin(COMMAND);
-            return Err(ConfigError::Unsupported { origin, what });
+            return Err(ConfigError::Unsupported {
+                origin: self.environment.origin(COMMAND),
+                what: "taking the key from a command".to_owned(),
+                remedy: "unset it and set BACKUP_ENCRYPTION_KEY_FILE",
+            });
         }
         let file = self.path_variable(FILE);
         if let Some(text) = self.environment.present(TEXT) {
@@ -242,7 +243,7 @@ impl Layers<'_> {
         let weekly = flag("--keep-weekly", flags.keep_weekly);
         let monthly = flag("--keep-monthly", flags.keep_monthly);
         let yearly = flag("--keep-yearly", flags.keep_yearly);
-        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", str::parse::<Age>)?;
+        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", parse_age)?;
         let days = self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?;
         Ok(RetentionSettings {
             last: self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last, 0)?,
@@ -253,10 +254,10 @@ impl Layers<'_> {
             yearly: self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly, 0)?,
             within: flag("--keep-within", flags.keep_within)
                 .or(within)
-                .or(self.parsed_key(&keys.keep_within, str::parse::<Age>)?),
+                .or(self.parsed_key(&keys.keep_within, parse_age)?),
             max_age: flag("--max-age", flags.max_age)
                 .or(days)
-                .or(self.parsed_key(&keys.max_age, str::parse::<Age>)?),
+                .or(self.parsed_key(&keys.max_age, parse_age)?),
             at_least,
         })
     }
@@ -314,5 +315,270 @@ fn shown(place: &str) -> String {
         mask_url(place)
     } else {
         place.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::retention::Age;
+
+    const FILE: &str = "/etc/kluis/kluis.toml";
+
+    fn from(flags: Flags, environment: &Environment, text: &str) -> Result<Settings, ConfigError> {
+        let file = ConfigFile::parse(Path::new(FILE), text.to_owned())?;
+        resolve(flags, environment, Some(&file))
+    }
+
+    fn of_file(text: &str) -> Result<Settings, ConfigError> {
+        from(Flags::default(), &Environment::of([]), text)
+    }
+
+    fn of_environment<const N: usize>(
+        variables: [(&str, &str); N],
+    ) -> Result<Settings, ConfigError> {
+        from(Flags::default(), &Environment::of(variables), "")
+    }
+
+    fn refusal(settings: Result<Settings, ConfigError>) -> String {
+        match settings {
+            Ok(_) => panic!("was accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file_which_beats_the_default() {
+        let text = "[retention]\nkeep_daily = 3\nkeep_weekly = 3\nkeep_monthly = 3\n";
+        let environment =
+            Environment::of([("BACKUP_KEEP_DAILY", "2"), ("BACKUP_KEEP_WEEKLY", "2")]);
+        let mut flags = Flags::default();
+        flags.retention.keep_daily = Some(1);
+        let retention = from(flags, &environment, text).unwrap().retention;
+        let seen = [
+            &retention.daily,
+            &retention.weekly,
+            &retention.monthly,
+            &retention.yearly,
+        ]
+        .map(|setting| (setting.value, setting.origin.to_string()));
+        let expected = [
+            (1, "--keep-daily"),
+            (2, "BACKUP_KEEP_WEEKLY"),
+            (3, "/etc/kluis/kluis.toml:4"),
+            (0, "default"),
+        ];
+        assert_eq!(seen, expected.map(|(value, from)| (value, from.to_owned())));
+    }
+
+    #[test]
+    fn nothing_configured_gives_the_designs_defaults() {
+        let settings = resolve(Flags::default(), &Environment::of([]), None).unwrap();
+        assert!(settings.compression.codec.value == Codec::Gzip);
+        assert_eq!(settings.compression.workers.value, 2);
+        let retention = settings.retention;
+        let counts = [
+            retention.daily,
+            retention.weekly,
+            retention.monthly,
+            retention.at_least,
+        ];
+        assert_eq!(counts.map(|count| count.value), [7, 4, 12, 3]);
+        assert!(retention.max_age.is_none() && retention.within.is_none());
+        assert!(settings.encryption.key.is_none());
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_told_with_its_place() {
+        assert_eq!(
+            refusal(of_environment([("BACKUP_KEEP_DAILY", "seven")])),
+            "BACKUP_KEEP_DAILY: \"seven\": not a whole number from 0 to 4294967295"
+        );
+        let text = refusal(of_file("[retention]\nmax_age = \"30\"\n"));
+        assert!(
+            text.starts_with("/etc/kluis/kluis.toml:2: \"30\": not an age"),
+            "{text}"
+        );
+        let text = refusal(of_file("time_zone = \"Mars/Olympus\"\n"));
+        assert!(text.contains("not a time zone"), "{text}");
+        for text in [
+            "lock_wait = \"soon\"",
+            "[compression]\ncodec = \"lzma\"",
+            "[compression]\nworkers = 0",
+            "[compression]\nlevel = 13",
+            "[compression]\ncodec = \"none\"\nlevel = 1",
+            "[encryption]\nformat = \"age\"",
+            "[retention]\nkeep_at_least = 0",
+        ] {
+            assert!(refusal(of_file(text)).starts_with(FILE), "{text}");
+        }
+        for days in ["0", "-3", "x", "99999999999"] {
+            refusal(of_environment([("BACKUP_RETENTION_DAYS", days)]));
+        }
+    }
+
+    #[test]
+    fn kanbus_variables_are_understood() {
+        let settings = of_environment([
+            ("BACKUP_STORAGE", "local"),
+            ("BACKUP_LOCAL_PATH", "/data/backups"),
+            ("BACKUP_RETENTION_DAYS", "30"),
+            ("BACKUP_CRON_TIMEZONE", "Europe/Amsterdam"),
+            ("KANBU_SOURCE_PATH", "/app"),
+            ("DATABASE_URL", "postgres://u:pw@h/kanbu"),
+            ("PGPASSWORD", "pw"),
+        ])
+        .unwrap();
+        assert_eq!(settings.storage_path().unwrap(), Path::new("/data/backups"));
+        assert_eq!(
+            settings.time_zone.value.iana_name(),
+            Some("Europe/Amsterdam")
+        );
+        assert_eq!(settings.source.paths.value, [Path::new("/app")]);
+        assert!(settings.database.libpq.contains_key("PGPASSWORD"));
+        let max_age = settings.retention.max_age.unwrap();
+        assert_eq!(max_age.value, Age::days(30).unwrap());
+    }
+
+    #[test]
+    fn a_remote_storage_is_refused_only_where_a_storage_is_needed() {
+        for place in ["gdrive", "s3", "s3://bucket/x"] {
+            let settings = of_environment([("BACKUP_STORAGE", place)]).unwrap();
+            let error = settings.storage_path().unwrap_err().to_string();
+            assert!(
+                error.contains(place) && error.contains("not supported"),
+                "{error}"
+            );
+        }
+        let flags = Flags {
+            storage: Some("/b".into()),
+            ..Flags::default()
+        };
+        let environment = Environment::of([("BACKUP_STORAGE", "s3")]);
+        let settings = resolve(flags, &environment, None).unwrap();
+        assert_eq!(settings.storage_path().unwrap(), Path::new("/b"));
+    }
+
+    #[test]
+    fn no_storage_at_all_is_an_error_that_names_the_ways_to_set_it() {
+        let settings = of_environment([]).unwrap();
+        let hint = settings.storage_path().unwrap_err().hint();
+        assert!(
+            hint.contains("-s DIR") && hint.contains("BACKUP_LOCAL_PATH"),
+            "{hint}"
+        );
+    }
+
+    #[test]
+    fn the_files_paths_are_relative_to_the_file() {
+        let settings = of_file("[storage]\npath = \"here\"\n[source]\npaths = [\"a\", \"/b\"]\n");
+        let settings = settings.unwrap();
+        assert_eq!(
+            settings.storage_path().unwrap(),
+            Path::new("/etc/kluis/here")
+        );
+        let paths = [Path::new("/etc/kluis/a"), Path::new("/b")];
+        assert_eq!(settings.source.paths.value, paths);
+    }
+
+    #[test]
+    fn excludes_of_flags_are_added_to_those_of_the_file() {
+        let mut flags = Flags::default();
+        flags.source.excludes = vec!["b".to_owned()];
+        let settings = from(flags, &Environment::of([]), "[source]\nexclude = [\"a\"]\n").unwrap();
+        assert_eq!(settings.source.excludes.value, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_codec_given_as_a_flag_does_not_take_the_files_level() {
+        let flags = Flags {
+            codec: Some(Codec::Gzip),
+            ..Flags::default()
+        };
+        let text = "[compression]\ncodec = \"zstd\"\nlevel = 19\n";
+        let settings = from(flags, &Environment::of([]), text).unwrap();
+        assert!(settings.compression.level.is_none());
+        assert!(of_file(text).unwrap().compression.level.is_some());
+    }
+
+    #[test]
+    fn a_url_in_the_environment_sets_the_files_database_aside() {
+        let text = "[database]\nurl = \"postgres://a/x\"\nname = \"x\"\n";
+        assert!(of_file(text).unwrap().database.name.is_some());
+        let environment = Environment::of([("DATABASE_URL", "postgres://b/y")]);
+        let settings = from(Flags::default(), &environment, text).unwrap();
+        assert!(settings.database.name.is_none());
+    }
+
+    #[test]
+    fn the_key_comes_from_one_place_only() {
+        const TEXT: (&str, &str) = ("BACKUP_ENCRYPTION_KEY", "secret words");
+        const KEY_FILE: (&str, &str) = ("BACKUP_ENCRYPTION_KEY_FILE", "/run/key");
+        let credentials = ("CREDENTIALS_DIRECTORY", "/run/credentials/kluis");
+        let refused = refusal(of_environment([TEXT, KEY_FILE]));
+        assert!(
+            refused.contains("set too") && !refused.contains("secret words"),
+            "{refused}"
+        );
+        let settings = of_environment([TEXT, credentials]).unwrap();
+        assert!(matches!(
+            settings.key_source(),
+            Some(KeySource::Text { .. })
+        ));
+        let settings = of_environment([KEY_FILE, credentials]).unwrap();
+        assert!(matches!(settings.key_source(), Some(KeySource::File(_))));
+        let settings = of_environment([credentials]).unwrap();
+        let expected = Path::new("/run/credentials/kluis/kluis.key");
+        assert!(
+            matches!(settings.key_source(), Some(KeySource::Credential(path)) if path == expected)
+        );
+    }
+
+    #[test]
+    fn a_key_command_is_refused_rather_than_passed_over() {
+        let refused = refusal(of_environment([(
+            "BACKUP_ENCRYPTION_KEY_COMMAND",
+            "vault get",
+        )]));
+        assert!(refused.contains("not supported"), "{refused}");
+    }
+
+    #[test]
+    fn an_empty_key_stays_a_key_so_that_it_can_be_refused() {
+        let settings = of_environment([("BACKUP_ENCRYPTION_KEY", "")]).unwrap();
+        assert!(crate::secrets::load_key(settings.key_source()).is_err());
+    }
+
+    #[test]
+    fn a_password_that_others_can_read_is_warned_of() {
+        let text = "[database]\nurl = \"postgres://u:pw@h/db\"\n";
+        let mut file = ConfigFile::parse(Path::new(FILE), text.to_owned()).unwrap();
+        let warnings = |file: &ConfigFile| {
+            let settings = resolve(Flags::default(), &Environment::of([]), Some(file));
+            settings.unwrap().warnings
+        };
+        assert!(warnings(&file).is_empty());
+        file.readable_by_others = true;
+        let said = warnings(&file);
+        assert!(said.len() == 1 && said[0].contains("chmod 600"), "{said:?}");
+        assert!(!said[0].contains("pw"), "{said:?}");
+    }
+
+    #[test]
+    fn shown_settings_hold_no_secret() {
+        let settings = of_environment([
+            ("DATABASE_URL", "postgres://u:hunter2@h/db"),
+            ("BACKUP_ENCRYPTION_KEY", "hunter2"),
+            ("PGPASSWORD", "hunter2"),
+        ])
+        .unwrap();
+        let shown = serde_json::to_string(&super::super::show(&settings)).unwrap();
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(
+            shown.contains("u:***@h") && shown.contains("BACKUP_ENCRYPTION_KEY"),
+            "{shown}"
+        );
     }
 }

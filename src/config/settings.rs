@@ -119,6 +119,7 @@ impl Settings {
                 StoragePlace::Unsupported(what) => Err(ConfigError::Unsupported {
                     origin: place.origin.clone(),
                     what: format!("the storage {what:?}"),
+                    remedy: "use a local directory: -s DIR or BACKUP_LOCAL_PATH",
                 }),
             },
         }

@@ -1,7 +1,7 @@
 //! The resolved settings for people and for `--json`, secrets masked.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -67,12 +67,12 @@ fn text(value: &impl Display) -> Value {
     json!(value.to_string())
 }
 
-fn path(path: &PathBuf) -> Value {
+fn path(path: &Path) -> Value {
     text(&path.display())
 }
 
-fn paths(paths: &Vec<PathBuf>) -> Value {
-    paths.iter().map(path).collect()
+fn paths(paths: &[PathBuf]) -> Value {
+    paths.iter().map(|each| path(each)).collect()
 }
 
 fn seconds(count: u64) -> Value {
@@ -108,7 +108,7 @@ fn database(settings: &Settings) -> [SettingRow; 4] {
         optional(
             "database.client_bin_dir",
             database.client_bin_dir.as_ref(),
-            path,
+            |directory| path(directory),
         ),
         row(
             "database.lock_wait_timeout",
@@ -121,10 +121,12 @@ fn database(settings: &Settings) -> [SettingRow; 4] {
 fn source(settings: &Settings) -> [SettingRow; 8] {
     let source = &settings.source;
     [
-        row("source.paths", &source.paths, paths),
+        row("source.paths", &source.paths, |list| paths(list)),
         optional("source.name", source.name.as_ref(), text),
         row("source.exclude", &source.excludes, |globs| json!(globs)),
-        row("source.exclude_from", &source.exclude_from, paths),
+        row("source.exclude_from", &source.exclude_from, |list| {
+            paths(list)
+        }),
         row("source.exclude_caches", &source.exclude_caches, |on| {
             json!(on)
         }),
@@ -180,8 +182,8 @@ fn sealing(settings: &Settings) -> [SettingRow; 6] {
 fn retention(settings: &Settings) -> [SettingRow; 9] {
     let retention = &settings.retention;
     let count = |key, setting| row(key, setting, |count: &u32| json!(count));
-    let period = |key, setting: &Option<Sourced<Age>>| {
-        optional(key, setting.as_ref(), |age| json!(age.to_string()))
+    let age = |key, setting: &Option<Sourced<Age>>| {
+        optional(key, setting.as_ref(), |age| json!(String::from(*age)))
     };
     [
         count("retention.keep_last", &retention.last),
@@ -190,8 +192,8 @@ fn retention(settings: &Settings) -> [SettingRow; 9] {
         count("retention.keep_weekly", &retention.weekly),
         count("retention.keep_monthly", &retention.monthly),
         count("retention.keep_yearly", &retention.yearly),
-        period("retention.keep_within", &retention.within),
-        period("retention.max_age", &retention.max_age),
+        age("retention.keep_within", &retention.within),
+        age("retention.max_age", &retention.max_age),
         count("retention.keep_at_least", &retention.at_least),
     ]
 }

@@ -23,9 +23,8 @@ pub fn parse_count(text: &str) -> Result<u32, &'static str> {
 /// A number of days, as Kanbu's BACKUP_RETENTION_DAYS has it; 0 is off there
 /// and a mistake here.
 pub fn parse_days(text: &str) -> Result<Age, &'static str> {
-    let what = "not a number of days, 1 or more";
     let days = text.trim().parse().ok().and_then(Age::days);
-    days.ok_or(what)
+    days.ok_or("not a number of days, 1 or more")
 }
 
 pub fn parse_codec(text: &str) -> Result<Codec, &'static str> {

@@ -93,8 +93,8 @@ impl ListRow {
         if self.kept {
             marks.push("kept");
         }
-        if !self.encrypted {
-            marks.push("plain");
+        if self.encrypted {
+            marks.push("enc");
         }
         vec![
             when(self.created_at, view),
@@ -149,7 +149,7 @@ mod tests {
             raw_bytes: None,
             proof: Proof::NoChecksum,
             proven_at: None,
-            encrypted: false,
+            encrypted: true,
             kept: true,
             note: None,
         }
@@ -164,8 +164,8 @@ mod tests {
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(
             plain,
-            "WHEN              KIND    NAME         SIZE  PROOF        ID        MARKS\n\
-             2026-01-18 10:30  source  shop  1023.0 MiB  no checksum  3f9a7c01  kept plain\n\
+            "WHEN              KIND    NAME        SIZE  PROOF        ID        MARKS\n\
+             2026-01-18 10:30  source  shop  1023.0 MiB  no checksum  3f9a7c01  kept enc\n\
              \n1 backup, 1023.0 MiB, newest 3 h ago\n"
         );
     }

@@ -1,0 +1,399 @@
+//! What kluis says to wrong flags, wrong configurations and closed pipes: the
+//! words and the exit code, each as a snapshot.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+
+use snapbox::cmd::Command;
+use snapbox::str;
+
+/// kluis with nothing around it that this machine could have set; with an empty
+/// configuration, so that none of the machine's is found.
+fn kluis(home: &Path) -> Command {
+    let config = home.join("empty.toml");
+    fs::write(&config, "").unwrap();
+    Command::new(snapbox::cmd::cargo_bin!("kluis"))
+        .env_clear()
+        .env("HOME", home)
+        .env("KLUIS_CONFIG", config)
+        .env("TZ", "UTC")
+        .current_dir(home)
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+macro_rules! refused {
+    ($($name:ident: $arguments:expr => $said:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            kluis(home().path()).args($arguments).assert().code(2).stdout_eq("").stderr_eq($said);
+        }
+    )*};
+}
+
+refused! {
+    an_unknown_flag_is_refused_with_the_nearest: ["list", "--revers"] => str![[r#"
+error: unexpected argument '--revers' found
+
+  tip: a similar argument exists: '--reverse'
+
+Usage: kluis list --reverse
+
+For more information, try '--help'.
+
+"#]];
+    an_unknown_command_is_refused_with_the_nearest: ["verfy"] => str![[r#"
+error: unrecognized subcommand 'verfy'
+
+  tip: a similar subcommand exists: 'verify'
+
+Usage: kluis [OPTIONS] <COMMAND>
+
+For more information, try '--help'.
+
+"#]];
+    verbose_and_quiet_exclude_each_other: ["-v", "-q", "list"] => str![[r#"
+error: the argument '--verbose' cannot be used with '--quiet'
+
+Usage: kluis --verbose <COMMAND>
+
+For more information, try '--help'.
+
+"#]];
+    restore_needs_a_destination: ["restore", "latest"] => str![[r#"
+error: the following required arguments were not provided:
+  <--to <DIR>|--into <DB>|--replace>
+
+Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+
+For more information, try '--help'.
+
+"#]];
+    restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"
+error: the argument '--to <DIR>' cannot be used with '--into <DB>'
+
+Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+
+For more information, try '--help'.
+
+"#]];
+    keep_old_belongs_to_replace: ["restore", "x", "--into", "db", "--keep-old"] => str![[r#"
+error: the argument '--into <DB>' cannot be used with '--keep-old'
+
+Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+
+For more information, try '--help'.
+
+"#]];
+    links_outside_belongs_to_a_directory: ["restore", "x", "--into", "db", "--links-outside"] => str![[r#"
+error: the argument '--into <DB>' cannot be used with '--links-outside'
+
+Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+
+For more information, try '--help'.
+
+"#]];
+    a_server_makes_no_sense_for_a_directory: ["restore", "x", "--to", "d", "--url", "postgres://h"] => str![[r#"
+error: the argument '--to <DIR>' cannot be used with '--url <URL>'
+
+Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+
+For more information, try '--help'.
+
+"#]];
+    verify_needs_to_know_which: ["verify"] => str![[r#"
+error: the following required arguments were not provided:
+  <BACKUP|--all|--pending>
+
+Usage: kluis verify <BACKUP|--all|--pending>
+
+For more information, try '--help'.
+
+"#]];
+    verify_takes_backups_or_all: ["verify", "x", "--all"] => str![[r#"
+error: the argument '[BACKUP]...' cannot be used with '--all'
+
+Usage: kluis verify <BACKUP|--all|--pending>
+
+For more information, try '--help'.
+
+"#]];
+    delete_needs_to_know_which: ["delete"] => str![[r#"
+error: the following required arguments were not provided:
+  <BACKUP>...
+
+Usage: kluis delete <BACKUP>...
+
+For more information, try '--help'.
+
+"#]];
+    a_codec_that_is_not_known_is_refused: ["backup", "db", "--codec", "lzma"] => str![[r#"
+error: invalid value 'lzma' for '--codec <CODEC>'
+  [possible values: gzip, zstd, none]
+
+For more information, try '--help'.
+
+"#]];
+    a_wait_without_a_unit_is_refused: ["--lock-wait", "10", "list"] => str![[r#"
+error: invalid value '10' for '--lock-wait <DURATION>': not a duration; write a number and a unit, such as 30s, 10m, 2h or 1d
+
+For more information, try '--help'.
+
+"#]];
+    a_period_with_an_unknown_unit_is_refused: ["prune", "--max-age", "3 fortnights"] => str![[r#"
+error: invalid value '3 fortnights' for '--max-age <D>': not a period; write a number and a unit, such as 12h, 30d, 2w, 6m (months) or 1y
+
+For more information, try '--help'.
+
+"#]];
+    a_negative_count_is_refused: ["prune", "--keep-last", "-1"] => str![[r#"
+error: unexpected argument '-1' found
+
+Usage: kluis prune [OPTIONS]
+
+For more information, try '--help'.
+
+"#]];
+    a_level_that_the_codec_does_not_have_is_refused: ["backup", "db", "x", "--level", "13"] => str![[r#"
+error: --level: gzip has levels 1 to 12, not 13
+hint: the command's --help explains its flags
+
+"#]];
+    a_level_without_compression_is_refused:
+        ["backup", "source", "/x", "--codec", "none", "--level", "1"] => str![[r#"
+error: --level: without compression there is no level
+hint: the command's --help explains its flags
+
+"#]];
+    a_configuration_that_is_not_there_is_refused: ["-c", "missing.toml", "config", "show"] => str![[r#"
+error: cannot read the configuration missing.toml: No such file or directory (os error 2)
+hint: check the path, and that this user may read it
+
+"#]];
+    an_env_file_that_is_not_there_is_refused: ["--env-file", "missing.env", "config", "show"] => str![[r#"
+error: cannot read the env file missing.env: No such file or directory (os error 2)
+hint: check the path, and that this user may read it
+
+"#]];
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_and_its_place() {
+    let home = home();
+    fs::write(home.path().join("k.toml"), "[storage]\npaht = \"/b\"\n").unwrap();
+    let run = kluis(home.path()).args(["-c", "k.toml", "config", "show"]);
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: k.toml:2: unknown key `paht`; did you mean `path`?
+hint: correct that line; examples/kluis.toml explains every key
+
+"#]]);
+}
+
+#[test]
+fn a_configuration_that_is_no_toml_is_refused_with_its_line() {
+    let home = home();
+    fs::write(home.path().join("k.toml"), "[storage]\npath = /b\n").unwrap();
+    let run = kluis(home.path()).args(["-c", "k.toml", "config", "show"]);
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: k.toml:2: string values must be quoted, expected literal string
+hint: correct that line; examples/kluis.toml explains every key
+
+"#]]);
+}
+
+#[test]
+fn a_directory_as_configuration_is_refused() {
+    let home = home();
+    let run = kluis(home.path()).args(["-c", ".", "config", "show"]);
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: cannot read the configuration .: Is a directory (os error 21)
+hint: check the path, and that this user may read it
+
+"#]]);
+}
+
+#[test]
+fn an_env_file_that_is_wrong_is_refused_with_its_line() {
+    let home = home();
+    fs::write(home.path().join("x.env"), "A=1\nrm -rf\n").unwrap();
+    let run = kluis(home.path()).args(["--env-file", "x.env", "config", "show"]);
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: x.env:2: expected KEY=VALUE
+hint: an env file has lines of KEY=VALUE and # comments
+
+"#]]);
+}
+
+#[test]
+fn a_bad_number_in_the_environment_is_refused_with_its_name() {
+    let home = home();
+    let run = kluis(home.path()).env("BACKUP_KEEP_DAILY", "seven");
+    run.args(["config", "show"])
+        .assert()
+        .code(2)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: BACKUP_KEEP_DAILY: "seven": not a whole number from 0 to 4294967295
+hint: correct or unset the variable
+
+"#]]);
+}
+
+#[test]
+fn a_key_from_two_places_is_refused() {
+    let home = home();
+    let run = kluis(home.path())
+        .env("BACKUP_ENCRYPTION_KEY", "planted secret")
+        .env("BACKUP_ENCRYPTION_KEY_FILE", "/run/key");
+    run.args(["config", "show"])
+        .assert()
+        .code(2)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: BACKUP_ENCRYPTION_KEY: BACKUP_ENCRYPTION_KEY_FILE is set too; unset one of them
+hint: correct or unset the variable
+
+"#]]);
+}
+
+#[test]
+fn config_show_tells_each_value_and_its_place_and_no_secret() {
+    let home = home();
+    fs::write(
+        home.path().join("k.toml"),
+        "[storage]\npath = \"/var/backups/kluis\"\n[retention]\nkeep_daily = 14\n",
+    )
+    .unwrap();
+    fs::write(
+        home.path().join("x.env"),
+        "DATABASE_URL='postgres://app:planted@db/shop'\n",
+    )
+    .unwrap();
+    let run = kluis(home.path())
+        .env("BACKUP_ENCRYPTION_KEY", "planted")
+        .args(["-c", "k.toml", "--env-file", "x.env", "config", "show"]);
+    let output = run.assert().success().stderr_eq("").get_output().clone();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(!shown.contains("planted"), "{shown}");
+    for row in [
+        ["storage.path", "/var/backups/kluis", "k.toml:2"],
+        [
+            "database.url",
+            "postgres://app:***@db/shop",
+            "DATABASE_URL in the env file x.env",
+        ],
+        ["encryption.key", "set", "BACKUP_ENCRYPTION_KEY"],
+        ["retention.keep_daily", "14", "k.toml:4"],
+        ["retention.keep_weekly", "4", "default"],
+    ] {
+        let line = shown.lines().find(|line| line.starts_with(row[0])).unwrap();
+        let cells: Vec<_> = line
+            .split("  ")
+            .map(str::trim)
+            .filter(|c| !c.is_empty())
+            .collect();
+        assert_eq!(cells, row);
+    }
+}
+
+#[test]
+fn config_show_as_json_is_one_document() {
+    let home = home();
+    let run = kluis(home.path()).args(["config", "show", "--json", "-s", "/b"]);
+    let output = run.assert().success().get_output().clone();
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = shown["settings"].as_array().unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["key"] == "storage.path")
+        .unwrap();
+    assert_eq!(
+        (&row["value"], &row["from"]),
+        (&"/b".into(), &"--storage".into())
+    );
+}
+
+#[test]
+fn a_password_that_others_can_read_is_warned_of() {
+    let home = home();
+    fs::write(
+        home.path().join("k.toml"),
+        "[database]\nurl = \"postgres://u:planted@h/d\"\n",
+    )
+    .unwrap();
+    let run = kluis(home.path()).args(["-c", "k.toml", "config", "show"]);
+    run.assert().success().stderr_eq(str![[r#"
+warning: k.toml holds a password and can be read by others; chmod 600 k.toml
+
+"#]]);
+}
+
+#[test]
+fn without_a_terminal_nothing_is_coloured_and_color_always_colours() {
+    let home = home();
+    let run = |color| {
+        let run = kluis(home.path()).args(["--color", color, "config", "show"]);
+        run.assert().success().get_output().stdout.contains(&0x1b)
+    };
+    assert_eq!(["auto", "always", "never"].map(run), [false, true, false]);
+}
+
+#[test]
+fn a_closed_stdout_is_quiet() {
+    let home = home();
+    let mut child = std::process::Command::new(snapbox::cmd::cargo_bin!("kluis"))
+        .env_clear()
+        .env("HOME", home.path())
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let home = home();
+    let run = kluis(home.path()).arg("--help").assert().success();
+    run.stderr_eq("");
+    let version = format!("kluis {}\n", env!("CARGO_PKG_VERSION"));
+    kluis(home.path())
+        .arg("-V")
+        .assert()
+        .success()
+        .stdout_eq(version);
+}
+
+#[test]
+fn man_writes_a_page_for_each_command() {
+    let home = home();
+    kluis(home.path())
+        .args(["man", "a/b"])
+        .assert()
+        .success()
+        .stdout_eq("")
+        .stderr_eq("");
+    assert!(home.path().join("a/b/kluis-backup-db.1").exists());
+    kluis(home.path())
+        .args(["man", "empty.toml/x"])
+        .assert()
+        .code(1)
+        .stderr_eq(str![[r#"
+error: cannot create empty.toml/x
+  because: Not a directory (os error 20)
+
+"#]]);
+}

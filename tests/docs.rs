@@ -1,0 +1,131 @@
+//! The committed man pages and completions are those that the code makes.
+//!
+//! To renew them: `cargo run -- man man`, and `cargo run -- completions SHELL`
+//! for each file under `completions/`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap_complete::Shell;
+use kluis::commands::{completions, man};
+
+const COMPLETIONS: [(&str, Shell); 3] = [
+    ("kluis.bash", Shell::Bash),
+    ("_kluis", Shell::Zsh),
+    ("kluis.fish", Shell::Fish),
+];
+
+fn committed(directory: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)
+}
+
+fn names_in(directory: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(committed(directory)).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    entries.map(|e| name(e).into_string().unwrap()).collect()
+}
+
+/// Whether a checker is here. Where it must be, its absence is a failure.
+fn can_run(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    let required = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(found || !required, "{program} is not installed");
+    if !found {
+        eprintln!("skipped: {program} is not installed");
+    }
+    found
+}
+
+#[test]
+fn the_man_pages_are_those_of_the_code() {
+    let pages = man::pages().unwrap();
+    for (name, page) in &pages {
+        let kept = fs::read(committed("man").join(name)).unwrap_or_default();
+        assert!(kept == *page, "man/{name} is stale: cargo run -- man man");
+    }
+    let names = pages.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names_in("man"), names);
+}
+
+#[test]
+fn the_completions_are_those_of_the_code() {
+    for (name, shell) in COMPLETIONS {
+        let kept = fs::read(committed("completions").join(name)).unwrap_or_default();
+        let stale = format!("completions/{name} is stale: cargo run -- completions {shell}");
+        assert!(kept == completions::script(shell), "{stale}");
+    }
+    let names = COMPLETIONS.map(|(name, _)| name.to_owned());
+    assert_eq!(names_in("completions"), BTreeSet::from(names));
+}
+
+#[test]
+fn man_page_checkers_have_nothing_to_say() {
+    if !can_run("mandoc") {
+        return;
+    }
+    for name in names_in("man") {
+        let mut mandoc = Command::new("mandoc");
+        mandoc.args(["-Tlint", "-Wwarning"]);
+        let output = mandoc.arg(committed("man").join(&name)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.is_empty() && output.status.success(), "{said}");
+    }
+}
+
+#[test]
+fn the_bash_completion_is_bash() {
+    if !can_run("bash") {
+        return;
+    }
+    let script = committed("completions").join("kluis.bash");
+    let output = Command::new("bash").arg("-n").arg(script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn every_command_has_examples_and_every_flag_a_help_text() {
+    fn check(command: &clap::Command, faults: &mut Vec<String>) {
+        let name = command.get_display_name().unwrap_or_default().to_owned();
+        let leaf = !command.has_subcommands();
+        let notes = command.get_after_help().map(ToString::to_string);
+        if leaf && !notes.is_some_and(|notes| notes.starts_with("Examples:\n")) {
+            faults.push(format!("{name} has no examples"));
+        }
+        if command.get_about().is_none() {
+            faults.push(format!("{name} says nothing about itself"));
+        }
+        for argument in command.get_arguments() {
+            if argument.get_help().is_none() {
+                faults.push(format!("{name} {} has no help", argument.get_id()));
+            }
+        }
+        for below in command.get_subcommands() {
+            check(below, faults);
+        }
+    }
+    let mut command = <kluis::cli::Cli as clap::CommandFactory>::command();
+    command.build();
+    command.clone().debug_assert();
+    let mut faults = Vec::new();
+    check(&command, &mut faults);
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn help_fits_80_columns() {
+    fn check(command: &mut clap::Command) {
+        for text in [command.render_help(), command.render_long_help()] {
+            for line in text.to_string().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+        for below in command.get_subcommands_mut() {
+            check(below);
+        }
+    }
+    let mut command = <kluis::cli::Cli as clap::CommandFactory>::command();
+    command.build();
+    check(&mut command);
+}
