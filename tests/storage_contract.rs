@@ -630,21 +630,20 @@ fn two_writers_of_one_name_publish_one_of_them() {
 
 #[test]
 fn sweeps_in_a_loop_never_take_a_living_write() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     let root = tempfile::tempdir().unwrap();
     let storage = open_local(root.path());
-    let is_done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                open_local(root.path()).sweep().unwrap();
+    let written = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..500 {
+                put(&storage, &format!("a{n}"), b"bytes");
             }
         });
-        for n in 0..500 {
-            put(&storage, &format!("a{n}"), b"bytes");
+        while !writer.is_finished() {
+            open_local(root.path()).sweep().unwrap();
         }
-        is_done.store(true, Ordering::Relaxed);
+        writer.join()
     });
+    assert!(written.is_ok(), "a write was swept away");
     assert_eq!(everything_in(root.path()).len(), 500);
 }
 
