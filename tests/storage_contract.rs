@@ -591,6 +591,21 @@ fn a_read_only_file_system_can_be_read_and_says_why_it_cannot_be_written() {
 }
 
 #[test]
+fn an_object_of_many_windows_comes_back_as_it_was_written() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = open_local(root.path());
+    let block: Vec<u8> = (0..=250).cycle().take(1 << 20).collect();
+    let mut write = storage.create("a").unwrap();
+    for _ in 0..70 {
+        write.write_all(&block).unwrap();
+    }
+    write.commit().unwrap();
+    let bytes = get(&storage, "a", 0);
+    assert_eq!(bytes.len(), 70 << 20);
+    assert!(bytes.chunks(1 << 20).all(|chunk| chunk == block));
+}
+
+#[test]
 fn two_writers_of_one_name_publish_one_of_them() {
     let root = tempfile::tempdir().unwrap();
     for round in 0..50 {
@@ -630,21 +645,20 @@ fn two_writers_of_one_name_publish_one_of_them() {
 
 #[test]
 fn sweeps_in_a_loop_never_take_a_living_write() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     let root = tempfile::tempdir().unwrap();
     let storage = open_local(root.path());
-    let is_done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                open_local(root.path()).sweep().unwrap();
+    let written = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..500 {
+                put(&storage, &format!("a{n}"), b"bytes");
             }
         });
-        for n in 0..500 {
-            put(&storage, &format!("a{n}"), b"bytes");
+        while !writer.is_finished() {
+            open_local(root.path()).sweep().unwrap();
         }
-        is_done.store(true, Ordering::Relaxed);
+        writer.join()
     });
+    assert!(written.is_ok(), "a write was swept away");
     assert_eq!(everything_in(root.path()).len(), 500);
 }
 
