@@ -92,8 +92,7 @@ impl Target for DirectoryTarget {
                 receiving.entry(entry, &mut reader, &mut writers)?;
                 failure.check()?;
             }
-            writers.wait();
-            failure.check()
+            writers.wait()
         })?;
         let root_attributes = receiving.finish_directories()?;
         let (content, left_out) = (receiving.content, receiving.left_out);
@@ -138,7 +137,7 @@ impl Receiving<'_> {
         &mut self,
         mut entry: Entry,
         reader: &mut TarReader<R>,
-        writers: &mut Writers,
+        writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
         count_entry(&mut self.content, &entry)?;
         // Owners go by number: the names are dead weight from here on.
@@ -159,7 +158,7 @@ impl Receiving<'_> {
             EntryKind::Symlink { target } => self.symlink(&entry.path, &target, &entry.attributes),
             EntryKind::HardLink { target } => {
                 // Its file may still be on its way.
-                writers.wait();
+                writers.wait()?;
                 self.hard_link(&entry.path, &target)
             }
         }
@@ -186,7 +185,7 @@ impl Receiving<'_> {
         path: Vec<u8>,
         attributes: Attributes,
         reader: &mut TarReader<R>,
-        writers: &mut Writers,
+        writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
         let data = writers.data();
         let start = data.len();
