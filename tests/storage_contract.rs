@@ -324,6 +324,38 @@ fn modes_are_private_whatever_the_umask() {
     }
 }
 
+/// The steps of the helper's first commit, in order: the two directories that
+/// are made sync 1 and 2, the archive 3, its directory 4.
+#[test]
+fn a_commit_that_fails_at_any_step_leaves_nothing_visible() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return cannot_run("strace is not installed: apt-get install strace");
+    }
+    for (call, error, when) in [
+        ("fsync", "EIO", 3),
+        ("fsync", "EIO", 4),
+        ("renameat2", "EIO", 1),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("deep/er");
+        let output = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null"])
+            .args(["-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:error={error}:when={when}")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "helper_stores_with_its_umask", "--ignored"])
+            .env(HELPER_ROOT, root.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            !output.status.success() && said.contains("StorageError"),
+            "{said}"
+        );
+        assert!(everything_in(&deep).is_empty(), "{call} {when}");
+    }
+}
+
 #[test]
 #[ignore = "a helper: killed in the middle of its writes by a test"]
 fn helper_writes_until_it_is_killed() {

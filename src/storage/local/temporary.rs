@@ -105,7 +105,14 @@ impl Temporary {
         }
         .map_err(|e| self.directory.failed("publish", &self.target, e))?;
         self.published = true;
-        self.directory.sync()
+        self.directory.sync().inspect_err(|_| {
+            // An object whose commit failed must not be found. What was there
+            // before a replacement is gone already: the new bytes stay.
+            if how == Publish::New {
+                let fd = self.directory.fd();
+                let _ = rustix::fs::unlinkat(fd, &self.target, AtFlags::empty());
+            }
+        })
     }
 }
 
