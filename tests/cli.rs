@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -145,7 +146,7 @@ For more information, try '--help'.
 
 "#]];
     a_period_with_an_unknown_unit_is_refused: ["prune", "--max-age", "3 fortnights"] => str![[r#"
-error: invalid value '3 fortnights' for '--max-age <D>': not a period; write a number and a unit, such as 12h, 30d, 2w, 6m (months) or 1y
+error: invalid value '3 fortnights' for '--max-age <D>': not an age; write a number and a unit, such as 12h, 30d, 2w, 6m (months) or 1y
 
 For more information, try '--help'.
 
@@ -256,6 +257,119 @@ fn a_key_from_two_places_is_refused() {
         .stderr_eq(str![[r#"
 error: BACKUP_ENCRYPTION_KEY: BACKUP_ENCRYPTION_KEY_FILE is set too; unset one of them
 hint: correct or unset the variable
+
+"#]]);
+}
+
+/// A file that looks encrypted, and the run that would decrypt it.
+fn decrypting(home: &Path) -> Command {
+    fs::write(home.join("x.sql.gz.enc"), [0u8; 64]).unwrap();
+    kluis(home).args(["decrypt", "x.sql.gz.enc"])
+}
+
+fn write_key(home: &Path, text: &str, mode: u32) {
+    let path = home.join("key");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_key_with_a_trailing_newline_is_refused() {
+    let home = home();
+    let run = decrypting(home.path()).env("BACKUP_ENCRYPTION_KEY", "planted secret\n");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: the key in BACKUP_ENCRYPTION_KEY ends with a newline
+hint: remove it: taken as it is, it would be a different passphrase
+
+"#]]);
+    assert!(!home.path().join("x.sql.gz").exists());
+}
+
+#[test]
+fn an_empty_key_is_refused() {
+    let home = home();
+    let run = decrypting(home.path()).env("BACKUP_ENCRYPTION_KEY", "");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: the key in BACKUP_ENCRYPTION_KEY is empty
+hint: set BACKUP_ENCRYPTION_KEY to 64 hex digits or a passphrase, or unset it
+
+"#]]);
+}
+
+#[test]
+fn a_key_file_that_is_not_there_is_refused() {
+    let home = home();
+    let run = decrypting(home.path()).env("BACKUP_ENCRYPTION_KEY_FILE", "key");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: cannot read the key file key: No such file or directory (os error 2)
+hint: check the path and who owns the file
+
+"#]]);
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_refused() {
+    let home = home();
+    write_key(home.path(), "planted secret\n", 0o644);
+    let run = decrypting(home.path()).env("BACKUP_ENCRYPTION_KEY_FILE", "key");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: the key file key can be read or written by others (mode 0644)
+hint: chmod 600 key
+
+"#]]);
+}
+
+#[test]
+fn a_key_file_with_two_newlines_is_refused() {
+    let home = home();
+    write_key(home.path(), "planted secret\n\n", 0o600);
+    let run = decrypting(home.path()).env("BACKUP_ENCRYPTION_KEY_FILE", "key");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: the key in key ends with a newline
+hint: remove it: taken as it is, it would be a different passphrase
+
+"#]]);
+}
+
+#[test]
+fn no_storage_is_refused_with_the_ways_to_name_one() {
+    kluis(home().path())
+        .arg("list")
+        .assert()
+        .code(2)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: no storage is configured
+hint: say where the backups are: -s DIR, BACKUP_LOCAL_PATH, or path under [storage] in kluis.toml
+
+"#]]);
+}
+
+#[test]
+fn a_remote_storage_is_refused_in_this_version() {
+    let home = home();
+    let run = kluis(home.path())
+        .env("BACKUP_STORAGE", "gdrive")
+        .arg("list");
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: BACKUP_STORAGE: the storage "gdrive" is not supported in this version of kluis
+hint: use a local directory: -s DIR or BACKUP_LOCAL_PATH
+
+"#]]);
+}
+
+#[test]
+fn deleting_without_a_terminal_needs_yes() {
+    let home = home();
+    let tree = home.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "a").unwrap();
+    let backup = ["-s", "vault", "--json", "backup", "source", "tree"];
+    kluis(home.path()).args(backup).assert().success();
+    let run = kluis(home.path()).args(["-s", "vault", "delete", "latest"]);
+    run.assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: this needs a confirmation, and there is no terminal to ask on
+hint: say --yes to go on without being asked
 
 "#]]);
 }
