@@ -152,24 +152,30 @@ fn place(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Loc
 
 /// `None` if another run holds it.
 fn try_lock(path: &Path, kind: LockKind) -> Result<Option<File>, LockError> {
-    let file = open(path)?;
     let operation = match kind {
         LockKind::Exclusive => FlockOperation::NonBlockingLockExclusive,
         LockKind::Shared => FlockOperation::NonBlockingLockShared,
     };
-    match rustix::fs::flock(&file, operation) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        Err(e) => return Err(place("take", path, e)),
+    loop {
+        let file = open(path)?;
+        match rustix::fs::flock(&file, operation) {
+            Ok(()) if is_still_named(&file, path)? => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(e) => return Err(place("take", path, e)),
+        }
     }
-    // Somebody may have removed the file by hand since it was opened: then the
-    // next run would lock another one.
-    let own = file.metadata().map_err(|e| place("look at", path, e))?;
+}
+
+/// Somebody may have removed the file by hand since it was opened: then the
+/// next run would lock another one, and both would run.
+fn is_still_named(file: &File, path: &Path) -> Result<bool, LockError> {
+    let failed = |e: io::Error| place("look at", path, e);
+    let own = file.metadata().map_err(failed)?;
     match std::fs::symlink_metadata(path) {
-        Ok(named) if (named.dev(), named.ino()) == (own.dev(), own.ino()) => Ok(Some(file)),
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(place("look at", path, e)),
+        Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(failed(e)),
     }
 }
 
@@ -348,5 +354,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let _next = acquire(&path, LockKind::Exclusive, "prune").unwrap();
         assert!(acquire(&path, LockKind::Exclusive, "verify").is_err());
+    }
+
+    #[test]
+    fn a_file_that_lost_its_name_is_not_the_lock() {
+        let (_directory, path) = lock_file();
+        let file = open(&path).unwrap();
+        assert!(is_still_named(&file, &path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_still_named(&file, &path).unwrap());
+        let _other = open(&path).unwrap();
+        assert!(!is_still_named(&file, &path).unwrap());
+    }
+
+    #[test]
+    fn an_exclusive_holder_clears_the_lines_of_the_past() {
+        let (_directory, path) = lock_file();
+        drop(acquire(&path, LockKind::Shared, "verify").unwrap());
+        let _held = acquire(&path, LockKind::Exclusive, "prune").unwrap();
+        let error = acquire(&path, LockKind::Shared, "restore").unwrap_err();
+        assert!(!error.to_string().contains("verify"), "{error}");
     }
 }

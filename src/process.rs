@@ -196,3 +196,135 @@ pub fn run_captured(tool: &Tool, input: &[u8]) -> Result<Vec<u8>, ProcessError> 
     })?;
     Ok(output)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use zeroize::Zeroizing;
+
+    use super::{ChildReader, ChildWriter, ProcessError, Tool, run_captured};
+
+    fn shell(script: &str) -> Tool {
+        Tool::new("/bin/sh").args(["-c", script])
+    }
+
+    fn read_all(tool: &Tool) -> Result<Vec<u8>, ProcessError> {
+        let mut output = Vec::new();
+        match ChildReader::spawn(tool)?.read_to_end(&mut output) {
+            Ok(_) => Ok(output),
+            Err(error) => Err(ProcessError::from_io(error).expect("a process error")),
+        }
+    }
+
+    /// Whether a process is there and not a zombie.
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+    }
+
+    #[test]
+    fn a_child_that_exits_0_ends_cleanly() {
+        assert_eq!(read_all(&shell("printf all")).unwrap(), b"all");
+    }
+
+    #[test]
+    fn a_child_that_exits_1_is_a_read_error() {
+        let error = read_all(&shell("printf some; echo why >&2; exit 1")).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 1): why");
+    }
+
+    #[test]
+    fn a_child_that_is_killed_is_a_read_error() {
+        let error = read_all(&shell("kill -9 $$")).unwrap_err();
+        assert!(error.to_string().contains("signal: 9"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_reader_does_not_end_cleanly_later() {
+        let mut reader = ChildReader::spawn(&shell("exit 1")).unwrap();
+        assert!(reader.read(&mut [0; 1]).is_err());
+        assert!(reader.read(&mut [0; 1]).is_err());
+    }
+
+    #[test]
+    fn only_the_end_of_a_flood_on_stderr_is_kept() {
+        let script = "yes line | head -c 3000000 >&2; echo reason >&2; exit 3";
+        let Err(ProcessError::Failed(failure)) = read_all(&shell(script)) else {
+            panic!("exit 3 is a failure");
+        };
+        assert!(failure.stderr.ends_with("line\nreason\n"));
+        assert_eq!(failure.stderr.len(), 4096);
+    }
+
+    #[test]
+    fn a_missing_program_is_told_with_its_package() {
+        let tool = Tool::new("/nonexistent/psql").install_hint("install the package p");
+        let error = run_captured(&tool, b"").unwrap_err();
+        let wanted = "the program `/nonexistent/psql` was not found; install the package p";
+        assert_eq!(error.to_string(), wanted);
+    }
+
+    #[test]
+    fn captured_output_may_be_larger_than_a_pipe_both_ways() {
+        let input = vec![b'x'; 3_000_000];
+        assert_eq!(run_captured(&shell("cat"), &input).unwrap(), input);
+    }
+
+    #[test]
+    fn a_child_that_does_not_read_its_input_is_no_failure() {
+        let input = vec![b'x'; 3_000_000];
+        assert_eq!(run_captured(&shell("printf ok"), &input).unwrap(), b"ok");
+    }
+
+    #[test]
+    fn a_writers_child_tells_why_it_went() {
+        let mut writer = ChildWriter::spawn(&shell("echo full >&2; exit 7")).unwrap();
+        let error = loop {
+            if let Err(error) = writer.write_all(&[0; 65536]) {
+                break error;
+            }
+        };
+        let error = ProcessError::from_io(error).unwrap();
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 7): full");
+    }
+
+    #[test]
+    fn a_writers_finish_waits_for_the_exit_status() {
+        let script = "cat >/dev/null; echo late >&2; exit 1";
+        let mut writer = ChildWriter::spawn(&shell(script)).unwrap();
+        writer.write_all(b"input").unwrap();
+        let error = writer.finish().unwrap_err();
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 1): late");
+    }
+
+    #[test]
+    fn a_secret_is_in_the_environment_and_in_no_message() {
+        let secret = Zeroizing::new("hunter2".to_owned());
+        let tool = shell("echo $PW; echo refused $PW >&2; exit 1").secret_env("PW", secret);
+        let error = read_all(&tool).unwrap_err();
+        assert!(error.to_string().contains("refused ****"), "{error}");
+        assert!(!format!("{error:?} {tool:?}").contains("hunter2"));
+        let printed = shell("printf %s $PW").secret_env("PW", Zeroizing::new("abc".to_owned()));
+        assert_eq!(read_all(&printed).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn dropping_a_reader_ends_the_child_and_what_it_started() {
+        let script = "sleep 600 & echo $!; echo $$; wait";
+        let mut reader = ChildReader::spawn(&shell(script)).unwrap();
+        let mut said = Vec::new();
+        while said.iter().filter(|b| **b == b'\n').count() < 2 {
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            said.push(byte[0]);
+        }
+        drop(reader);
+        let said = String::from_utf8(said).unwrap();
+        for pid in said.lines() {
+            // The grandchild is killed, but reaped by whoever inherits it.
+            while runs(pid) {}
+        }
+    }
+}

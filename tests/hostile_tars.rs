@@ -540,8 +540,11 @@ fn corpus() -> Vec<(&'static str, Fate, Vec<u8>)> {
     all
 }
 
+/// Inode, mode, time, links and content: a write changes one of them.
+type Seen = (u64, u32, (i64, i64), u64, Vec<u8>);
+
 /// All that a write outside the target would change.
-fn outside(place: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64, u64, Vec<u8>)> {
+fn outside(place: &Path) -> BTreeMap<PathBuf, Seen> {
     let entries = walkdir::WalkDir::new(place).into_iter();
     let not_target = entries.filter_entry(|entry| entry.path() != place.join("target"));
     not_target
@@ -551,14 +554,7 @@ fn outside(place: &Path) -> BTreeMap<PathBuf, (u64, u32, i64, i64, u64, Vec<u8>)
             let status = entry.metadata().expect("status");
             let content = fs::read(entry.path()).unwrap_or_default();
             let time = (status.mtime(), status.mtime_nsec());
-            let seen = (
-                status.ino(),
-                status.mode(),
-                time.0,
-                time.1,
-                status.nlink(),
-                content,
-            );
+            let seen = (status.ino(), status.mode(), time, status.nlink(), content);
             (entry.into_path(), seen)
         })
         .collect()

@@ -324,6 +324,38 @@ fn modes_are_private_whatever_the_umask() {
     }
 }
 
+/// The steps of the helper's first commit, in order: the two directories that
+/// are made sync 1 and 2, the archive 3, its directory 4.
+#[test]
+fn a_commit_that_fails_at_any_step_leaves_nothing_visible() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return cannot_run("strace is not installed: apt-get install strace");
+    }
+    for (call, error, when) in [
+        ("fsync", "EIO", 3),
+        ("fsync", "EIO", 4),
+        ("renameat2", "EIO", 1),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("deep/er");
+        let output = Command::new("strace")
+            .args(["-f", "-qq", "-o", "/dev/null"])
+            .args(["-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:error={error}:when={when}")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "helper_stores_with_its_umask", "--ignored"])
+            .env(HELPER_ROOT, root.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            !output.status.success() && said.contains("StorageError"),
+            "{said}"
+        );
+        assert!(everything_in(&deep).is_empty(), "{call} {when}");
+    }
+}
+
 #[test]
 #[ignore = "a helper: killed in the middle of its writes by a test"]
 fn helper_writes_until_it_is_killed() {
@@ -591,6 +623,21 @@ fn a_read_only_file_system_can_be_read_and_says_why_it_cannot_be_written() {
 }
 
 #[test]
+fn an_object_of_many_windows_comes_back_as_it_was_written() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = open_local(root.path());
+    let block: Vec<u8> = (0..=250).cycle().take(1 << 20).collect();
+    let mut write = storage.create("a").unwrap();
+    for _ in 0..70 {
+        write.write_all(&block).unwrap();
+    }
+    write.commit().unwrap();
+    let bytes = get(&storage, "a", 0);
+    assert_eq!(bytes.len(), 70 << 20);
+    assert!(bytes.chunks(1 << 20).all(|chunk| chunk == block));
+}
+
+#[test]
 fn two_writers_of_one_name_publish_one_of_them() {
     let root = tempfile::tempdir().unwrap();
     for round in 0..50 {
@@ -630,21 +677,20 @@ fn two_writers_of_one_name_publish_one_of_them() {
 
 #[test]
 fn sweeps_in_a_loop_never_take_a_living_write() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     let root = tempfile::tempdir().unwrap();
     let storage = open_local(root.path());
-    let is_done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                open_local(root.path()).sweep().unwrap();
+    let written = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for n in 0..500 {
+                put(&storage, &format!("a{n}"), b"bytes");
             }
         });
-        for n in 0..500 {
-            put(&storage, &format!("a{n}"), b"bytes");
+        while !writer.is_finished() {
+            open_local(root.path()).sweep().unwrap();
         }
-        is_done.store(true, Ordering::Relaxed);
+        writer.join()
     });
+    assert!(written.is_ok(), "a write was swept away");
     assert_eq!(everything_in(root.path()).len(), 500);
 }
 

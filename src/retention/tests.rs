@@ -214,6 +214,38 @@ fn the_day_of_23_hours_and_the_day_of_25_hours_are_one_day_each() {
 }
 
 #[test]
+fn within_keeps_what_is_exactly_that_old() {
+    let all = backups(&[
+        "2026-01-17T11:59:59Z",
+        "2026-01-17T12:00:00Z",
+        "2026-01-20T12:00:00Z",
+    ]);
+    let rules = KeepRules {
+        within: Age::days(3),
+        ..only(1)
+    };
+    assert_eq!(kept(&plan_utc(&all, &rules, NOW)), [1, 2]);
+}
+
+#[test]
+fn a_clock_turned_back_over_midnight_makes_no_third_day() {
+    // St. John's, 2010-11-07: at one minute past midnight it is 23:01 again.
+    let all = backups(&[
+        "2010-11-06T23:59:00-02:30",
+        "2010-11-07T00:00:30-02:30",
+        "2010-11-06T23:30:00-03:30",
+        "2010-11-07T00:30:00-03:30",
+    ]);
+    let rules = KeepRules {
+        daily: Some(9),
+        ..only(1)
+    };
+    let zone = TimeZone::get("America/St_Johns").unwrap();
+    let plan = plan(&all, &rules, at(NOW), &zone);
+    assert_eq!(kept(&plan), [2, 3]);
+}
+
+#[test]
 fn the_hour_that_comes_twice_is_two_hours() {
     let all = backups(&[
         "2026-10-25T02:10:00+02:00",

@@ -38,7 +38,8 @@ pub struct PgDumpSource {
     dump: ChildReader,
     /// Until the end of the stream.
     reader: Option<DumpReader>,
-    ledger: Ledger,
+    /// Once the end was seen and good.
+    ledger: Option<Ledger>,
     content: DatabaseContent,
     size_bytes: u64,
     warnings: Vec<String>,
@@ -61,7 +62,7 @@ impl PgDumpSource {
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
-            ledger: Ledger::default(),
+            ledger: None,
             content: content(server, &client, facts, options.selection),
             size_bytes,
             warnings: warning.into_iter().collect(),
@@ -79,12 +80,16 @@ impl PgDumpSource {
         &self.warnings
     }
 
-    /// The end of pg_dump's output: now the dump itself must be whole.
+    /// The end of pg_dump's output: now the dump itself must be whole. A dump
+    /// that was not stays so, however often it is read on.
     fn end(&mut self) -> io::Result<()> {
         if let Some(reader) = self.reader.take() {
-            self.ledger = reader.finish().map_err(io::Error::other)?;
+            self.ledger = Some(reader.finish().map_err(io::Error::other)?);
         }
-        Ok(())
+        match self.ledger {
+            Some(_) => Ok(()),
+            None => Err(io::Error::other("the dump was not whole")),
+        }
     }
 }
 
@@ -107,7 +112,7 @@ impl Read for PgDumpSource {
 impl Source for PgDumpSource {
     fn finish(self: Box<Self>) -> Produced {
         Produced::Database(DatabaseContent {
-            ledger: self.ledger,
+            ledger: self.ledger.unwrap_or_default(),
             ..self.content
         })
     }

@@ -140,10 +140,11 @@ impl Target for DatabaseTarget {
         let name = self.placement.name();
         let staged = StagedDatabase::create(&self.server, name, self.locale.as_ref())?;
         let mut warnings = Vec::new();
+        let mut kept_old = None;
         if let (Placement::Replace { keep_old: true, .. }, Some(old)) =
             (&self.placement, staged.old_name())
         {
-            warnings.push(format!("the database that was there is kept as {old:?}"));
+            kept_old = Some(old.to_owned());
         }
         let restricted = self.server.psql().knows_restrict();
         if !restricted {
@@ -160,8 +161,9 @@ impl Target for DatabaseTarget {
         psql.finish().map_err(|error| self.failure(error))?;
         Ok(Received {
             database: Some(content),
-            tree: None,
+            kept_old,
             warnings,
+            ..Received::default()
         })
     }
 
@@ -189,9 +191,9 @@ fn psql_tool(server: &Server, database: &str) -> crate::process::Tool {
     ])
 }
 
-/// Lines that we send before the dump's first. Besides the restriction: one
-/// transaction, and settings that only cost safety of a database that is
-/// thrown away if anything goes wrong before its commit is on disk.
+/// Lines that we send before the dump's first: the restriction, one
+/// transaction, room for index builds. The commit need not wait for the disk:
+/// the swap's own commit comes later in the WAL and waits for all before it.
 fn preamble(restricted: bool) -> Result<String, PostgresError> {
     let restrict = if restricted {
         format!("\\restrict {}", crate::postgres::random_hex::<16>()?)
@@ -199,7 +201,7 @@ fn preamble(restricted: bool) -> Result<String, PostgresError> {
         String::new()
     };
     Ok(format!(
-        "{restrict}\nSET maintenance_work_mem = '256MB';\nBEGIN;\n"
+        "{restrict}\nSET synchronous_commit = off; SET maintenance_work_mem = '256MB';\nBEGIN;\n"
     ))
 }
 

@@ -81,6 +81,7 @@ impl Target for DirectoryTarget {
             metadata: &self.metadata,
             parents: Parents::new(staging.root())?,
             directories: Vec::new(),
+            left_out: 0,
             content: TreeContent::default(),
         };
         thread::scope(|scope| {
@@ -91,14 +92,14 @@ impl Target for DirectoryTarget {
                 receiving.entry(entry, &mut reader, &mut writers)?;
                 failure.check()?;
             }
-            writers.wait();
-            failure.check()
+            writers.wait()
         })?;
         let root_attributes = receiving.finish_directories()?;
-        let content = receiving.content;
+        let (content, left_out) = (receiving.content, receiving.left_out);
         self.received = Some((staging, root_attributes));
         Ok(Received {
             tree: Some(content),
+            left_out,
             warnings: self.metadata.take_warnings(),
             ..Received::default()
         })
@@ -128,6 +129,7 @@ struct Receiving<'a> {
     /// Their own attributes come when everything in them is there.
     directories: Vec<(Vec<u8>, Attributes)>,
     content: TreeContent,
+    left_out: u64,
 }
 
 impl Receiving<'_> {
@@ -135,7 +137,7 @@ impl Receiving<'_> {
         &mut self,
         mut entry: Entry,
         reader: &mut TarReader<R>,
-        writers: &mut Writers,
+        writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
         count_entry(&mut self.content, &entry)?;
         // Owners go by number: the names are dead weight from here on.
@@ -156,7 +158,7 @@ impl Receiving<'_> {
             EntryKind::Symlink { target } => self.symlink(&entry.path, &target, &entry.attributes),
             EntryKind::HardLink { target } => {
                 // Its file may still be on its way.
-                writers.wait();
+                writers.wait()?;
                 self.hard_link(&entry.path, &target)
             }
         }
@@ -183,7 +185,7 @@ impl Receiving<'_> {
         path: Vec<u8>,
         attributes: Attributes,
         reader: &mut TarReader<R>,
-        writers: &mut Writers,
+        writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
         let data = writers.data();
         let start = data.len();
@@ -246,6 +248,7 @@ impl Receiving<'_> {
                 display_path(path),
                 display_path(target),
             ));
+            self.left_out += 1;
             return Ok(());
         }
         rustix::fs::symlinkat(target, &spot.parent, spot.name)

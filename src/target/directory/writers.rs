@@ -42,7 +42,8 @@ struct SmallFile {
     attributes: Attributes,
 }
 
-pub(super) struct Writers {
+pub(super) struct Writers<'env> {
+    failure: &'env Failure,
     full: Sender<Batch>,
     free: Receiver<Batch>,
     give_back: Sender<Batch>,
@@ -72,9 +73,9 @@ impl Failure {
     }
 }
 
-impl Writers {
+impl<'env> Writers<'env> {
     /// Starts the threads; they end when this is dropped.
-    pub fn start<'scope, 'env>(
+    pub fn start<'scope>(
         scope: &'scope Scope<'scope, 'env>,
         metadata: &'env Metadata,
         failure: &'env Failure,
@@ -101,6 +102,7 @@ impl Writers {
             let _ = give_back.send(Batch::default());
         }
         Self {
+            failure,
             full,
             free,
             give_back,
@@ -137,8 +139,9 @@ impl Writers {
         }
     }
 
-    /// Returns when every file that was added has been written or has failed.
-    pub fn wait(&mut self) {
+    /// Returns when every file that was added has been written; fails with the
+    /// first failure.
+    pub fn wait(&mut self) -> Result<(), TargetError> {
         if !self.filling.files.is_empty() {
             self.hand_over();
         }
@@ -146,6 +149,7 @@ impl Writers {
         for batch in back {
             let _ = self.give_back.send(batch);
         }
+        self.failure.check()
     }
 
     fn hand_over(&mut self) {
