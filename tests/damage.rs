@@ -215,6 +215,28 @@ fn each_changed_byte_of_an_encrypted_archive_is_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
+/// Held by the digests in the manifest alone; a sample, since it is the same code.
+#[test]
+fn changed_bytes_of_an_archive_that_is_not_kluis1_are_found() {
+    for encryption in [Encryption::None, Encryption::Kanbu] {
+        let specimen = Specimen::new(encryption);
+        let len = specimen.damaged().bytes.len();
+        let at_an_end = |at: usize| at < 256 || at + 256 >= len;
+        let chosen = |damage: &Damage| match damage {
+            Damage::Changed(at, _) => at_an_end(*at) || at % 31 == 0,
+            _ => false,
+        };
+        let damages: Vec<Damage> = every_byte(len).into_iter().filter(chosen).collect();
+        let missed = missed(&specimen, &damages);
+        let found = damages.len() - missed.len();
+        eprintln!(
+            "{encryption:?}: {found} of {} changed bytes found",
+            damages.len()
+        );
+        assert!(missed.is_empty(), "{missed:?}");
+    }
+}
+
 #[test]
 fn each_cut_of_an_archive_is_found() {
     for encryption in [Encryption::Kluis1, Encryption::None, Encryption::Kanbu] {
