@@ -53,6 +53,7 @@ pub fn decrypt(
         // The content goes out as it is, compressed.
         codec: Some(Codec::None),
         workers: 1,
+        digests: false,
         cancel: vault.cancel.clone(),
     };
     let stored = vault.storage.open(archive, offset)?;

@@ -173,6 +173,7 @@ pub(super) fn read_backup<T>(
         opening,
         codec: manifest.map(|manifest| manifest.content.codec),
         workers: vault.workers,
+        digests: manifest.is_some(),
         cancel: vault.cancel.clone(),
     };
     vault.reporter.phase(phase, Some(backup.stored_bytes()));
@@ -273,7 +274,7 @@ fn check_digests(
         ),
         (
             "stored checksum",
-            stored_sha256.is_none_or(|sha256| *sha256 == seen.stored_sha256),
+            stored_sha256.is_none_or(|sha256| seen.stored_sha256.as_ref() == Some(sha256)),
         ),
         (
             "content bytes",
@@ -281,7 +282,7 @@ fn check_digests(
         ),
         (
             "content checksum",
-            seen.content_sha256 == manifest.content.sha256,
+            seen.content_sha256.as_ref() == Some(&manifest.content.sha256),
         ),
         ("raw bytes", seen.raw_bytes == manifest.content.raw_bytes),
     ];

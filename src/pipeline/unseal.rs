@@ -11,7 +11,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::codec::{CodecError, Decoder};
-use super::digest::Digesting;
+use super::digest::Tallying;
 use super::in_order::{Counting, InOrder};
 use super::opened::{Content, Opening};
 use super::recycle::Stock;
@@ -29,6 +29,8 @@ pub struct Unsealing {
     /// `None`: as the stream's first bytes show.
     pub codec: Option<Codec>,
     pub workers: usize,
+    /// Whether to hash what passes; without a manifest nothing compares it.
+    pub digests: bool,
     pub cancel: Cancel,
 }
 
@@ -37,10 +39,11 @@ pub struct Unsealing {
 pub struct Unsealed {
     pub raw_bytes: u64,
     pub content_bytes: u64,
-    pub content_sha256: String,
+    /// `None` if it was not asked for.
+    pub content_sha256: Option<String>,
     /// Of the stored bytes that were read: all, or those behind a KLUIS1 header.
     pub stored_bytes: u64,
-    pub stored_sha256: String,
+    pub stored_sha256: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -97,13 +100,14 @@ pub fn unseal<T, E: From<UnsealError>>(
         opening,
         codec,
         cancel,
+        digests,
         ..
     } = unsealing;
     let stock = Stock::new();
     let (jobs, todo) = bounded::<Job>(1);
     let (queue, in_order) = bounded::<Queued>(2 * workers);
     thread::scope(|scope| {
-        let content = Content::new(Digesting::new(stored), opening)?;
+        let content = Content::new(Tallying::new(stored, digests), opening, digests)?;
         let (feed_stock, feed_queue) = (stock.clone(), queue.clone());
         let feeder = scope.spawn(move || {
             let splitter = Splitter {
