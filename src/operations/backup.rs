@@ -3,18 +3,20 @@
 //! Invariant: the manifest is written last, after the archive is durable, so a
 //! backup that can be seen is whole. Whatever fails before leaves nothing.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::{Marker, OperationError, Run, Vault, random_id, sweep};
+use crate::catalog::read_whole;
 use crate::format::header::HeaderError;
 use crate::format::keys::KeyMaterial;
 use crate::format::legacy::legacy_key;
 use crate::format::manifest::{self, Codec, Content, MANIFEST_VERSION, Manifest, Stored};
 use crate::format::manifest_file::ManifestFile;
-use crate::format::names::{ArchiveFormat, ArchiveName, manifest_key};
+use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
 use crate::ids::BackupId;
 use crate::lock::LockKind;
 use crate::pipeline::{ArchiveMeta, Envelope, Receipt, SealError, Sealing, new_archive, seal};
@@ -72,12 +74,19 @@ pub fn backup(
     let _lock = vault.lock(LockKind::Exclusive, now)?;
     let swept = sweep(vault, now)?.names;
     let marker = Marker::load_or_create(vault.storage, now)?;
-    let archive = free_name(vault, plan, now)?;
+    let keys: Vec<String> = vault
+        .storage
+        .list("")?
+        .into_iter()
+        .map(|object| object.key)
+        .collect();
+    let archive = free_name(&keys, plan, now)?;
     let run = Run::start(vault, Some(&archive), now)?;
-    let result = seal_and_publish(vault, plan, &archive, &marker, now, start);
+    let expected_bytes = expected_bytes(vault, &keys, plan);
+    let result = seal_and_publish(vault, plan, &archive, &marker, expected_bytes, now, start);
     match result {
         Ok(manifest) => {
-            run.complete(manifest.stored.bytes)?;
+            run.complete(manifest.stored.bytes);
             Ok(BackupDone {
                 manifest,
                 took: begun.elapsed(),
@@ -92,17 +101,8 @@ pub fn backup(
 }
 
 /// The archive's name; with `-2` and so on behind the time if it is taken.
-fn free_name(
-    vault: &Vault<'_>,
-    plan: &BackupPlan,
-    now: Timestamp,
-) -> Result<String, OperationError> {
-    let taken: std::collections::HashSet<String> = vault
-        .storage
-        .list("")?
-        .into_iter()
-        .map(|object| object.key)
-        .collect();
+fn free_name(keys: &[String], plan: &BackupPlan, now: Timestamp) -> Result<String, OperationError> {
+    let taken: HashSet<&str> = keys.iter().map(String::as_str).collect();
     let mut name = ArchiveName {
         name: plan.name.clone(),
         created: now,
@@ -113,7 +113,7 @@ fn free_name(
     };
     for _ in 0..COLLISIONS_MAX {
         let archive = name.to_key();
-        if !taken.contains(&archive) && !taken.contains(&manifest_key(&archive)) {
+        if !taken.contains(archive.as_str()) && !taken.contains(manifest_key(&archive).as_str()) {
             return Ok(archive);
         }
         name = name.next_copy();
@@ -126,11 +126,28 @@ fn free_name(
     })
 }
 
+/// How long the last backup's stream was: the best guess for this one's, so that
+/// a progress bar can tell the time left. `None` for the first of its name.
+fn expected_bytes(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Option<u64> {
+    let of_plan = |key: &&String| {
+        let named = archive_of_manifest(key).and_then(ArchiveName::parse);
+        named.is_some_and(|named| named.name == plan.name && named.format == plan.format)
+    };
+    let created = |key: &&String| {
+        let named = archive_of_manifest(key).and_then(ArchiveName::parse);
+        named.map(|named| named.created)
+    };
+    let last = keys.iter().filter(of_plan).max_by_key(created)?;
+    let file = ManifestFile::parse(&read_whole(vault.storage, last).ok()?).ok()?;
+    Some(file.manifest.content.raw_bytes)
+}
+
 fn seal_and_publish(
     vault: &Vault<'_>,
     plan: &BackupPlan,
     archive: &str,
     marker: &Marker,
+    expected_bytes: Option<u64>,
     now: Timestamp,
     start: impl FnOnce() -> Result<Box<dyn Source>, OperationError>,
 ) -> Result<Manifest, OperationError> {
@@ -144,10 +161,9 @@ fn seal_and_publish(
         envelope,
         cancel: vault.cancel.clone(),
     };
-    vault.reporter.phase(
-        &format!("backing up {}", plan.name),
-        source.expected_bytes(),
-    );
+    vault
+        .reporter
+        .phase(&format!("backing up {}", plan.name), expected_bytes);
     let advance = |bytes| vault.reporter.advance(bytes);
     let sealed = seal(&mut *source, &mut *pending, &sealing, &advance);
     vault.reporter.phase_done();

@@ -59,48 +59,39 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    /// The run ended well; `bytes` as the command counts them.
-    pub fn complete(mut self, bytes: u64) -> Result<(), OperationError> {
+    /// The run ended well; `bytes` as the command counts them. What it did is
+    /// done: a record that cannot be written is a warning.
+    pub fn complete(mut self, bytes: u64) {
         self.record.bytes = Some(bytes);
-        Ok(self.end(RunEnd::Completed)?)
+        self.end(RunEnd::Completed);
     }
 
-    /// The run failed. A record that cannot be written is a warning: the run's
-    /// own error is what the operator must see.
+    /// The run failed. Its own error is what the operator must see.
     pub fn fail(self, error: &OperationError) {
-        let reporter = self.vault.reporter;
-        if let Err(error) = self.end(RunEnd::Failed {
+        self.end(RunEnd::Failed {
             error: error.to_string(),
-        }) {
-            reporter.warn(&format!("the run's record could not be written: {error}"));
-        }
+        });
     }
 
     /// Ends the run as `result` says.
     pub fn end_with<T>(self, result: &Result<T, OperationError>, bytes: u64) {
-        let reporter = self.vault.reporter;
         match result {
-            Ok(_) => {
-                if let Err(error) = self.complete(bytes) {
-                    reporter.warn(&format!("the run's record could not be written: {error}"));
-                }
-            }
+            Ok(_) => self.complete(bytes),
             Err(error) => self.fail(error),
         }
     }
 
-    fn end(self, end: RunEnd) -> Result<(), StorageError> {
+    fn end(self, end: RunEnd) {
         let took = SignedDuration::try_from(self.begun.elapsed()).unwrap_or(SignedDuration::MAX);
-        let now = self
-            .record
-            .started
-            .checked_add(took)
-            .unwrap_or(Timestamp::MAX);
-        Self {
-            record: self.record.ended(now, end),
+        let now = self.record.started.checked_add(took);
+        let ended = Self {
+            record: self.record.ended(now.unwrap_or(Timestamp::MAX), end),
             ..self
+        };
+        if let Err(error) = ended.write() {
+            let text = format!("the run's record could not be written: {error}");
+            ended.vault.reporter.warn(&text);
         }
-        .write()
     }
 
     fn write(&self) -> Result<(), StorageError> {
