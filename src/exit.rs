@@ -67,7 +67,7 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |it: &SecretError| (Exit::Usage, Some(it.hint()))),
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
-    |error| row(error, |it: &OperationError| (of_operation(it), None)),
+    |error| row(error, |it: &OperationError| (of_operation(it), it.hint())),
     |error| row(error, |it: &TargetError| (of_target(it), None)),
 ];
 

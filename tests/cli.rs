@@ -374,6 +374,53 @@ hint: say --yes to go on without being asked
 "#]]);
 }
 
+fn key_file(home: &Path, name: &str, text: &str) -> String {
+    let path = home.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The proof that `list` shows of the only backup.
+fn listed_proof(home: &Path) -> serde_json::Value {
+    let list = kluis(home).args(["-s", "vault", "--json", "list"]);
+    let output = list.assert().success().get_output().clone();
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    listed["backups"][0]["proof"].clone()
+}
+
+#[test]
+fn a_wrong_key_is_told_and_takes_no_proof_away() {
+    const KEY: &str = "BACKUP_ENCRYPTION_KEY_FILE";
+    for format in ["kluis1", "kanbu"] {
+        let home = home();
+        let right = key_file(home.path(), "right", &"ab".repeat(32));
+        let wrong = key_file(home.path(), "wrong", "another one");
+        fs::create_dir(home.path().join("tree")).unwrap();
+        let config = format!("[encryption]\nformat = \"{format}\"\n");
+        fs::write(home.path().join("k.toml"), config).unwrap();
+        let vault = ["-c", "k.toml", "-s", "vault"];
+        let run = |key: &str, arguments: &[&str]| {
+            let kluis = kluis(home.path()).args(vault).env(KEY, key);
+            kluis.args(arguments).assert()
+        };
+        run(&right, &["backup", "source", "tree"]).success();
+        run(&right, &["verify", "latest"]).success();
+        let said = run(&wrong, &["verify", "latest"]).code(4);
+        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        assert!(said.contains("no configured key opens it"), "{said}");
+        assert_eq!(listed_proof(home.path()), "verified");
+        run(&wrong, &["restore", "latest", "--to", "out"])
+            .code(4)
+            .stderr_eq(str![[r#"
+error: tree_source_[..].tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
+hint: point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, and `kluis verify --quick` needs no key
+
+"#]]);
+        assert!(!home.path().join("out").exists());
+    }
+}
+
 #[test]
 fn config_show_tells_each_value_and_its_place_and_no_secret() {
     let home = home();

@@ -136,6 +136,32 @@ fn legacy_opened(authenticated: Authenticated) -> OpenedArchive {
     }
 }
 
+/// A Kanbu file cannot tell a wrong key from damage. A manifest that kluis wrote
+/// with it can: it names the key.
+fn name_missing_key(error: OperationError, backup: &Backup, ring: &Keyring) -> OperationError {
+    let file = backup.file.as_ref();
+    let encryption = file.and_then(|file| file.manifest.encryption.as_ref());
+    let (OperationError::Legacy { source, .. }, Some(encryption)) = (&error, encryption) else {
+        return error;
+    };
+    let is_there = |material: &KeyMaterial| {
+        let id = match material {
+            KeyMaterial::Raw(key) => key.id(),
+            KeyMaterial::Passphrase(text) => legacy::legacy_key(text).id(),
+        };
+        id.to_string() == encryption.key_id
+    };
+    if !matches!(source, LegacyError::Authentication) || ring.materials().iter().any(is_there) {
+        return error;
+    }
+    OperationError::Header {
+        archive: backup.archive.clone(),
+        source: HeaderError::NoKey {
+            wants: vec![format!("key {}", encryption.key_id)],
+        },
+    }
+}
+
 /// What a whole reading found, beside what the consumer returns.
 #[derive(Debug)]
 pub struct ReadReport {
@@ -157,7 +183,8 @@ pub(super) fn read_backup<T>(
             "its manifest is there, but the archive is gone",
         ));
     }
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)?;
+    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)
+        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
     if let Some(file) = &backup.file {
         check_manifest(&backup.archive, file, &opened)?;
     }
