@@ -1,27 +1,22 @@
 //! Makes one backup: lock, sweep, seal into a pending write, commit, manifest.
 //!
 //! Invariant: the manifest is written last, after the archive is durable, so a
-//! backup that can be seen is whole. Whatever fails before leaves nothing.
+//! backup that can be seen is whole. Whatever fails leaves nothing, or a record
+//! that tells the next run what to remove.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Marker, OperationError, Run, Vault, random_id, sweep};
+use super::making::Making;
+use super::{Marker, OperationError, Run, Vault, sweep};
 use crate::catalog::read_whole;
-use crate::format::header::HeaderError;
-use crate::format::keys::KeyMaterial;
-use crate::format::legacy::legacy_key;
-use crate::format::manifest::{self, Codec, Content, MANIFEST_VERSION, Manifest, Stored};
+use crate::format::manifest::{Codec, Manifest};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
-use crate::ids::BackupId;
 use crate::lock::LockKind;
-use crate::pipeline::{ArchiveMeta, Envelope, Receipt, SealError, Sealing, new_archive, seal};
-use crate::source::{Produced, Source};
-use crate::storage::ErrorKind;
+use crate::source::Source;
 
 /// Names tried in one second before giving up.
 const COLLISIONS_MAX: u32 = 100;
@@ -80,13 +75,19 @@ pub fn backup(
         .into_iter()
         .map(|object| object.key)
         .collect();
-    let archive = free_name(&keys, plan, now)?;
-    let run = Run::start(vault, Some(&archive), now)?;
-    let expected_bytes = expected_bytes(vault, &keys, plan);
-    let result = seal_and_publish(vault, plan, &archive, &marker, expected_bytes, now, start);
-    match result {
+    let making = Making {
+        vault,
+        plan,
+        archive: &free_name(&keys, plan, now)?,
+        now,
+        expected_bytes: expected_bytes(vault, &keys, plan),
+    };
+    let mut run = Run::start(vault, Some(making.archive), now)?;
+    let result = making.seal_and_publish(&marker, start, &mut run);
+    match result.map_err(|error| vault.stopped_or(error)) {
         Ok(manifest) => {
-            run.complete(manifest.stored.bytes);
+            let what = format!("{} is there and whole", making.archive);
+            run.complete(manifest.stored.bytes, &what)?;
             Ok(BackupDone {
                 manifest,
                 took: begun.elapsed(),
@@ -140,181 +141,4 @@ fn expected_bytes(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Opti
     let last = keys.iter().filter(of_plan).max_by_key(created)?;
     let file = ManifestFile::parse(&read_whole(vault.storage, last).ok()?).ok()?;
     Some(file.manifest.content.raw_bytes)
-}
-
-fn seal_and_publish(
-    vault: &Vault<'_>,
-    plan: &BackupPlan,
-    archive: &str,
-    marker: &Marker,
-    expected_bytes: Option<u64>,
-    now: Timestamp,
-    start: impl FnOnce() -> Result<Box<dyn Source>, OperationError>,
-) -> Result<Manifest, OperationError> {
-    let envelope = envelope(vault, plan, archive, marker, now)?;
-    let mut source = start()?;
-    let mut pending = vault.storage.create(archive)?;
-    let sealing = Sealing {
-        codec: plan.codec,
-        level: plan.level,
-        workers: vault.workers,
-        envelope,
-        cancel: vault.cancel.clone(),
-    };
-    vault
-        .reporter
-        .phase(&format!("backing up {}", plan.name), expected_bytes);
-    let advance = |bytes| vault.reporter.advance(bytes);
-    let sealed = seal(&mut *source, &mut *pending, &sealing, &advance);
-    vault.reporter.phase_done();
-    let receipt = sealed.map_err(|error| cancelled_or(vault, error))?;
-    let manifest = describe(
-        vault,
-        plan,
-        archive,
-        now,
-        &receipt,
-        &sealing.envelope,
-        source.finish(),
-    )?;
-    pending.commit()?;
-    let published = publish(vault, plan, &manifest, &sealing.envelope);
-    if published.is_err() {
-        // An archive without a manifest is no backup: take it back.
-        if let Err(error) = vault.storage.remove(archive) {
-            vault.reporter.warn(&format!(
-                "{archive} has no manifest and stays behind: {error}"
-            ));
-        }
-    }
-    published.map(|()| manifest)
-}
-
-fn cancelled_or(vault: &Vault<'_>, error: SealError) -> OperationError {
-    match vault.cancel.check() {
-        Err(cancelled) => cancelled.into(),
-        Ok(()) => error.into(),
-    }
-}
-
-fn envelope(
-    vault: &Vault<'_>,
-    plan: &BackupPlan,
-    archive: &str,
-    marker: &Marker,
-    now: Timestamp,
-) -> Result<Envelope, OperationError> {
-    let of_archive = |source| OperationError::Header {
-        archive: archive.to_owned(),
-        source,
-    };
-    match plan.encryption {
-        Encryption::None => Ok(Envelope::None),
-        Encryption::Kanbu => match vault.ring.materials().first() {
-            Some(KeyMaterial::Raw(key)) => Ok(Envelope::Kanbu(
-                crate::format::keys::SecretKey::from_bytes(*key.expose()),
-            )),
-            Some(KeyMaterial::Passphrase(text)) => Ok(Envelope::Kanbu(legacy_key(text))),
-            None => Err(of_archive(HeaderError::Unwritable("no key is configured"))),
-        },
-        Encryption::Kluis1 => {
-            let meta = ArchiveMeta {
-                kind: plan.format.kind(),
-                name: plan.name.clone(),
-                created: now,
-                codec: plan.codec,
-            };
-            let salt = marker.salt().ok_or_else(|| OperationError::Usage {
-                what: "the storage's marker kluis.json has no valid passphrase salt".to_owned(),
-            })?;
-            let archive = new_archive(&vault.ring, &meta, &salt).map_err(of_archive)?;
-            Ok(Envelope::Kluis1(Box::new(archive)))
-        }
-    }
-}
-
-fn describe(
-    vault: &Vault<'_>,
-    plan: &BackupPlan,
-    archive: &str,
-    now: Timestamp,
-    receipt: &Receipt,
-    envelope: &Envelope,
-    produced: Produced,
-) -> Result<Manifest, OperationError> {
-    let (database, source) = match produced {
-        Produced::Database(database) => (Some(database), None),
-        Produced::Tree(tree) => (None, Some(tree)),
-    };
-    Ok(Manifest {
-        version: MANIFEST_VERSION,
-        id: BackupId::from_random(random_id()?),
-        kind: plan.format.kind(),
-        name: plan.name.clone(),
-        created_at: now,
-        host: vault.actor.host.clone(),
-        trigger: vault.actor.trigger,
-        note: plan.note.clone(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        stored: Stored {
-            file: archive.to_owned(),
-            bytes: receipt.stored_bytes,
-            sha256: receipt.stored_sha256.clone(),
-            payload_sha256: receipt.payload_sha256.clone(),
-        },
-        content: Content {
-            codec: plan.codec,
-            bytes: receipt.content_bytes,
-            sha256: receipt.content_sha256.clone(),
-            raw_bytes: receipt.raw_bytes,
-        },
-        encryption: match envelope {
-            Envelope::None => None,
-            Envelope::Kluis1(new) => Some(encryption("KLUIS1", new.key_id.to_string())),
-            Envelope::Kanbu(key) => Some(encryption("kanbu", key.id().to_string())),
-        },
-        database,
-        source,
-        gzip_index: receipt.index.clone(),
-    })
-}
-
-fn encryption(format: &str, key_id: String) -> manifest::Encryption {
-    manifest::Encryption {
-        format: format.to_owned(),
-        key_id,
-    }
-}
-
-/// Writes the manifest: from here on the backup exists.
-fn publish(
-    vault: &Vault<'_>,
-    plan: &BackupPlan,
-    manifest: &Manifest,
-    envelope: &Envelope,
-) -> Result<(), OperationError> {
-    let archive = &manifest.stored.file;
-    let of_archive = |source| OperationError::Manifest {
-        archive: archive.clone(),
-        source,
-    };
-    let key = match envelope {
-        Envelope::Kluis1(new) => Some(&new.keys.manifest),
-        Envelope::None | Envelope::Kanbu(_) => None,
-    };
-    let mut file = ManifestFile::seal(manifest.clone(), key).map_err(of_archive)?;
-    file.state.pinned = plan.keep;
-    let bytes = file.to_bytes().map_err(of_archive)?;
-    vault.cancel.check()?;
-    let manifest_key = manifest_key(archive);
-    let mut pending = vault.storage.create(&manifest_key)?;
-    pending
-        .write_all(&bytes)
-        .map_err(|source| crate::storage::StorageError {
-            kind: ErrorKind::Other,
-            action: "write",
-            place: format!("{}/{manifest_key}", vault.storage.location()),
-            source,
-        })?;
-    Ok(pending.commit()?)
 }

@@ -4,6 +4,7 @@
 mod backup;
 mod decrypt;
 mod error;
+mod making;
 mod marker;
 mod prune;
 mod read;
@@ -113,6 +114,15 @@ impl Vault<'_> {
                 Ok(None)
             }
             locked => Ok(Some(locked?)),
+        }
+    }
+
+    /// A stop makes a run fail in many ways, by children that are ended for one:
+    /// then the stop is the reason.
+    fn stopped_or(&self, error: OperationError) -> OperationError {
+        match self.cancel.check() {
+            Err(cancelled) => cancelled.into(),
+            Ok(()) => error,
         }
     }
 }

@@ -177,53 +177,48 @@ pub(super) fn read_backup<T>(
     phase: &str,
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, ReadReport), OperationError> {
-    if backup.stored.is_none() {
-        return Err(integrity(
-            &backup.archive,
-            "its manifest is there, but the archive is gone",
-        ));
-    }
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)
-        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
-    if let Some(file) = &backup.file {
-        check_manifest(&backup.archive, file, &opened)?;
-    }
-    let OpenedArchive {
-        opening,
-        offset,
-        damaged_copy,
-        ..
-    } = opened;
-    let stored = vault.storage.open(&backup.archive, offset)?;
+    let archive = &backup.archive;
+    let opened = open_backup(vault, backup)?;
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let unsealing = Unsealing {
-        opening,
+        opening: opened.opening,
         codec: manifest.map(|manifest| manifest.content.codec),
         workers: vault.workers,
         digests: manifest.is_some(),
         cancel: vault.cancel.clone(),
     };
+    let stored = vault.storage.open(archive, opened.offset)?;
     vault.reporter.phase(phase, Some(backup.stored_bytes()));
-    let result = unseal(
-        stored,
-        unsealing,
-        &|bytes| vault.reporter.advance(bytes),
-        consume,
-    );
+    let advance = |bytes| vault.reporter.advance(bytes);
+    let result = unseal(stored, unsealing, &advance, consume);
     vault.reporter.phase_done();
-    let (value, unsealed) = result.map_err(|error| at_archive(error, &backup.archive))?;
+    let (value, unsealed) = result.map_err(|error| at_archive(error, archive))?;
     if let Some(manifest) = manifest {
-        check_digests(&backup.archive, manifest, &unsealed, offset)?;
+        check_digests(archive, manifest, &unsealed, opened.offset)?;
     }
-    let damaged_copy =
-        damaged_copy.map(|(copy, error)| format!("copy {copy} of its header: {error}"));
-    Ok((
-        value,
-        ReadReport {
-            unsealed,
-            damaged_copy,
-        },
-    ))
+    let damaged = opened.damaged_copy;
+    let report = ReadReport {
+        unsealed,
+        damaged_copy: damaged.map(|(copy, why)| format!("copy {copy} of its header: {why}")),
+    };
+    Ok((value, report))
+}
+
+/// The archive is there, opens, and is the one that its manifest speaks of.
+fn open_backup(vault: &Vault<'_>, backup: &Backup) -> Result<OpenedArchive, OperationError> {
+    let archive = &backup.archive;
+    if backup.stored.is_none() {
+        return Err(integrity(
+            archive,
+            "its manifest is there, but the archive is gone",
+        ));
+    }
+    let opened = open_archive(vault.storage, archive, &vault.ring)
+        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
+    if let Some(file) = &backup.file {
+        check_manifest(archive, file, &opened)?;
+    }
+    Ok(opened)
 }
 
 /// Names the archive in errors that come from inside its stream.
