@@ -413,7 +413,8 @@ fn a_wrong_key_is_told_and_takes_no_proof_away() {
         run(&wrong, &["restore", "latest", "--to", "out"])
             .code(4)
             .stderr_eq(str![[r#"
-error: tree_source_[..].tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
+error: nothing was restored; out is as it was before
+  because: tree_source_[..].tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
 hint: point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, and `kluis verify --quick` needs no key
 
 "#]]);

@@ -323,7 +323,9 @@ fn a_server_that_is_not_there_is_told_with_a_remedy() {
             "{error:?}"
         );
         assert!(
-            error.to_string().contains("is the server running"),
+            error
+                .hint()
+                .is_some_and(|hint| hint.contains("is the server running")),
             "{error}"
         );
     }

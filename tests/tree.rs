@@ -861,7 +861,7 @@ fn links_that_point_outside_are_left_out_and_named_unless_allowed() {
         received
             .warnings
             .iter()
-            .all(|text| text.contains("--links-outside"))
+            .all(|text| text.contains("points outside the tree"))
     );
     assert_eq!(received.tree.map(|tree| tree.symlinks), Some(3));
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{BackupDb, RecordFlags};
 use crate::config::ArchiveFormat as EncryptedAs;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Codec, Kind, Selection};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
@@ -26,7 +26,8 @@ const PROBLEMS_SHOWN: usize = 100;
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
     let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = wiring::database(&session.settings, None, session.path.as_deref())
+        .map_err(|error| not_made("the database", error.into()))?;
     let plan = plan(
         session,
         &vault,
@@ -49,7 +50,8 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
             session.console.warn(warning);
         }
         Ok(source)
-    })?;
+    })
+    .map_err(|error| not_made(&plan.name, error.into()))?;
     finish(session, vec![report(&storage.location(), &done)])
 }
 
@@ -80,10 +82,22 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
         let plan = plan(session, &vault, &name, ArchiveFormat::Tree, record)?;
         let done = backup(&vault, &plan, session.now, || {
             wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
-        })?;
+        })
+        .map_err(|error| not_made(&name, error.into()))?;
         reports.push(report(&storage.location(), &done));
     }
     finish(session, reports)
+}
+
+/// Tells what a failure means for the data, before its reason. Other ends (a
+/// lock, a signal) say it themselves.
+fn not_made(name: &str, error: anyhow::Error) -> anyhow::Error {
+    match exit_of(&error) {
+        Exit::Failed => error.context(format!(
+            "no backup of {name} was made; those made before are as they were"
+        )),
+        _ => error,
+    }
 }
 
 /// The directory's own name, also for `.` and `..`.

@@ -139,6 +139,13 @@ fn expected_bytes(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Opti
         named.map(|named| named.created)
     };
     let last = keys.iter().filter(of_plan).max_by_key(created)?;
-    let file = ManifestFile::parse(&read_whole(vault.storage, last).ok()?).ok()?;
-    Some(file.manifest.content.raw_bytes)
+    match read_whole(vault.storage, last) {
+        // A manifest that is damaged is `verify`'s to tell.
+        Ok(bytes) => Some(ManifestFile::parse(&bytes).ok()?.manifest.content.raw_bytes),
+        Err(error) => {
+            let text = format!("the last backup cannot be looked at: {error}");
+            vault.reporter.warn(&text);
+            None
+        }
+    }
 }

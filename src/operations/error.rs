@@ -83,6 +83,9 @@ impl OperationError {
 
     /// What the operator can do about it, where the error does not say it itself.
     pub fn hint(&self) -> Option<String> {
+        if let Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) = self {
+            return error.hint().map(str::to_owned);
+        }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";
         self.lacks_key().then(|| hint.to_owned())
