@@ -12,7 +12,7 @@ use crate::config::ConfigError;
 use crate::lock::LockError;
 use crate::operations::OperationError;
 use crate::postgres::PostgresError;
-use crate::render::{PromptError, StdoutClosed};
+use crate::render::{PromptError, StdoutClosed, StdoutFailed};
 use crate::secrets::SecretError;
 use crate::target::TargetError;
 
@@ -59,6 +59,7 @@ struct Verdict {
 /// the more telling ones stand above: a cancelled run fails in many ways.
 const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |_: &StdoutClosed| (Exit::Done, None)),
+    |error| row(error, |_: &StdoutFailed| (Exit::Incomplete, None)),
     |error| row(error, |it: &Cancelled| (Exit::Signal(it.signal), None)),
     |error| {
         row(error, |it: &ConfigError| {
@@ -144,6 +145,15 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// The process's exit code for this error.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     exit_of(error).code()
+}
+
+/// A stop makes a run fail in many ways, by children that are ended for one: the
+/// stop is what is told first.
+pub fn stopped(error: anyhow::Error, stop: Cancelled) -> anyhow::Error {
+    match error.root_cause().to_string() == stop.to_string() {
+        true => error,
+        false => error.context(stop),
+    }
 }
 
 /// What the operator can do about this error, where the error knows.

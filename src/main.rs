@@ -6,7 +6,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use kluis::cancel::Cancel;
 use kluis::cli::Cli;
-use kluis::exit::{Exit, exit_of, hint_of};
+use kluis::exit::{Exit, exit_of, hint_of, stopped};
 use kluis::render::Console;
 use kluis::{commands, process, signals};
 
@@ -24,7 +24,13 @@ fn main() -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|()| commands::run(cli, &console, &cancel));
     let exit = run.unwrap_or_else(|error| {
-        let exit = exit_of(&error);
+        let (error, exit) = match cancel.check() {
+            Ok(()) => {
+                let exit = exit_of(&error);
+                (error, exit)
+            }
+            Err(stop) => (stopped(error, stop), Exit::Signal(stop.signal)),
+        };
         // Done with an error: nobody reads stdout any more, so nothing is said.
         if exit != Exit::Done {
             console.error(&error, hint_of(&error).as_deref());

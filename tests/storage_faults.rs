@@ -5,6 +5,7 @@
 //! then the real binary on a real directory, each system call, by strace.
 
 use std::io;
+use std::process::Output;
 
 use jiff::tz::TimeZone;
 use kluis::catalog::{Catalog, read_whole};
@@ -16,11 +17,17 @@ use kluis::storage::{MemoryStorage, Storage};
 
 #[path = "support/faulting.rs"]
 mod faulting;
+#[path = "support/house.rs"]
+mod house;
 #[path = "support/in_process.rs"]
 mod in_process;
+#[path = "support/tracing.rs"]
+mod tracing;
 
 use faulting::{FaultPlan, Faulting, Manner};
+use house::House;
 use in_process::{Witness, at, back_up, prove, tree_of, vault, whole_backups};
+use tracing::{can_trace, kluis_meeting};
 
 /// A storage with three encrypted backups of a tree, made at hours 0, 1 and 2.
 struct Stage {
@@ -214,4 +221,103 @@ fn a_backup_that_died_is_swept_behind_any_number_of_verifies() {
     stage.back_up(&storage, 9).0.unwrap();
     assert!(!archives(&storage).contains(&newest));
     assert_eq!(running_records(&storage), 0);
+}
+
+/// A house with three backups of "tree".
+fn house_with_backups() -> (House, Vec<String>) {
+    let house = House::new();
+    std::fs::create_dir(house.path("tree")).unwrap();
+    std::fs::write(house.path("tree/file"), in_process::noise(300_000)).unwrap();
+    for _ in 0..3 {
+        house.run(&["backup", "source", "tree"]);
+    }
+    let older = house.listed();
+    assert_eq!(older.len(), 3);
+    (house, older)
+}
+
+/// Whether the system call was answered with the fault.
+fn was_hit(house: &House) -> bool {
+    let trace = std::fs::read_to_string(house.path("trace")).unwrap();
+    trace.contains("(INJECTED)")
+}
+
+/// Meets each occurrence of each of `calls` with each error, and then looks at the
+/// storage and at the next run. Returns how often a call failed.
+fn kluis_at_every_call(calls: &[&str], judge: impl Fn(&House, &str, &Output, usize)) -> usize {
+    let (house, mut known) = house_with_backups();
+    let mut hits = 0;
+    for call in calls {
+        for error in ["ENOSPC", "EIO"] {
+            for number in 1.. {
+                // Each record is opened and closed: only those of this case.
+                std::fs::remove_dir_all(house.storage().join("runs")).unwrap();
+                let fault = format!("error={error}");
+                let mut command = kluis_meeting(&house, call, &fault, number);
+                let output = command.args(["backup", "source", "tree"]).output().unwrap();
+                if !was_hit(&house) {
+                    known = house.listed();
+                    break;
+                }
+                hits += 1;
+                let case = format!("{call} {number} {error}");
+                let visible = house.listed();
+                assert!(
+                    known.iter().all(|k| visible.contains(k)),
+                    "{case}: one is lost"
+                );
+                let new: Vec<_> = visible.iter().filter(|v| !known.contains(v)).collect();
+                for archive in &new {
+                    house.run(&["verify", archive]);
+                }
+                judge(&house, &case, &output, new.len());
+                house.run(&["backup", "source", "tree"]);
+                assert_eq!(house.leftovers(), [""; 0], "{case}");
+                known = house.listed();
+            }
+        }
+    }
+    hits
+}
+
+#[test]
+fn each_failing_system_call_of_the_real_binary_is_an_error_that_names_the_place() {
+    if !can_trace() {
+        return;
+    }
+    let calls = [
+        "write",
+        "fsync",
+        "renameat",
+        "renameat2",
+        "flock",
+        "mkdirat",
+    ];
+    let hits = kluis_at_every_call(&calls, |house, case, output, new| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().unwrap();
+        // 3: the backup was made, but its record or report could not be written.
+        assert_eq!(
+            (code, new),
+            if code == 3 { (3, 1) } else { (1, 0) },
+            "{case}: {said}"
+        );
+        let place = house.storage().display().to_string();
+        let named = said.contains(&place) || said.contains("to stdout");
+        assert!(named, "{case}: {said}");
+    });
+    eprintln!("{hits} failing system calls");
+    assert!(hits > 50, "only {hits}");
+}
+
+#[test]
+fn a_failing_close_loses_nothing_that_was_said_to_be_there() {
+    if !can_trace() {
+        return;
+    }
+    // By the close all is synced: the backup may be there, then it is whole.
+    let hits = kluis_at_every_call(&["close"], |_, case, output, new| {
+        assert_eq!(output.status.success(), new == 1, "{case}: {output:?}");
+    });
+    eprintln!("{hits} failing closes");
 }

@@ -32,6 +32,11 @@ pub enum Verbosity {
 #[error("stdout was closed")]
 pub struct StdoutClosed;
 
+/// The work is done, and somebody wanted to read of it, but cannot.
+#[derive(Debug, thiserror::Error)]
+#[error("it is done, but its result could not be written to stdout: {0}")]
+pub struct StdoutFailed(#[source] io::Error);
+
 pub struct Console {
     verbosity: Verbosity,
     json: bool,
@@ -91,7 +96,7 @@ impl Console {
             .and_then(|()| stdout.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
+            written => written.map_err(|e| io::Error::new(e.kind(), StdoutFailed(e))),
         }
     }
 

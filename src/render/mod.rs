@@ -27,7 +27,7 @@ mod verify;
 
 pub use backup::{BackupDone, BackupReport, DatabaseSummary, Problem, TreeSummary};
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
-pub use console::{Console, StdoutClosed, StdoutWriter, Verbosity};
+pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity};
 pub use list::{ListReport, ListRow, Proof};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};

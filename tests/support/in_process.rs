@@ -19,6 +19,10 @@ use kluis::source::{DirectorySource, TreeOptions};
 use kluis::storage::Storage;
 use kluis::target::{Target, TreeCheck};
 
+#[path = "noise.rs"]
+mod noise;
+pub use noise::noise;
+
 /// Remembers the warnings.
 #[derive(Default)]
 pub struct Witness {
@@ -131,18 +135,4 @@ pub fn tree_of(bytes: usize) -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     std::fs::write(tree.path().join("file"), noise(bytes)).unwrap();
     tree
-}
-
-/// Bytes that do not compress, always the same (xorshift64).
-pub fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut noise = Vec::with_capacity(bytes + 8);
-    while noise.len() < bytes {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        noise.extend_from_slice(&state.to_le_bytes());
-    }
-    noise.truncate(bytes);
-    noise
 }

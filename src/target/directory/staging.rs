@@ -4,6 +4,9 @@
 //! Refuses a destination that holds anything or is a mount point (a rename
 //! cannot replace that). Invariant: the destination is untouched until
 //! [`Staging::publish`], which puts the whole tree there in one rename.
+//!
+//! A staging directory is locked while its run lives. What a killed run left is
+//! unlocked, and the next restore beside it removes it.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
@@ -13,7 +16,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
 use crate::target::TargetError;
@@ -22,6 +25,12 @@ const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
+
+const MARK: &[u8] = b".kluis-";
+const RANDOM_BYTES: usize = 8;
+/// A staging directory can only be lost to a sweep in the instant before it is
+/// locked.
+const ATTEMPTS: usize = 16;
 
 /// A destination that was found new or empty.
 #[derive(Clone, Debug)]
@@ -64,27 +73,30 @@ impl Destination {
 }
 
 impl Staging {
-    /// Makes `.<name>.kluis-<random>` beside the destination, for its owner only.
+    /// Makes `.<name>.kluis-<random>` beside the destination, for its owner only,
+    /// and removes what killed runs left there.
     pub fn create(destination: &Destination) -> Result<Self, TargetError> {
-        let name = staging_name(destination);
         let place = |source: io::Error| TargetError::Place {
-            action: "create",
+            action: "create a directory in",
             place: destination.parent.display().to_string(),
             source,
         };
-        let name = name.map_err(place)?;
         let parent = File::open(&destination.parent).map_err(place)?;
-        let made = rustix::fs::mkdirat(&parent, name.as_os_str(), Mode::RWXU);
-        made.map_err(|errno| place(errno.into()))?;
-        let root = rustix::fs::openat(&parent, name.as_os_str(), OPEN_DIRECTORY, Mode::empty())
-            .map_err(|errno| place(errno.into()))?;
-        Ok(Self {
-            destination: destination.clone(),
-            parent,
-            name,
-            root,
-            published: false,
-        })
+        sweep(&parent);
+        for _ in 0..ATTEMPTS {
+            let name = staging_name(destination).map_err(place)?;
+            let made = make_locked(&parent, &name).map_err(|errno| place(errno.into()))?;
+            if let Some(root) = made {
+                return Ok(Self {
+                    destination: destination.clone(),
+                    parent,
+                    name,
+                    root,
+                    published: false,
+                });
+            }
+        }
+        Err(place(io::Error::other("it was swept away again and again")))
     }
 
     pub fn root(&self) -> BorrowedFd<'_> {
@@ -164,13 +176,63 @@ fn check_free(path: &Path, parent: &Path) -> io::Result<()> {
 }
 
 fn staging_name(destination: &Destination) -> io::Result<OsString> {
-    let mut random = [0; 8];
+    let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let name = destination.name.as_bytes();
     // A name has 255 bytes at most.
     let name = &name[..name.len().min(200)];
-    let suffix = format!(".kluis-{}", hex::encode(random));
-    Ok(OsString::from_vec([b".", name, suffix.as_bytes()].concat()))
+    let random = hex::encode(random);
+    Ok(OsString::from_vec(
+        [b".", name, MARK, random.as_bytes()].concat(),
+    ))
+}
+
+fn is_staging_name(name: &[u8]) -> bool {
+    let id = name.len().saturating_sub(2 * RANDOM_BYTES);
+    let (front, id) = name.split_at(id);
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let has_name = front.len() > b".".len() + MARK.len();
+    has_name && front.starts_with(b".") && front.ends_with(MARK) && id.iter().all(is_digit)
+}
+
+/// `None` if a sweep took the directory before it could be locked.
+fn make_locked(parent: &File, name: &OsString) -> Result<Option<OwnedFd>, Errno> {
+    rustix::fs::mkdirat(parent, name.as_os_str(), Mode::RWXU)?;
+    let root = match rustix::fs::openat(parent, name.as_os_str(), OPEN_DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        root => root?,
+    };
+    let locked = rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive);
+    // Any other error is a file system without locks: no sweep can lock it either.
+    if locked == Err(Errno::WOULDBLOCK) {
+        return Ok(None);
+    }
+    Ok((rustix::fs::fstat(&root)?.st_nlink > 0).then_some(root))
+}
+
+/// Removes the staging directories in `parent` whose runs are gone. Only this
+/// user's: in those of others somebody could change what is being removed. What
+/// cannot be removed stays for a later restore, and does not stop this one.
+fn sweep(parent: &File) {
+    let mut listing = Vec::with_capacity(32 * 1024);
+    let mut entries = RawDir::new(parent, listing.spare_capacity_mut());
+    let mut found = Vec::new();
+    while let Some(Ok(entry)) = entries.next() {
+        if is_staging_name(entry.file_name().to_bytes()) {
+            found.push(entry.file_name().to_owned());
+        }
+    }
+    for name in found {
+        let Ok(root) = rustix::fs::openat(parent, &name, OPEN_DIRECTORY, Mode::empty()) else {
+            continue;
+        };
+        let own = rustix::fs::fstat(&root)
+            .is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw());
+        let lock = FlockOperation::NonBlockingLockExclusive;
+        if own && rustix::fs::flock(&root, lock).is_ok() {
+            let _ = remove_tree(parent.as_fd(), name.to_bytes());
+        }
+    }
 }
 
 /// Removes a tree that only this process knows of. One directory is open at a
