@@ -2,7 +2,8 @@
 //! Finds and selects; changes nothing.
 //!
 //! Invariant: a backup exists if and only if its manifest exists. An archive
-//! without one is listed as what it is, and never counted as a backup.
+//! without one is listed as what it is, and never counted as a backup; one that
+//! a run is making or removing, or left when it died, is not listed at all.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,8 +12,14 @@ use jiff::Timestamp;
 
 use crate::format::manifest::{Kind, ProofLevel};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
-use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key};
-use crate::storage::{Storage, StorageError, StoredObject};
+use crate::format::names::{
+    ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key, utc_in_name,
+};
+use crate::format::run_record::{RunRecord, RunStatus};
+use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
+
+/// Records that are read for an archive without manifest.
+const NEWEST_RECORDS: usize = 8;
 
 /// One archive, with its manifest or without.
 pub struct Backup {
@@ -116,15 +123,24 @@ impl Catalog {
                 continue;
             };
             let stored = objects.remove(archive);
-            match ManifestFile::parse(&read_whole(storage, &key)?) {
+            let bytes = match read_whole(storage, &key) {
+                // Removed since it was listed, by a prune for one.
+                Err(error) if error.kind == ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            match ManifestFile::parse(&bytes) {
                 Ok(file) => catalog.push(archive, stored, Some(file)),
                 Err(error) => catalog.unreadable.push(Unreadable { key, error }),
             }
         }
-        for (key, stored) in objects {
-            // Anything else that lies there is not ours to speak of.
-            if ArchiveName::parse(&key).is_some() {
-                catalog.push(&key, Some(stored), None);
+        // Anything else that lies there is not ours to speak of.
+        objects.retain(|key, _| ArchiveName::parse(key).is_some());
+        if !objects.is_empty() {
+            let records = storage.list("runs/")?;
+            for (key, stored) in objects {
+                if !is_unfinished(storage, &records, &key) {
+                    catalog.push(&key, Some(stored), None);
+                }
             }
         }
         catalog.backups.sort_by(|a, b| {
@@ -220,6 +236,30 @@ impl Catalog {
             }),
         }
     }
+}
+
+/// Whether a run's record says that it is at work on this archive. That of its
+/// backup lies under the very second that stands in the archive's name; that of a
+/// delete or prune is among the newest, because the next run finishes its work. A
+/// record that cannot be read hides nothing.
+fn is_unfinished(storage: &dyn Storage, records: &[StoredObject], archive: &str) -> bool {
+    let Some(named) = ArchiveName::parse(archive) else {
+        return false;
+    };
+    let prefix = format!("runs/{}_backup", utc_in_name(named.created));
+    let newest = records.len().saturating_sub(NEWEST_RECORDS);
+    let (older, newest) = records.split_at(newest);
+    let its_own = older.iter().filter(|o| o.key.starts_with(&prefix));
+    let mut records = newest.iter().chain(its_own);
+    records.any(|record| {
+        let record = read_whole(storage, &record.key).ok();
+        let record = record.and_then(|bytes| serde_json::from_slice::<RunRecord>(&bytes).ok());
+        record.is_some_and(|record| {
+            record.status == RunStatus::Running
+                && record.backup.as_deref() == Some(archive)
+                && record.changes_its_backup()
+        })
+    })
 }
 
 /// Reads one small object.

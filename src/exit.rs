@@ -69,6 +69,7 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
     |error| row(error, |it: &OperationError| (of_operation(it), it.hint())),
+    |error| row(error, |it: &CatalogError| (of_catalog(it), None)),
     |error| row(error, |it: &TargetError| (of_target(it), None)),
     |error| {
         row(error, |it: &PostgresError| {
@@ -97,15 +98,22 @@ fn of_lock(error: &LockError) -> Exit {
 fn of_operation(error: &OperationError) -> Exit {
     match error {
         OperationError::Usage { .. } => Exit::Usage,
-        OperationError::Catalog(
-            CatalogError::NotFound { .. }
-            | CatalogError::Empty { .. }
-            | CatalogError::Ambiguous { .. },
-        ) => Exit::Usage,
+        OperationError::Unrecorded { .. } => Exit::Incomplete,
+        OperationError::Catalog(error) => of_catalog(error),
         OperationError::Target(error) => of_target(error),
         OperationError::Postgres(error) => of_postgres(error),
         error if error.is_integrity() => Exit::Integrity,
         _ => Exit::Failed,
+    }
+}
+
+fn of_catalog(error: &CatalogError) -> Exit {
+    match error {
+        CatalogError::NotFound { .. }
+        | CatalogError::Empty { .. }
+        | CatalogError::Ambiguous { .. } => Exit::Usage,
+        CatalogError::Unreadable { .. } => Exit::Integrity,
+        CatalogError::Storage(_) => Exit::Failed,
     }
 }
 

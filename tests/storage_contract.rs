@@ -10,7 +10,7 @@ use kluis::storage::{ErrorKind, LocalStorage, MemoryStorage, Storage, StorageErr
 
 #[path = "support/faulting.rs"]
 mod faulting;
-use faulting::{FaultPlan, Faulting};
+use faulting::{FaultPlan, Faulting, Manner};
 
 /// Every case is a function over a storage; each driver runs all of them.
 macro_rules! contract {
@@ -711,9 +711,9 @@ fn a_planned_fault_hits_each_step_once() {
     run(&counted).unwrap();
     // create, write, commit, replace, open, two reads, list, sweep, remove.
     assert_eq!(counted.steps_taken(), 10);
-    for step in 0..10 {
-        let plan = FaultPlan::fail_at(step, io::ErrorKind::StorageFull);
-        assert!(run(&plan).is_err(), "step {step}");
+    for (step, manner) in (0..10).flat_map(|step| Manner::ALL.map(|manner| (step, manner))) {
+        let plan = FaultPlan::fail_at(step, manner, io::ErrorKind::StorageFull);
+        assert!(run(&plan).is_err(), "step {step}, {manner:?}");
         assert_eq!(plan.steps_taken(), step + 1);
     }
 }

@@ -31,7 +31,8 @@ pub struct RunRecord {
     /// Stored by a backup, read by a verify or restore, freed by a prune.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Only of a failed run; without secrets.
+    /// Of a failed run, and of one that is RUNNING because it failed and left
+    /// something to the next sweep; without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub started: Timestamp,
@@ -74,6 +75,12 @@ impl RunRecord {
     /// Its place in the storage. Sorted as text, the keys are sorted by time.
     pub fn key(&self) -> String {
         run_key(self.started, &self.command, &self.id)
+    }
+
+    /// Whether the run makes or removes the archive that it names; others, such
+    /// as a verify, only read it.
+    pub fn changes_its_backup(&self) -> bool {
+        matches!(self.command.as_str(), "delete" | "prune") || self.command.starts_with("backup")
     }
 
     /// The record's JSON. A type of text and numbers only always has one.

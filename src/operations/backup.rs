@@ -1,13 +1,15 @@
 //! Makes one backup: lock, sweep, seal into a pending write, commit, manifest.
 //!
 //! Invariant: the manifest is written last, after the archive is durable, so a
-//! backup that can be seen is whole. Whatever fails before leaves nothing.
+//! backup that can be seen is whole. Whatever fails leaves nothing, or a record
+//! that tells the next run what to remove.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::remove::remove_if_there;
 use super::{Marker, OperationError, Run, Vault, random_id, sweep};
 use crate::format::header::HeaderError;
 use crate::format::keys::KeyMaterial;
@@ -17,7 +19,7 @@ use crate::format::manifest_file::ManifestFile;
 use crate::format::names::{ArchiveFormat, ArchiveName, manifest_key};
 use crate::ids::BackupId;
 use crate::lock::LockKind;
-use crate::pipeline::{ArchiveMeta, Envelope, Receipt, SealError, Sealing, new_archive, seal};
+use crate::pipeline::{ArchiveMeta, Envelope, Receipt, Sealing, new_archive, seal};
 use crate::source::{Produced, Source};
 use crate::storage::ErrorKind;
 
@@ -73,11 +75,12 @@ pub fn backup(
     let swept = sweep(vault, now)?.names;
     let marker = Marker::load_or_create(vault.storage, now)?;
     let archive = free_name(vault, plan, now)?;
-    let run = Run::start(vault, Some(&archive), now)?;
-    let result = seal_and_publish(vault, plan, &archive, &marker, now, start);
-    match result {
+    let mut run = Run::start(vault, Some(&archive), now)?;
+    let result = seal_and_publish(vault, plan, &archive, &marker, now, start, &mut run);
+    match result.map_err(|error| vault.stopped_or(error)) {
         Ok(manifest) => {
-            run.complete(manifest.stored.bytes)?;
+            let what = format!("{archive} is there and whole");
+            run.complete(manifest.stored.bytes, &what)?;
             Ok(BackupDone {
                 manifest,
                 took: begun.elapsed(),
@@ -133,6 +136,7 @@ fn seal_and_publish(
     marker: &Marker,
     now: Timestamp,
     start: impl FnOnce() -> Result<Box<dyn Source>, OperationError>,
+    run: &mut Run<'_>,
 ) -> Result<Manifest, OperationError> {
     let envelope = envelope(vault, plan, archive, marker, now)?;
     let mut source = start()?;
@@ -151,7 +155,7 @@ fn seal_and_publish(
     let advance = |bytes| vault.reporter.advance(bytes);
     let sealed = seal(&mut *source, &mut *pending, &sealing, &advance);
     vault.reporter.phase_done();
-    let receipt = sealed.map_err(|error| cancelled_or(vault, error))?;
+    let receipt = sealed?;
     let manifest = describe(
         vault,
         plan,
@@ -161,23 +165,39 @@ fn seal_and_publish(
         &sealing.envelope,
         source.finish(),
     )?;
-    pending.commit()?;
-    let published = publish(vault, plan, &manifest, &sealing.envelope);
-    if published.is_err() {
-        // An archive without a manifest is no backup: take it back.
-        if let Err(error) = vault.storage.remove(archive) {
-            vault.reporter.warn(&format!(
-                "{archive} has no manifest and stays behind: {error}"
-            ));
-        }
-    }
-    published.map(|()| manifest)
+    let committed = pending.commit();
+    let published = match committed {
+        Ok(()) => publish(vault, plan, &manifest, &sealing.envelope),
+        // Then the name is another program's, and so is what lies there.
+        Err(error) if error.kind == ErrorKind::AlreadyExists => return Err(error.into()),
+        Err(error) => Err(error.into()),
+    };
+    published
+        .map(|()| manifest)
+        .inspect_err(|error| take_back(vault, archive, error, run))
 }
 
-fn cancelled_or(vault: &Vault<'_>, error: SealError) -> OperationError {
-    match vault.cancel.check() {
-        Err(cancelled) => cancelled.into(),
-        Ok(()) => error.into(),
+/// A failure must leave nothing, also where a storage did what it says it could
+/// not. The manifest first: an archive alone is no backup, a manifest alone would
+/// look like one.
+fn take_back(vault: &Vault<'_>, archive: &str, why: &OperationError, run: &mut Run<'_>) {
+    let manifest = manifest_key(archive);
+    let manifest_is_ours = !matches!(
+        why,
+        OperationError::Storage(error) if error.kind == ErrorKind::AlreadyExists
+    );
+    let keys = [(&*manifest, manifest_is_ours), (archive, true)];
+    for (key, _) in keys.into_iter().filter(|(_, ours)| *ours) {
+        match remove_if_there(vault.storage, key) {
+            Ok(()) => {}
+            Err(error) => {
+                run.leaves_work();
+                vault
+                    .reporter
+                    .warn(&format!("{key} stays behind for the next run: {error}"));
+                return;
+            }
+        }
     }
 }
 

@@ -53,6 +53,9 @@ pub enum OperationError {
     /// Wrong input, found only here: nothing was changed.
     #[error("{what}")]
     Usage { what: String },
+    /// It was done, and only the run's record does not say so.
+    #[error("{what}, but the run's record could not be written: {source}")]
+    Unrecorded { what: String, source: StorageError },
     /// It was asked for something that would lose data.
     #[error("{what}")]
     Refused { what: String },

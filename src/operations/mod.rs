@@ -115,6 +115,15 @@ impl Vault<'_> {
             locked => Ok(Some(locked?)),
         }
     }
+
+    /// A stop makes a run fail in many ways, by children that are ended for one:
+    /// then the stop is the reason.
+    fn stopped_or(&self, error: OperationError) -> OperationError {
+        match self.cancel.check() {
+            Err(cancelled) => cancelled.into(),
+            Ok(()) => error,
+        }
+    }
 }
 
 /// 64 bits for an id.

@@ -79,22 +79,29 @@ pub fn prune(
     sweep(vault, now)?;
     let catalog = Catalog::load(vault.storage)?;
     let plan = plan_prune(&catalog, scope, rules, now, time_zone);
-    let run = Run::start(vault, None, now)?;
-    let result = remove_decided(vault, &catalog, &plan);
-    let freed_bytes = result.as_ref().map_or(0, |(_, bytes)| *bytes);
-    run.end_with(&result, freed_bytes);
-    let (removed, freed_bytes) = result?;
-    Ok(PruneDone {
-        plan,
-        removed,
-        freed_bytes,
-    })
+    let mut run = Run::start(vault, None, now)?;
+    match remove_decided(vault, &catalog, &plan, &mut run) {
+        Ok((removed, freed_bytes)) => {
+            let what = format!("{} backups are pruned", removed.len());
+            run.complete(freed_bytes, &what)?;
+            Ok(PruneDone {
+                plan,
+                removed,
+                freed_bytes,
+            })
+        }
+        Err(error) => {
+            run.fail(&error);
+            Err(error)
+        }
+    }
 }
 
 fn remove_decided(
     vault: &Vault<'_>,
     catalog: &Catalog,
     plan: &PrunePlan,
+    run: &mut Run<'_>,
 ) -> Result<(Vec<String>, u64), OperationError> {
     let mut removed = Vec::new();
     let mut freed_bytes = 0;
@@ -109,7 +116,8 @@ fn remove_decided(
         let Some(backup) = catalog.backups.iter().find(of_decision) else {
             continue;
         };
-        remove_backup(vault.storage, backup)?;
+        run.goes_on_with(&backup.archive)?;
+        remove_backup(vault.storage, backup).inspect_err(|_| run.leaves_work())?;
         freed_bytes += backup.stored_bytes();
         removed.push(backup.archive.clone());
     }

@@ -7,16 +7,19 @@ use jiff::{SignedDuration, Timestamp};
 use super::{OperationError, Vault, random_id};
 use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
 use crate::ids::RunId;
-use crate::storage::StorageError;
+use crate::storage::{ErrorKind, StorageError};
 
 /// A run under way. Ends by [`Run::complete`] or [`Run::fail`]; one that is
-/// dropped without either stays RUNNING, and the next run's sweep marks it.
+/// dropped without either stays RUNNING, and the next run's sweep finishes what
+/// it left and marks it.
 pub struct Run<'a> {
     vault: &'a Vault<'a>,
     record: RunRecord,
     begun: Instant,
     /// Off where the storage is not ours or cannot be written to.
     recorded: bool,
+    /// It left something half-done that it could not undo itself.
+    leaves_work: bool,
 }
 
 impl<'a> Run<'a> {
@@ -32,6 +35,7 @@ impl<'a> Run<'a> {
             record,
             begun: Instant::now(),
             recorded: true,
+            leaves_work: false,
         };
         run.write()?;
         Ok(run)
@@ -49,39 +53,68 @@ impl<'a> Run<'a> {
             record: new_record(vault, Some(backup), now)?,
             begun: Instant::now(),
             recorded: vault.ours,
+            leaves_work: false,
         };
         if let Err(error) = run.write() {
-            vault
-                .reporter
-                .detail(&format!("this run leaves no record: {error}"));
+            let text = format!("this run leaves no record: {error}");
+            match error.kind {
+                // Where nobody may write, that was to be expected.
+                ErrorKind::PermissionDenied => vault.reporter.detail(&text),
+                _ => vault.reporter.warn(&text),
+            }
             run.recorded = false;
         }
         Ok(run)
     }
 
-    /// The run ended well; `bytes` as the command counts them.
-    pub fn complete(mut self, bytes: u64) -> Result<(), OperationError> {
+    /// Tells the record which archive comes next, before it is touched: what a
+    /// crash leaves of it can be known by that.
+    pub fn goes_on_with(&mut self, archive: &str) -> Result<(), OperationError> {
+        self.record.backup = Some(archive.to_owned());
+        Ok(self.write()?)
+    }
+
+    /// The run must fail, and leaves the archive that its record names half
+    /// removed. Its record then stays RUNNING, so that the next sweep finishes.
+    pub fn leaves_work(&mut self) {
+        self.leaves_work = true;
+    }
+
+    /// The run ended well and did `what`; `bytes` as the command counts them.
+    pub fn complete(mut self, bytes: u64, what: &str) -> Result<(), OperationError> {
         self.record.bytes = Some(bytes);
-        Ok(self.end(RunEnd::Completed)?)
+        self.end(RunEnd::Completed)
+            .map_err(|source| OperationError::Unrecorded {
+                what: what.to_owned(),
+                source,
+            })
     }
 
     /// The run failed. A record that cannot be written is a warning: the run's
     /// own error is what the operator must see.
-    pub fn fail(self, error: &OperationError) {
+    pub fn fail(mut self, error: &OperationError) {
         let reporter = self.vault.reporter;
-        if let Err(error) = self.end(RunEnd::Failed {
-            error: error.to_string(),
-        }) {
+        let written = if self.leaves_work {
+            self.record.error = Some(error.to_string());
+            self.write()
+        } else {
+            self.end(RunEnd::Failed {
+                error: error.to_string(),
+            })
+        };
+        if let Err(error) = written {
             reporter.warn(&format!("the run's record could not be written: {error}"));
         }
     }
 
-    /// Ends the run as `result` says.
-    pub fn end_with<T>(self, result: &Result<T, OperationError>, bytes: u64) {
+    /// Ends a run that only read as `result` says: there a record that cannot
+    /// be written is a warning.
+    pub fn end_reading<T>(mut self, result: &Result<T, OperationError>, bytes: u64) {
         let reporter = self.vault.reporter;
         match result {
             Ok(_) => {
-                if let Err(error) = self.complete(bytes) {
+                self.record.bytes = Some(bytes);
+                if let Err(error) = self.end(RunEnd::Completed) {
                     reporter.warn(&format!("the run's record could not be written: {error}"));
                 }
             }

@@ -29,22 +29,30 @@ pub fn delete(
     }
     let mut freed_bytes = 0;
     for backup in backups {
-        let run = Run::start(vault, Some(&backup.archive), now)?;
-        let removed = remove_backup(vault.storage, backup);
-        run.end_with(&removed, backup.stored_bytes());
-        removed?;
+        let mut run = Run::start(vault, Some(&backup.archive), now)?;
+        if let Err(error) = remove_backup(vault.storage, backup) {
+            run.leaves_work();
+            run.fail(&error);
+            return Err(error);
+        }
         freed_bytes += backup.stored_bytes();
+        run.complete(
+            backup.stored_bytes(),
+            &format!("{} is deleted", backup.archive),
+        )?;
     }
     Ok(freed_bytes)
 }
 
-/// Manifest first, archive second; either may be gone already.
+/// Manifest first, archive second; either may be gone already. The run's record
+/// names the archive by then: a crash between the two leaves no backup, but an
+/// archive that only the record tells from another program's file.
 pub(super) fn remove_backup(storage: &dyn Storage, backup: &Backup) -> Result<(), OperationError> {
     remove_if_there(storage, &manifest_key(&backup.archive))?;
     Ok(remove_if_there(storage, &backup.archive)?)
 }
 
-fn remove_if_there(storage: &dyn Storage, key: &str) -> Result<(), StorageError> {
+pub(super) fn remove_if_there(storage: &dyn Storage, key: &str) -> Result<(), StorageError> {
     match storage.remove(key) {
         Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
         other => other,

@@ -33,7 +33,7 @@ pub fn restore(
     let bytes = result
         .as_ref()
         .map_or(0, |(_, report)| report.unsealed.raw_bytes);
-    run.end_with(&result, bytes);
+    run.end_reading(&result, bytes);
     let (received, report) = result?;
     Ok(RestoreDone {
         received,
@@ -50,7 +50,8 @@ fn receive_and_commit(
     let mut target = start()?;
     let phase = format!("restoring {}", backup.archive);
     let (received, report) =
-        read_backup(vault, backup, &phase, |stream| Ok(target.receive(stream)?))?;
+        read_backup(vault, backup, &phase, |stream| Ok(target.receive(stream)?))
+            .map_err(|error| vault.stopped_or(error))?;
     if let Some(file) = &backup.file {
         compare(&backup.archive, &file.manifest, &received)?;
     }

@@ -49,8 +49,9 @@ pub fn verify(
     let result = match depth {
         Depth::Quick => quick(vault, backup),
         Depth::Full => full(vault, backup, make_check),
-    };
-    run.end_with(&result, backup.stored_bytes());
+    }
+    .map_err(|error| vault.stopped_or(error));
+    run.end_reading(&result, backup.stored_bytes());
     let reached = match &result {
         Ok(done) => Some((done.level, true, None)),
         // Without its key nothing was seen of the archive: an earlier proof

@@ -64,7 +64,10 @@ pub trait Storage: Send + Sync {
 /// Bytes on their way into a storage. Dropping it removes every trace.
 pub trait PendingWrite: Write + Send {
     /// Makes the object visible, durably: when this returns `Ok`, a power cut
-    /// loses neither the bytes nor the name.
+    /// loses neither the bytes nor the name. After an error it is not visible,
+    /// unless the storage failed to take it back too: then its key may be
+    /// removed, except after [`ErrorKind::AlreadyExists`], which speaks of
+    /// somebody else's object.
     fn commit(self: Box<Self>) -> Result<(), StorageError>;
 }
 

@@ -8,6 +8,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kluis::storage::{PendingWrite, Storage, StorageError, StoredObject};
 
+/// How a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Nothing is done, an error comes, and all is well again.
+    Once,
+    /// It is done, and an error comes all the same: an answer that was lost.
+    Late,
+    /// So does everything after it: a disk that is gone.
+    ForGood,
+}
+
+impl Manner {
+    pub const ALL: [Self; 3] = [Self::Once, Self::Late, Self::ForGood];
+}
+
 /// Counts the steps of a run and fails one of them. Steps are every call of the
 /// storage, every write into it, every commit and every read, in order.
 #[derive(Clone)]
@@ -15,31 +30,46 @@ pub struct FaultPlan {
     taken: Arc<AtomicUsize>,
     /// From 0; `usize::MAX` fails none and only counts.
     failing: usize,
+    manner: Manner,
     kind: io::ErrorKind,
 }
 
 impl FaultPlan {
-    pub fn fail_at(step: usize, kind: io::ErrorKind) -> Self {
+    pub fn fail_at(step: usize, manner: Manner, kind: io::ErrorKind) -> Self {
         Self {
             taken: Arc::default(),
             failing: step,
+            manner,
             kind,
         }
     }
 
     pub fn count_only() -> Self {
-        Self::fail_at(usize::MAX, io::ErrorKind::Other)
+        Self::fail_at(usize::MAX, Manner::Once, io::ErrorKind::Other)
     }
 
     pub fn steps_taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }
 
-    fn step(&self, action: &'static str, key: &str) -> Result<(), StorageError> {
-        if self.taken.fetch_add(1, Ordering::SeqCst) == self.failing {
-            return Err(StorageError::new(action, key, self.kind.into()));
+    fn step<T, E: From<StorageError>>(
+        &self,
+        action: &'static str,
+        key: &str,
+        act: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let step = self.taken.fetch_add(1, Ordering::SeqCst);
+        let fails = match self.manner {
+            Manner::Once | Manner::Late => step == self.failing,
+            Manner::ForGood => step >= self.failing,
+        };
+        if !fails {
+            return act();
         }
-        Ok(())
+        if self.manner == Manner::Late {
+            act()?;
+        }
+        Err(StorageError::new(action, key, self.kind.into()).into())
     }
 }
 
@@ -60,41 +90,40 @@ impl<S: Storage> Storage for Faulting<S> {
     }
 
     fn create(&self, key: &str) -> Result<Box<dyn PendingWrite>, StorageError> {
-        self.plan.step("create", key)?;
+        let inner = self.plan.step("create", key, || self.inner.create(key))?;
         Ok(Box::new(FaultingWrite {
-            inner: self.inner.create(key)?,
+            inner,
             plan: self.plan.clone(),
             key: key.to_owned(),
         }))
     }
 
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        self.plan.step("replace", key)?;
-        self.inner.replace(key, bytes)
+        self.plan
+            .step("replace", key, || self.inner.replace(key, bytes))
     }
 
     fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
-        self.plan.step("open", key)?;
+        let inner = self
+            .plan
+            .step("open", key, || self.inner.open(key, offset))?;
         Ok(Box::new(FaultingRead {
-            inner: self.inner.open(key, offset)?,
+            inner,
             plan: self.plan.clone(),
             key: key.to_owned(),
         }))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, StorageError> {
-        self.plan.step("list", prefix)?;
-        self.inner.list(prefix)
+        self.plan.step("list", prefix, || self.inner.list(prefix))
     }
 
     fn remove(&self, key: &str) -> Result<(), StorageError> {
-        self.plan.step("remove", key)?;
-        self.inner.remove(key)
+        self.plan.step("remove", key, || self.inner.remove(key))
     }
 
     fn sweep(&self) -> Result<Vec<String>, StorageError> {
-        self.plan.step("sweep", "")?;
-        self.inner.sweep()
+        self.plan.step("sweep", "", || self.inner.sweep())
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -114,8 +143,8 @@ struct FaultingWrite {
 
 impl Write for FaultingWrite {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.plan.step("write", &self.key)?;
-        self.inner.write(bytes)
+        let inner = &mut self.inner;
+        self.plan.step("write", &self.key, || inner.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -125,8 +154,8 @@ impl Write for FaultingWrite {
 
 impl PendingWrite for FaultingWrite {
     fn commit(self: Box<Self>) -> Result<(), StorageError> {
-        self.plan.step("commit", &self.key)?;
-        self.inner.commit()
+        let Self { inner, plan, key } = *self;
+        plan.step("commit", &key, || inner.commit())
     }
 }
 
@@ -138,7 +167,7 @@ struct FaultingRead {
 
 impl Read for FaultingRead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.plan.step("read", &self.key)?;
-        self.inner.read(buffer)
+        let inner = &mut self.inner;
+        self.plan.step("read", &self.key, || inner.read(buffer))
     }
 }

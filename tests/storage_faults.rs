@@ -1,0 +1,217 @@
+//! A storage that fails at every step in turn: an error, nothing half-done to be
+//! seen, older backups whole, and a next run that is fine.
+//!
+//! First the operations over a storage in memory, each call and write of it;
+//! then the real binary on a real directory, each system call, by strace.
+
+use std::io;
+
+use jiff::tz::TimeZone;
+use kluis::catalog::{Catalog, read_whole};
+use kluis::format::names::manifest_key;
+use kluis::format::run_record::{RunRecord, RunStatus};
+use kluis::operations::{Encryption, OperationError, PruneScope, Vault, delete, prune};
+use kluis::retention::KeepRules;
+use kluis::storage::{MemoryStorage, Storage};
+
+#[path = "support/faulting.rs"]
+mod faulting;
+#[path = "support/in_process.rs"]
+mod in_process;
+
+use faulting::{FaultPlan, Faulting, Manner};
+use in_process::{Witness, at, back_up, prove, tree_of, vault, whole_backups};
+
+/// A storage with three encrypted backups of a tree, made at hours 0, 1 and 2.
+struct Stage {
+    tree: tempfile::TempDir,
+    filled: MemoryStorage,
+}
+
+impl Stage {
+    fn new() -> Self {
+        // Several frames of encryption.
+        let stage = Self {
+            tree: tree_of(300_000),
+            filled: MemoryStorage::new(),
+        };
+        for hour in 0..3 {
+            stage.back_up(&stage.filled, hour).0.unwrap();
+        }
+        stage
+    }
+
+    /// Its own copy for one case.
+    fn storage(&self) -> MemoryStorage {
+        let copy = MemoryStorage::new();
+        for prefix in ["", "runs/"] {
+            for object in self.filled.list(prefix).unwrap() {
+                let bytes = read_whole(&self.filled, &object.key).unwrap();
+                copy.replace(&object.key, &bytes).unwrap();
+            }
+        }
+        copy
+    }
+
+    fn back_up(&self, storage: &dyn Storage, hour: i64) -> (Result<(), OperationError>, bool) {
+        act(storage, "backup source", |vault| {
+            back_up(vault, self.tree.path(), Encryption::Kluis1, at(hour)).map(drop)
+        })
+    }
+}
+
+/// What `operation` came to, and whether it warned.
+fn act(
+    storage: &dyn Storage,
+    command: &str,
+    operation: impl Fn(&Vault<'_>) -> Result<(), OperationError>,
+) -> (Result<(), OperationError>, bool) {
+    let reporter = Witness::default();
+    let result = operation(&vault(storage, &reporter, command));
+    (result, !reporter.warnings().is_empty())
+}
+
+fn archives(storage: &dyn Storage) -> Vec<String> {
+    let keys = storage.list("").unwrap().into_iter().map(|o| o.key);
+    keys.filter(|key| !key.ends_with(".json")).collect()
+}
+
+fn running_records(storage: &dyn Storage) -> usize {
+    let records = storage.list("runs/").unwrap();
+    let read = |key: &str| -> RunRecord {
+        serde_json::from_slice(&read_whole(storage, key).unwrap()).unwrap()
+    };
+    let running = |key: &str| read(key).status == RunStatus::Running;
+    records.iter().filter(|o| running(&o.key)).count()
+}
+
+/// Fails each step of `operation` in each manner, and lets `judge` look at every
+/// outcome; then a healthy backup must leave all in order. Returns the cases.
+fn at_every_step(
+    stage: &Stage,
+    command: &str,
+    operation: impl Fn(&Vault<'_>) -> Result<(), OperationError>,
+    judge: impl Fn(&MemoryStorage, &str, &Result<(), OperationError>),
+) -> usize {
+    let counted = FaultPlan::count_only();
+    let healthy = Faulting::new(stage.storage(), counted.clone());
+    act(&healthy, command, &operation).0.unwrap();
+    let mut cases = 0;
+    for manner in Manner::ALL {
+        for step in 0..counted.steps_taken() {
+            let kind = [io::ErrorKind::StorageFull, io::ErrorKind::Other][step % 2];
+            let storage = stage.storage();
+            let plan = FaultPlan::fail_at(step, manner, kind);
+            let faulting = Faulting::new(storage.clone(), plan.clone());
+            let (result, warned) = act(&faulting, command, &operation);
+            let case = format!("{command}, step {step}, {manner:?}: {result:?}");
+            assert!(plan.steps_taken() > step, "{case}: was not reached");
+            assert!(result.is_err() || warned, "{case}: was not told");
+            judge(&storage, &case, &result);
+            let before = whole_backups(&storage);
+            stage.back_up(&storage, 9).0.unwrap();
+            let after = whole_backups(&storage);
+            assert_eq!(after.len(), before.len() + 1, "{case}: the next run");
+            assert_eq!(archives(&storage), after, "{case}: archives left behind");
+            assert_eq!(running_records(&storage), 0, "{case}: records left behind");
+            cases += 1;
+        }
+    }
+    cases
+}
+
+#[test]
+fn a_backup_fails_whole_at_every_step() {
+    let stage = Stage::new();
+    let older = whole_backups(&stage.filled);
+    let operation =
+        |vault: &Vault<'_>| back_up(vault, stage.tree.path(), Encryption::Kluis1, at(5)).map(drop);
+    let cases = at_every_step(
+        &stage,
+        "backup source",
+        operation,
+        |storage, case, result| {
+            let visible = whole_backups(storage);
+            assert_eq!(visible[..3], older, "{case}: older backups");
+            let there = matches!(result, Ok(()) | Err(OperationError::Unrecorded { .. }));
+            assert_eq!(visible.len(), 3 + usize::from(there), "{case}");
+        },
+    );
+    eprintln!("backup: {cases} failing steps");
+    assert!(cases > 70, "only {cases}");
+}
+
+#[test]
+fn a_verify_changes_no_backup_at_any_failing_step() {
+    let stage = Stage::new();
+    let older = whole_backups(&stage.filled);
+    let operation = |vault: &Vault<'_>| {
+        let catalog = Catalog::load(vault.storage)?;
+        prove(vault, &catalog.backups[0]).map(drop)
+    };
+    let cases = at_every_step(&stage, "verify", operation, |storage, case, _| {
+        assert_eq!(whole_backups(storage), older, "{case}");
+    });
+    eprintln!("verify: {cases} failing steps");
+}
+
+#[test]
+fn a_prune_removes_whole_backups_or_none_at_every_step() {
+    let stage = Stage::new();
+    let older = whole_backups(&stage.filled);
+    let rules = KeepRules {
+        last: Some(1),
+        floor: 1,
+        ..KeepRules::default()
+    };
+    let operation = |vault: &Vault<'_>| {
+        prune(vault, &PruneScope::default(), &rules, at(8), &TimeZone::UTC).map(drop)
+    };
+    let cases = at_every_step(&stage, "prune", operation, |storage, case, _| {
+        let left = whole_backups(storage);
+        assert!(left.contains(&older[2]), "{case}: the newest is gone");
+    });
+    eprintln!("prune: {cases} failing steps");
+}
+
+#[test]
+fn a_delete_removes_the_whole_backup_or_nothing_at_every_step() {
+    let stage = Stage::new();
+    let older = whole_backups(&stage.filled);
+    let operation = |vault: &Vault<'_>| {
+        let catalog = Catalog::load(vault.storage)?;
+        delete(vault, &[&catalog.backups[1]], at(8)).map(drop)
+    };
+    let cases = at_every_step(&stage, "delete", operation, |storage, case, _| {
+        let left = whole_backups(storage);
+        assert!(left.contains(&older[0]), "{case}: the oldest is gone");
+        assert!(left.contains(&older[2]), "{case}: the newest is gone");
+    });
+    eprintln!("delete: {cases} failing steps");
+}
+
+#[test]
+fn a_backup_that_died_is_swept_behind_any_number_of_verifies() {
+    let stage = Stage::new();
+    let storage = stage.storage();
+    // Died between archive and manifest, the record still RUNNING.
+    let newest = Catalog::load(&storage).unwrap().backups[0].archive.clone();
+    storage.remove(&manifest_key(&newest)).unwrap();
+    let records = storage.list("runs/").unwrap();
+    let key = &records.last().unwrap().key;
+    let mut record: RunRecord =
+        serde_json::from_slice(&read_whole(&storage, key).unwrap()).unwrap();
+    record.status = RunStatus::Running;
+    storage.replace(key, &record.to_bytes()).unwrap();
+    assert_eq!(whole_backups(&storage).len(), 2, "the archive is shown");
+    let oldest = || Catalog::load(&storage).unwrap().backups.remove(1);
+    for _ in 0..200 {
+        let (result, _) = act(&storage, "verify", |vault| {
+            prove(vault, &oldest()).map(drop)
+        });
+        result.unwrap();
+    }
+    stage.back_up(&storage, 9).0.unwrap();
+    assert!(!archives(&storage).contains(&newest));
+    assert_eq!(running_records(&storage), 0);
+}

@@ -1,0 +1,148 @@
+//! Operations without a binary around them: a vault over any storage, a small
+//! tree as the source, and a reporter that remembers what it was told.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use kluis::cancel::Cancel;
+use kluis::catalog::{Backup, Catalog};
+use kluis::format::keys::{KeyMaterial, Keyring};
+use kluis::format::manifest::{Codec, Kind, Manifest, Trigger};
+use kluis::format::names::ArchiveFormat;
+use kluis::format::run_record::RunProcess;
+use kluis::operations::{
+    Actor, BackupDone, BackupPlan, Depth, Encryption, OperationError, Reporter, Vault, VerifyDone,
+    backup, verify,
+};
+use kluis::source::{DirectorySource, TreeOptions};
+use kluis::storage::Storage;
+use kluis::target::{Target, TreeCheck};
+
+/// Remembers the warnings.
+#[derive(Default)]
+pub struct Witness {
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Witness {
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap().clone()
+    }
+}
+
+impl Reporter for Witness {
+    fn phase(&self, _what: &str, _total_bytes: Option<u64>) {}
+    fn advance(&self, _bytes: u64) {}
+    fn phase_done(&self) {}
+    fn detail(&self, _text: &str) {}
+    fn warn(&self, text: &str) {
+        self.warnings.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// A key of 64 hex digits.
+pub const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str) -> Vault<'a> {
+    Vault {
+        ours: true,
+        storage,
+        ring: Keyring::new(vec![KeyMaterial::parse(KEY).unwrap()]),
+        workers: 1,
+        lock_wait: None,
+        cancel: Cancel::default(),
+        reporter,
+        actor: Actor {
+            user: "tester".to_owned(),
+            host: "here".to_owned(),
+            command: command.to_owned(),
+            trigger: Trigger::Manual,
+            process: RunProcess {
+                pid: std::process::id(),
+                start_ticks: 0,
+                boot_id: String::new(),
+            },
+        },
+    }
+}
+
+/// The hour `n` of a day; so names and times never collide.
+pub fn at(n: i64) -> Timestamp {
+    let start: Timestamp = "2026-01-18T00:00:00Z".parse().unwrap();
+    start + jiff::SignedDuration::from_hours(n)
+}
+
+pub fn plan(name: &str, encryption: Encryption) -> BackupPlan {
+    BackupPlan {
+        name: name.to_owned(),
+        format: ArchiveFormat::Tree,
+        codec: Codec::Gzip,
+        level: 1,
+        encryption,
+        note: None,
+        keep: false,
+    }
+}
+
+/// Backs the tree at `root` up under the name "tree".
+pub fn back_up(
+    vault: &Vault<'_>,
+    root: &Path,
+    encryption: Encryption,
+    now: Timestamp,
+) -> Result<BackupDone, OperationError> {
+    backup(vault, &plan("tree", encryption), now, || {
+        let options = TreeOptions::default();
+        let source = DirectorySource::new(root, options, vault.cancel.clone())?;
+        Ok(Box::new(source))
+    })
+}
+
+/// `kluis verify`, full.
+pub fn prove(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationError> {
+    let check = |_: Kind, _: Option<&Manifest>| -> Box<dyn Target> {
+        Box::new(TreeCheck::new(Cancel::default()))
+    };
+    verify(vault, backup, Depth::Full, at(1_000), &check)
+}
+
+/// What is visible in `storage`: each a whole backup that verifies, in the
+/// order of their names. Panics at anything else.
+pub fn whole_backups(storage: &dyn Storage) -> Vec<String> {
+    let catalog = Catalog::load(storage).unwrap();
+    assert!(catalog.unreadable.is_empty());
+    let reporter = Witness::default();
+    // Only looks: a storage that is not ours gets neither record nor lock.
+    let mut vault = vault(storage, &reporter, "verify");
+    vault.ours = false;
+    let mut names = Vec::new();
+    for backup in &catalog.backups {
+        assert!(backup.file.is_some(), "{} has no manifest", backup.archive);
+        prove(&vault, backup).unwrap();
+        names.push(backup.archive.clone());
+    }
+    names.sort();
+    names
+}
+
+/// A tree of one file that does not compress, of `bytes` bytes.
+pub fn tree_of(bytes: usize) -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::write(tree.path().join("file"), noise(bytes)).unwrap();
+    tree
+}
+
+/// Bytes that do not compress, always the same (xorshift64).
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend_from_slice(&state.to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
