@@ -414,7 +414,7 @@ fn a_wrong_key_is_told_and_takes_no_proof_away() {
             .code(4)
             .stderr_eq(str![[r#"
 error: nothing was restored; out is as it was before
-  because: tree_source_2026-11-21T12-37-18.tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
+  because: tree_source_[..].tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
 hint: point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, and `kluis verify --quick` needs no key
 
 "#]]);
@@ -556,6 +556,25 @@ fn man_writes_a_page_for_each_command() {
         .stderr_eq(str![[r#"
 error: cannot create empty.toml/x
   because: Not a directory (os error 20)
+
+"#]]);
+}
+
+#[test]
+fn a_database_whose_name_begins_with_latest_is_found_by_its_file_name() {
+    let home = home();
+    fs::create_dir(home.path().join("latest_app")).unwrap();
+    let vault = ["-s", "vault", "--json"];
+    let backup = kluis(home.path()).args(vault).args(["backup", "source"]);
+    backup.arg("latest_app").assert().success();
+    let show = |wanted| {
+        let show = kluis(home.path()).args(vault).args(["show", wanted]);
+        show.assert()
+    };
+    show("latest_app_source").success();
+    show("latest:latest_app").success();
+    show("latest:other").code(2).stderr_eq(str![[r#"
+error: there is no backup of other in [..]/vault yet; `kluis backup` makes one
 
 "#]]);
 }
