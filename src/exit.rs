@@ -112,6 +112,7 @@ fn of_catalog(error: &CatalogError) -> Exit {
     match error {
         CatalogError::NotFound { .. }
         | CatalogError::Empty { .. }
+        | CatalogError::NoManifest { .. }
         | CatalogError::Ambiguous { .. } => Exit::Usage,
         CatalogError::Unreadable { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,

@@ -559,3 +559,22 @@ error: cannot create empty.toml/x
 
 "#]]);
 }
+
+#[test]
+fn a_database_whose_name_begins_with_latest_is_found_by_its_file_name() {
+    let home = home();
+    fs::create_dir(home.path().join("latest_app")).unwrap();
+    let vault = ["-s", "vault", "--json"];
+    let backup = kluis(home.path()).args(vault).args(["backup", "source"]);
+    backup.arg("latest_app").assert().success();
+    let show = |wanted| {
+        let show = kluis(home.path()).args(vault).args(["show", wanted]);
+        show.assert()
+    };
+    show("latest_app_source").success();
+    show("latest:latest_app").success();
+    show("latest:other").code(2).stderr_eq(str![[r#"
+error: there is no backup of other in [..]/vault yet; `kluis backup` makes one
+
+"#]]);
+}

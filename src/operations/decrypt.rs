@@ -69,7 +69,7 @@ pub fn decrypt(
         cancel: vault.cancel.clone(),
     };
     let stored = vault.storage.open(archive, offset)?;
-    vault.reporter.phase(&format!("decrypting {archive}"), None);
+    vault.reporter.phase("decrypting", None);
     let advance = |bytes| vault.reporter.advance(bytes);
     let result = unseal(stored, unsealing, &advance, |content| copy(content, out));
     vault.reporter.phase_done();

@@ -119,7 +119,7 @@ fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<String, OperationEr
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     vault.reporter.phase(
-        &format!("hashing {}", backup.archive),
+        &format!("hashing {}", backup.name()),
         Some(backup.stored_bytes()),
     );
     let hashed = loop {
@@ -145,7 +145,7 @@ fn full(
 ) -> Result<VerifyDone, OperationError> {
     let kind = kind_of(backup)?;
     let mut check = make_check(kind, backup.file.as_ref().map(|file| &file.manifest));
-    let phase = format!("verifying {}", backup.archive);
+    let phase = format!("verifying {}", backup.name());
     let (received, report) =
         read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
     if let Some(file) = &backup.file {
