@@ -10,6 +10,7 @@ use crate::format::keys::{KeyMaterial, Keyring, SecretKey};
 use crate::format::legacy::{self, Authenticated, LegacyError};
 use crate::format::manifest::{Kind, Manifest};
 use crate::format::manifest_file::ManifestFile;
+use crate::format::names::ArchiveName;
 use crate::pipeline::{ArchiveMeta, Opening, Unsealed, Unsealing, unseal};
 use crate::storage::{Storage, StorageError};
 
@@ -256,6 +257,10 @@ fn check_manifest(
         let what = format!("its manifest speaks of {}", manifest.stored.file);
         return Err(integrity(archive, &what));
     }
+    if !name_fits(archive, manifest) {
+        let what = "its name and its manifest describe different backups";
+        return Err(integrity(archive, what));
+    }
     if let Some(key) = &opened.manifest_key {
         let checked = file.check_seal(key);
         checked.map_err(|source| OperationError::Manifest {
@@ -270,6 +275,20 @@ fn check_manifest(
         )),
         _ => Ok(()),
     }
+}
+
+/// Where nothing is sealed, the file's name is a second witness of kind, name and
+/// time. Adopted archives may have any name, or one that is escaped differently.
+fn name_fits(archive: &str, manifest: &Manifest) -> bool {
+    ArchiveName::parse(archive).is_none_or(|named| {
+        let told = ArchiveName {
+            name: manifest.name.clone(),
+            created: manifest.created_at,
+            ..named.clone()
+        };
+        named.format.kind() == manifest.kind
+            && ArchiveName::parse(&told.to_key()).as_ref() == Some(&named)
+    })
 }
 
 fn meta_fits(meta: &ArchiveMeta, manifest: &Manifest) -> bool {

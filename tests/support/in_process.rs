@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use kluis::cancel::Cancel;
-use kluis::catalog::{Backup, Catalog};
+use kluis::catalog::Backup;
 use kluis::format::keys::{KeyMaterial, Keyring};
 use kluis::format::manifest::{Codec, Kind, Manifest, Trigger};
 use kluis::format::names::ArchiveFormat;
@@ -17,7 +17,8 @@ use kluis::operations::{
 };
 use kluis::source::{DirectorySource, TreeOptions};
 use kluis::storage::Storage;
-use kluis::target::{Target, TreeCheck};
+use kluis::target::Target;
+use kluis::wiring::check_target;
 
 #[path = "noise.rs"]
 mod noise;
@@ -26,13 +27,7 @@ pub use noise::noise;
 /// Remembers the warnings.
 #[derive(Default)]
 pub struct Witness {
-    warnings: Mutex<Vec<String>>,
-}
-
-impl Witness {
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap().clone()
-    }
+    pub warnings: Mutex<Vec<String>>,
 }
 
 impl Reporter for Witness {
@@ -105,29 +100,10 @@ pub fn back_up(
 
 /// `kluis verify`, full.
 pub fn prove(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationError> {
-    let check = |_: Kind, _: Option<&Manifest>| -> Box<dyn Target> {
-        Box::new(TreeCheck::new(Cancel::default()))
+    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
+        check_target(kind, manifest, &Cancel::default())
     };
     verify(vault, backup, Depth::Full, at(1_000), &check)
-}
-
-/// What is visible in `storage`: each a whole backup that verifies, in the
-/// order of their names. Panics at anything else.
-pub fn whole_backups(storage: &dyn Storage) -> Vec<String> {
-    let catalog = Catalog::load(storage).unwrap();
-    assert!(catalog.unreadable.is_empty());
-    let reporter = Witness::default();
-    // Only looks: a storage that is not ours gets neither record nor lock.
-    let mut vault = vault(storage, &reporter, "verify");
-    vault.ours = false;
-    let mut names = Vec::new();
-    for backup in &catalog.backups {
-        assert!(backup.file.is_some(), "{} has no manifest", backup.archive);
-        prove(&vault, backup).unwrap();
-        names.push(backup.archive.clone());
-    }
-    names.sort();
-    names
 }
 
 /// A tree of one file that does not compress, of `bytes` bytes.

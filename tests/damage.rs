@@ -1,0 +1,470 @@
+//! A damage matrix. Each byte of a 256 KiB archive changed in turn, the archive cut
+//! at every 97th length, every field of its manifest changed: `verify` finds all of
+//! it, and a restore of what is damaged makes nothing appear.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use kluis::catalog::{Backup, Catalog, read_whole};
+use kluis::format::manifest::Manifest;
+use kluis::format::names::manifest_key;
+use kluis::operations::{Encryption, OperationError, restore};
+use kluis::storage::{MemoryStorage, PendingWrite, Storage, StorageError, StoredObject};
+use kluis::target::{DirectoryTarget, RestoreTreeOptions, Target};
+use serde_json::Value;
+
+#[path = "support/in_process.rs"]
+mod in_process;
+
+use in_process::{Witness, at, back_up, prove, tree_of, vault};
+
+/// The content that makes an archive of 256 KiB with its 8 KiB of headers.
+const CONTENT_BYTES: usize = 254_000;
+const CUT_EVERY: usize = 97;
+
+/// What was done to the archive's bytes.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    None,
+    /// The byte at this offset, XORed with a mask.
+    Changed(usize, u8),
+    /// Only so many bytes are left.
+    Cut(usize),
+}
+
+/// A storage whose archive reads as damaged. Nothing is copied: 262,144 archives
+/// are read in turn.
+#[derive(Clone)]
+struct Damaged {
+    inner: MemoryStorage,
+    archive: String,
+    bytes: Arc<[u8]>,
+    damage: Damage,
+}
+
+struct DamagedRead {
+    bytes: Cursor<Arc<[u8]>>,
+    damage: Damage,
+}
+
+impl Read for DamagedRead {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let start = self.bytes.position() as usize;
+        let buffer = match self.damage {
+            Damage::Cut(len) => {
+                let left = len.saturating_sub(start).min(buffer.len());
+                &mut buffer[..left]
+            }
+            _ => buffer,
+        };
+        let count = self.bytes.read(buffer)?;
+        if let Damage::Changed(at, mask) = self.damage
+            && (start..start + count).contains(&at)
+        {
+            buffer[at - start] ^= mask;
+        }
+        Ok(count)
+    }
+}
+
+impl Storage for Damaged {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn create(&self, key: &str) -> Result<Box<dyn PendingWrite>, StorageError> {
+        self.inner.create(key)
+    }
+    fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        self.inner.replace(key, bytes)
+    }
+    fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
+        if key != self.archive {
+            return self.inner.open(key, offset);
+        }
+        let mut bytes = Cursor::new(self.bytes.clone());
+        bytes.set_position(offset);
+        let damage = self.damage;
+        Ok(Box::new(DamagedRead { bytes, damage }))
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, StorageError> {
+        self.inner.list(prefix)
+    }
+    fn remove(&self, key: &str) -> Result<(), StorageError> {
+        self.inner.remove(key)
+    }
+    fn sweep(&self) -> Result<Vec<String>, StorageError> {
+        self.inner.sweep()
+    }
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+    fn local_root(&self) -> Option<&Path> {
+        None
+    }
+}
+
+/// Two backups of a tree in memory: the one that is damaged, and an older one.
+struct Specimen {
+    storage: MemoryStorage,
+    archive: String,
+    older: String,
+}
+
+impl Specimen {
+    fn new(encryption: Encryption) -> Self {
+        let tree = tree_of(CONTENT_BYTES);
+        let storage = MemoryStorage::new();
+        let reporter = Witness::default();
+        let vault = vault(&storage, &reporter, "backup source");
+        let older = back_up(&vault, tree.path(), encryption, at(0)).unwrap();
+        std::fs::write(tree.path().join("another"), "another").unwrap();
+        let newer = back_up(&vault, tree.path(), encryption, at(1)).unwrap();
+        Self {
+            storage: storage.clone(),
+            archive: newer.manifest.stored.file,
+            older: older.manifest.stored.file,
+        }
+    }
+
+    fn damaged(&self) -> Damaged {
+        Damaged {
+            inner: self.storage.clone(),
+            archive: self.archive.clone(),
+            bytes: read_whole(&self.storage, &self.archive).unwrap().into(),
+            damage: Damage::None,
+        }
+    }
+
+    fn manifest(&self, archive: &str) -> Vec<u8> {
+        read_whole(&self.storage, &manifest_key(archive)).unwrap()
+    }
+}
+
+/// What `verify` says of the archive as the storage has it, without a record.
+fn verdict(storage: &dyn Storage, backup: &Backup) -> Result<(), OperationError> {
+    let reporter = Witness::default();
+    let mut vault = vault(storage, &reporter, "verify");
+    vault.ours = false;
+    prove(&vault, backup).map(drop)
+}
+
+/// From the catalogue on, as `kluis verify ARCHIVE` does.
+fn looked_up_verdict(storage: &dyn Storage, archive: &str) -> Result<(), OperationError> {
+    let catalog = Catalog::load(storage)?;
+    verdict(storage, catalog.find(archive, "here")?)
+}
+
+fn found(result: &Result<(), OperationError>) -> bool {
+    result.as_ref().is_err_and(OperationError::is_integrity)
+}
+
+/// Verifies a copy with each damage, on every processor; returns those that were
+/// not found.
+fn missed(specimen: &Specimen, damages: &[Damage]) -> Vec<Damage> {
+    let healthy = specimen.damaged();
+    let catalog = Catalog::load(&healthy).unwrap();
+    let backup = catalog.find(&specimen.archive, "here").unwrap();
+    verdict(&healthy, backup).unwrap();
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut missed = Vec::new();
+    std::thread::scope(|scope| {
+        let worker = || {
+            let mut missed = Vec::new();
+            while let Some(&damage) = damages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let damaged = Damaged {
+                    damage,
+                    ..healthy.clone()
+                };
+                if !found(&verdict(&damaged, backup)) {
+                    missed.push(damage);
+                }
+            }
+            missed
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            missed.extend(worker.join().unwrap());
+        }
+    });
+    missed
+}
+
+/// Every byte is changed once; each bit has its turn.
+fn every_byte(len: usize) -> Vec<Damage> {
+    let change = |at| Damage::Changed(at, 1 << (at % 8));
+    (0..len).map(change).collect()
+}
+
+fn every_cut(len: usize) -> Vec<Damage> {
+    (0..len).step_by(CUT_EVERY).map(Damage::Cut).collect()
+}
+
+#[test]
+fn each_changed_byte_of_an_encrypted_archive_is_found() {
+    let specimen = Specimen::new(Encryption::Kluis1);
+    let len = specimen.damaged().bytes.len();
+    assert!(len >= 256 << 10, "only {len} bytes");
+    let missed = missed(&specimen, &every_byte(len));
+    eprintln!(
+        "encrypted: {} of {len} changed bytes found",
+        len - missed.len()
+    );
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn each_cut_of_an_archive_is_found() {
+    for encryption in [Encryption::Kluis1, Encryption::None, Encryption::Kanbu] {
+        let specimen = Specimen::new(encryption);
+        let cuts = every_cut(specimen.damaged().bytes.len());
+        let missed = missed(&specimen, &cuts);
+        eprintln!(
+            "{encryption:?}: {} of {} cuts found",
+            cuts.len() - missed.len(),
+            cuts.len()
+        );
+        assert!(missed.is_empty(), "{encryption:?}: {missed:?}");
+    }
+}
+
+#[test]
+fn a_restore_of_a_damaged_archive_makes_nothing_appear() {
+    for encryption in [Encryption::Kluis1, Encryption::None] {
+        let specimen = Specimen::new(encryption);
+        let healthy = specimen.damaged();
+        let catalog = Catalog::load(&healthy).unwrap();
+        let backup = catalog.find(&specimen.archive, "here").unwrap();
+        let len = healthy.bytes.len();
+        let heads = if encryption == Encryption::None {
+            0
+        } else {
+            8192
+        };
+        // Behind the headers: of those one copy may be damaged, and it restores.
+        let changed = every_byte(len).into_iter().skip(heads).step_by(1_009);
+        let cuts = every_cut(len).into_iter().step_by(13);
+        let mut restores = 0;
+        for damage in changed.chain(cuts) {
+            let parent = tempfile::tempdir().unwrap();
+            let damaged = Damaged {
+                damage,
+                ..healthy.clone()
+            };
+            let result = restore_into(&damaged, backup, &parent.path().join("here"));
+            assert!(found(&result), "{encryption:?} {damage:?}: {result:?}");
+            let there = std::fs::read_dir(parent.path()).unwrap().count();
+            assert_eq!(there, 0, "{encryption:?} {damage:?}");
+            restores += 1;
+        }
+        let parent = tempfile::tempdir().unwrap();
+        restore_into(&healthy, backup, &parent.path().join("here")).unwrap();
+        eprintln!("{encryption:?}: {restores} restores of damaged archives, nothing appeared");
+    }
+}
+
+fn restore_into(storage: &dyn Storage, backup: &Backup, to: &Path) -> Result<(), OperationError> {
+    let reporter = Witness::default();
+    let mut vault = vault(storage, &reporter, "restore");
+    vault.ours = false;
+    let target = || -> Result<Box<dyn Target>, OperationError> {
+        let options = RestoreTreeOptions::default();
+        let target = DirectoryTarget::new(to, options, vault.cancel.clone())?;
+        Ok(Box::new(target))
+    };
+    restore(&vault, backup, at(9), target).map(drop)
+}
+
+/// One edit of a manifest: the place of the field, and the new document.
+type Edit = (String, Value);
+
+/// Every field changed to another value of its kind, and every field removed.
+fn edits(document: &Value) -> Vec<Edit> {
+    let mut places = Vec::new();
+    leaves(document, String::new(), &mut places);
+    let mut edits = Vec::new();
+    for place in places {
+        let mut changed = document.clone();
+        let field = changed.pointer_mut(&place).unwrap();
+        *field = another(field);
+        edits.push((format!("{place} changed"), changed));
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let mut removed = document.clone();
+        match removed.pointer_mut(parent).unwrap() {
+            Value::Object(fields) => drop(fields.remove(name)),
+            Value::Array(items) => drop(items.remove(name.parse().unwrap())),
+            other => panic!("{other} has no fields"),
+        }
+        edits.push((format!("{place} removed"), removed));
+    }
+    edits
+}
+
+fn leaves(value: &Value, place: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields
+            .iter()
+            .for_each(|(name, field)| leaves(field, format!("{place}/{name}"), found)),
+        Value::Array(items) if !items.is_empty() => {
+            (0..items.len()).for_each(|n| leaves(&items[n], format!("{place}/{n}"), found))
+        }
+        _ => found.push(place),
+    }
+}
+
+/// Another value that the field's type takes, where there is one.
+fn another(value: &Value) -> Value {
+    match value {
+        Value::Bool(it) => (!it).into(),
+        Value::Number(it) => (it.as_u64().unwrap() + 1).into(),
+        Value::Array(_) => vec!["more"].into(),
+        Value::String(it) => match it.as_str() {
+            "source" => "db".into(),
+            "gzip" => "zstd".into(),
+            "MANUAL" => "EXTERNAL".into(),
+            it => match it.parse::<jiff::Timestamp>() {
+                Ok(at) => (at + jiff::SignedDuration::from_secs(1)).to_string().into(),
+                Err(_) if it.ends_with('0') => format!("{}1", &it[..it.len() - 1]).into(),
+                Err(_) => format!("{}0", &it[..it.len() - 1]).into(),
+            },
+        },
+        other => panic!("no other value for {other}"),
+    }
+}
+
+/// The document as kluis writes it, so that only the edit differs; as it stands
+/// where kluis would not write such a thing.
+fn written(document: &Value) -> String {
+    match serde_json::from_value::<Manifest>(document.clone()) {
+        Ok(manifest) => serde_json::to_string(&manifest).unwrap(),
+        Err(_) => document.to_string(),
+    }
+}
+
+/// Edits of the manifest that `verify` does not find, by the places of the fields.
+fn missed_edits(specimen: &Specimen) -> (usize, Vec<String>) {
+    let original = String::from_utf8(specimen.manifest(&specimen.archive)).unwrap();
+    let file: Value = serde_json::from_str(&original).unwrap();
+    let immutable = written(&file["manifest"]);
+    assert!(original.contains(&immutable), "not written the same way");
+    let edits = edits(&file["manifest"]);
+    let mut missed = Vec::new();
+    for (place, document) in &edits {
+        let edited = original.replace(&immutable, &written(document));
+        assert_ne!(edited, original, "{place}");
+        put(specimen, &specimen.archive, edited.as_bytes());
+        if !found(&looked_up_verdict(&specimen.storage, &specimen.archive)) {
+            missed.push(place.clone());
+        }
+    }
+    put(specimen, &specimen.archive, original.as_bytes());
+    looked_up_verdict(&specimen.storage, &specimen.archive).unwrap();
+    (edits.len(), missed)
+}
+
+fn put(specimen: &Specimen, archive: &str, manifest: &[u8]) {
+    let key = manifest_key(archive);
+    specimen.storage.replace(&key, manifest).unwrap();
+}
+
+#[test]
+fn each_edited_field_of_a_sealed_manifest_is_found() {
+    let (edits, missed) = missed_edits(&Specimen::new(Encryption::Kluis1));
+    eprintln!("sealed: {} of {edits} edits found", edits - missed.len());
+    assert_eq!(missed, [""; 0]);
+}
+
+/// What an unsealed manifest says and the archive does not: where it came from, what
+/// was left out of it. Nothing that a restore needs.
+const UNCHECKED: &[&str] = &[
+    "/gzip_index/",
+    "/host",
+    "/id",
+    "/source/changed",
+    "/source/excludes",
+    "/source/root",
+    "/source/special",
+    "/source/unreadable",
+    "/source/vanished",
+    "/tool_version",
+    "/trigger",
+];
+
+/// Without a key nothing can be sealed: what is found is what the archive itself
+/// says otherwise. Whoever can write there can write both.
+#[test]
+fn of_an_unencrypted_manifest_what_the_archive_contradicts_is_found() {
+    let (edits, missed) = missed_edits(&Specimen::new(Encryption::None));
+    eprintln!("unsealed: {} of {edits} edits found", edits - missed.len());
+    let place = |edit: &String| edit.split(' ').next().unwrap().to_owned();
+    let told = |edit: &&String| UNCHECKED.iter().any(|it| place(edit).starts_with(it));
+    let untold: Vec<&String> = missed.iter().filter(|edit| !told(edit)).collect();
+    assert!(untold.is_empty(), "{untold:?}");
+}
+
+#[test]
+fn a_seal_that_is_edited_or_removed_is_found() {
+    let specimen = Specimen::new(Encryption::Kluis1);
+    let original = String::from_utf8(specimen.manifest(&specimen.archive)).unwrap();
+    let file: Value = serde_json::from_str(&original).unwrap();
+    let seal = file["seal"].as_str().unwrap();
+    let mut edited = vec![
+        original.replace(&format!("\"seal\":\"{seal}\","), ""),
+        original.replace(&format!("\"{seal}\""), "null"),
+        original.replace(seal, ""),
+        original.replace(seal, &seal[..62]),
+        original.replace(seal, &seal.replace(|_| true, "0")),
+    ];
+    for at in 0..seal.len() {
+        let other = if &seal[at..=at] == "0" { "1" } else { "0" };
+        let changed = format!("{}{other}{}", &seal[..at], &seal[at + 1..]);
+        edited.push(original.replace(seal, &changed));
+    }
+    for edited in edited {
+        assert_ne!(edited, original);
+        put(&specimen, &specimen.archive, edited.as_bytes());
+        let result = looked_up_verdict(&specimen.storage, &specimen.archive);
+        assert!(found(&result), "{result:?}: {edited}");
+    }
+}
+
+#[test]
+fn manifests_and_archives_that_change_places_are_found() {
+    for encryption in [Encryption::Kluis1, Encryption::None] {
+        let fresh = || {
+            let specimen = Specimen::new(encryption);
+            let [newer, older] = [&specimen.archive, &specimen.older].map(|archive| {
+                let bytes = read_whole(&specimen.storage, archive).unwrap();
+                (archive.clone(), bytes, specimen.manifest(archive))
+            });
+            (specimen, newer, older)
+        };
+        let both_found = |specimen: &Specimen, archives: &[&String], case: &str| {
+            for archive in archives {
+                let result = looked_up_verdict(&specimen.storage, archive);
+                assert!(found(&result), "{encryption:?}, {case}: {result:?}");
+            }
+        };
+        let (specimen, newer, older) = fresh();
+        put(&specimen, &newer.0, &older.2);
+        both_found(&specimen, &[&newer.0], "an older manifest");
+        put(&specimen, &older.0, &newer.2);
+        both_found(&specimen, &[&newer.0, &older.0], "two manifests swapped");
+
+        let (specimen, newer, older) = fresh();
+        specimen.storage.replace(&newer.0, &older.1).unwrap();
+        both_found(&specimen, &[&newer.0], "an archive replaced by another's");
+        // Renamed with its manifest: an old backup that plays the new one.
+        put(&specimen, &newer.0, &older.2);
+        both_found(&specimen, &[&newer.0], "a pair under another's name");
+
+        let (specimen, newer, _) = fresh();
+        specimen.storage.remove(&newer.0).unwrap();
+        both_found(&specimen, &[&newer.0], "an archive gone");
+        let (specimen, newer, _) = fresh();
+        specimen.storage.replace(&newer.0, b"").unwrap();
+        both_found(&specimen, &[&newer.0], "an archive emptied");
+    }
+}
