@@ -159,8 +159,8 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l all -d 'All of them'
-complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet'
-complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet, or failed'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l json -d 'Print the result as one JSON document'

@@ -92,8 +92,13 @@ pub enum CatalogError {
     Storage(#[from] StorageError),
     #[error("no backup is called {wanted:?} in {location}; `kluis list` shows what is there")]
     NotFound { wanted: String, location: String },
-    #[error("there is no backup {of} in {location} yet; `kluis backup` makes one")]
+    #[error("there is no backup {of}in {location} yet; `kluis backup` makes one")]
     Empty { of: String, location: String },
+    #[error(
+        "in {location} are only archives without a manifest; give the file's name, such as \
+         {archive}"
+    )]
+    NoManifest { archive: String, location: String },
     #[error("{wanted:?} fits several backups: {}; give more of the id", .fitting.join(", "))]
     Ambiguous {
         wanted: String,
@@ -162,10 +167,15 @@ impl Catalog {
 
     /// Finds what an operator means by BACKUP: `latest`, `latest:db`,
     /// `latest:source`, `latest:NAME`, an id, a file name, or a unique prefix of
-    /// either.
+    /// either. A file name may begin with `latest` like any other.
     pub fn find(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {
-        if let Some(of) = wanted.strip_prefix("latest") {
-            return self.latest(wanted, of, location);
+        match wanted
+            .strip_prefix("latest")
+            .map(|of| (of, of.strip_prefix(':')))
+        {
+            Some(("", _)) => return self.latest(None, location),
+            Some((_, Some(of))) => return self.latest(Some(of), location),
+            _ => {}
         }
         let exact = |backup: &&Backup| {
             backup.archive == wanted
@@ -190,25 +200,31 @@ impl Catalog {
         self.by_prefix(wanted, location)
     }
 
-    fn latest(&self, wanted: &str, of: &str, location: &str) -> Result<&Backup, CatalogError> {
-        let matches = |backup: &&Backup| match of.strip_prefix(':') {
-            None => of.is_empty(),
+    /// Only backups count here: what has no manifest must be named.
+    fn latest(&self, of: Option<&str>, location: &str) -> Result<&Backup, CatalogError> {
+        let matches = |backup: &&Backup| match of {
+            None => true,
             Some("db") => backup.kind() == Some(Kind::Db),
             Some("source") => backup.kind() == Some(Kind::Source),
             Some(name) => backup.name() == name,
         };
-        let with_manifest = self.backups.iter().filter(|backup| backup.file.is_some());
-        with_manifest
-            .into_iter()
-            .find(matches)
-            .ok_or_else(|| CatalogError::Empty {
-                of: match of.strip_prefix(':') {
-                    Some(name) => format!("of {name}"),
-                    None if of.is_empty() => "at all".to_owned(),
-                    None => format!("called {wanted}"),
+        let mut fitting = self.backups.iter().filter(matches);
+        let newest = fitting.clone().find(|backup| backup.file.is_some());
+        newest.ok_or_else(|| match fitting.next() {
+            Some(alone) => CatalogError::NoManifest {
+                archive: alone.archive.clone(),
+                location: location.to_owned(),
+            },
+            None => CatalogError::Empty {
+                of: match of {
+                    None => String::new(),
+                    Some("db") => "of a database ".to_owned(),
+                    Some("source") => "of a source tree ".to_owned(),
+                    Some(name) => format!("of {name} "),
                 },
                 location: location.to_owned(),
-            })
+            },
+        })
     }
 
     fn by_prefix(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {

@@ -11,6 +11,7 @@ use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::lock::LockError;
 use crate::operations::OperationError;
+use crate::postgres::PostgresError;
 use crate::render::{PromptError, StdoutClosed, StdoutFailed};
 use crate::secrets::SecretError;
 use crate::target::TargetError;
@@ -68,9 +69,14 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |it: &SecretError| (Exit::Usage, Some(it.hint()))),
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
-    |error| row(error, |it: &OperationError| (of_operation(it), None)),
+    |error| row(error, |it: &OperationError| (of_operation(it), it.hint())),
     |error| row(error, |it: &CatalogError| (of_catalog(it), None)),
     |error| row(error, |it: &TargetError| (of_target(it), None)),
+    |error| {
+        row(error, |it: &PostgresError| {
+            (of_postgres(it), it.hint().map(str::to_owned))
+        })
+    },
 ];
 
 fn row<E: StdError + 'static>(
@@ -95,6 +101,8 @@ fn of_operation(error: &OperationError) -> Exit {
         OperationError::Usage { .. } => Exit::Usage,
         OperationError::Unrecorded { .. } => Exit::Incomplete,
         OperationError::Catalog(error) => of_catalog(error),
+        OperationError::Target(error) => of_target(error),
+        OperationError::Postgres(error) => of_postgres(error),
         error if error.is_integrity() => Exit::Integrity,
         _ => Exit::Failed,
     }
@@ -104,6 +112,7 @@ fn of_catalog(error: &CatalogError) -> Exit {
     match error {
         CatalogError::NotFound { .. }
         | CatalogError::Empty { .. }
+        | CatalogError::NoManifest { .. }
         | CatalogError::Ambiguous { .. } => Exit::Usage,
         CatalogError::Unreadable { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,
@@ -115,8 +124,17 @@ fn of_target(error: &TargetError) -> Exit {
         TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_) => {
             Exit::Integrity
         }
-        TargetError::Place { .. } | TargetError::Postgres(_) => Exit::Failed,
+        TargetError::Place { .. } => Exit::Failed,
+        TargetError::Postgres(error) => of_postgres(error),
         TargetError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
+    }
+}
+
+fn of_postgres(error: &PostgresError) -> Exit {
+    match error {
+        // The new database is in place: that is not "nothing was changed".
+        PostgresError::OldDatabaseKept { .. } => Exit::Incomplete,
+        _ => Exit::Failed,
     }
 }
 
@@ -227,6 +245,20 @@ mod tests {
         let error = Err::<(), _>(error).context("starting").expect_err("error");
         assert_eq!(exit_of(&error), Exit::Usage);
         assert!(hint_of(&error).is_some_and(|hint| hint.contains("unset")));
+    }
+
+    #[test]
+    fn a_replaced_database_that_stays_behind_is_incomplete_and_not_unchanged() {
+        let source = Box::new(PostgresError::InvalidName {
+            name: "x".to_owned(),
+            what: "odd",
+        });
+        let kept = PostgresError::OldDatabaseKept {
+            name: "old".to_owned(),
+            source,
+        };
+        let error = OperationError::Target(TargetError::Postgres(kept));
+        assert_eq!(exit_of(&anyhow::Error::new(error)), Exit::Incomplete);
     }
 
     #[test]

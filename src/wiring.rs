@@ -13,7 +13,7 @@ use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, S
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
 use crate::source::{DirectorySource, DumpOptions, PgDumpSource, Source, TreeOptions};
-use crate::storage::LocalStorage;
+use crate::storage::{LocalStorage, Storage};
 use crate::target::{DumpCheck, Target, TreeCheck};
 
 /// Where libpq itself would connect to without any setting.
@@ -107,6 +107,7 @@ pub fn tree_source(
     root: &Path,
     settings: &SourceSettings,
     excludes: &[String],
+    storage: &LocalStorage,
     cancel: &Cancel,
 ) -> Result<Box<dyn Source>, OperationError> {
     let options = TreeOptions {
@@ -121,12 +122,20 @@ pub fn tree_source(
         exclude_if_present: settings.exclude_if_present.value.clone(),
         one_file_system: settings.one_file_system.value,
         default_excludes: settings.default_excludes.value,
+        storage: lies_below(storage, root),
     };
     Ok(Box::new(DirectorySource::new(
         root,
         options,
         cancel.clone(),
     )?))
+}
+
+/// The storage's directory, if it lies in the tree that is backed up.
+fn lies_below(storage: &LocalStorage, root: &Path) -> Option<PathBuf> {
+    let storage = storage.local_root()?.canonicalize().ok()?;
+    let root = root.canonicalize().ok()?;
+    storage.starts_with(&root).then_some(storage)
 }
 
 /// The globs of `--exclude-from` files: one a line, `#` begins a comment.

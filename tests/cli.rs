@@ -374,6 +374,54 @@ hint: say --yes to go on without being asked
 "#]]);
 }
 
+fn key_file(home: &Path, name: &str, text: &str) -> String {
+    let path = home.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The proof that `list` shows of the only backup.
+fn listed_proof(home: &Path) -> serde_json::Value {
+    let list = kluis(home).args(["-s", "vault", "--json", "list"]);
+    let output = list.assert().success().get_output().clone();
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    listed["backups"][0]["proof"].clone()
+}
+
+#[test]
+fn a_wrong_key_is_told_and_takes_no_proof_away() {
+    const KEY: &str = "BACKUP_ENCRYPTION_KEY_FILE";
+    for format in ["kluis1", "kanbu"] {
+        let home = home();
+        let right = key_file(home.path(), "right", &"ab".repeat(32));
+        let wrong = key_file(home.path(), "wrong", "another one");
+        fs::create_dir(home.path().join("tree")).unwrap();
+        let config = format!("[encryption]\nformat = \"{format}\"\n");
+        fs::write(home.path().join("k.toml"), config).unwrap();
+        let vault = ["-c", "k.toml", "-s", "vault"];
+        let run = |key: &str, arguments: &[&str]| {
+            let kluis = kluis(home.path()).args(vault).env(KEY, key);
+            kluis.args(arguments).assert()
+        };
+        run(&right, &["backup", "source", "tree"]).success();
+        run(&right, &["verify", "latest"]).success();
+        let said = run(&wrong, &["verify", "latest"]).code(4);
+        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        assert!(said.contains("no configured key opens it"), "{said}");
+        assert_eq!(listed_proof(home.path()), "verified");
+        run(&wrong, &["restore", "latest", "--to", "out"])
+            .code(4)
+            .stderr_eq(str![[r#"
+error: nothing was restored; out is as it was before
+  because: tree_source_[..].tar.gz.enc: no configured key opens it; it wants key 82fe6f3bd549d0a9
+hint: point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, and `kluis verify --quick` needs no key
+
+"#]]);
+        assert!(!home.path().join("out").exists());
+    }
+}
+
 #[test]
 fn config_show_tells_each_value_and_its_place_and_no_secret() {
     let home = home();
@@ -508,6 +556,25 @@ fn man_writes_a_page_for_each_command() {
         .stderr_eq(str![[r#"
 error: cannot create empty.toml/x
   because: Not a directory (os error 20)
+
+"#]]);
+}
+
+#[test]
+fn a_database_whose_name_begins_with_latest_is_found_by_its_file_name() {
+    let home = home();
+    fs::create_dir(home.path().join("latest_app")).unwrap();
+    let vault = ["-s", "vault", "--json"];
+    let backup = kluis(home.path()).args(vault).args(["backup", "source"]);
+    backup.arg("latest_app").assert().success();
+    let show = |wanted| {
+        let show = kluis(home.path()).args(vault).args(["show", wanted]);
+        show.assert()
+    };
+    show("latest_app_source").success();
+    show("latest:latest_app").success();
+    show("latest:other").code(2).stderr_eq(str![[r#"
+error: there is no backup of other in [..]/vault yet; `kluis backup` makes one
 
 "#]]);
 }

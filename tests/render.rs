@@ -58,10 +58,13 @@ fn a_database_backup_tells_size_speed_and_content() {
         str![[r#"
 db shop: backed up
   id           3f9a7c0112345678
-  file         /b/shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  file         shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  in           /b
   size         210.0 MiB of 1.5 GiB (14.0%), gzip, encrypted
   time         12.3 s, 121.6 MiB/s
-  holds        1 table, 2,000,000 rows, PostgreSQL 15.18
+  holds        1 table, 2,000,000 rows
+  server       PostgreSQL 15.18
+  proof        stored; kluis verify 3f9a7c01 reads it back
 
 "#]]
     );
@@ -92,11 +95,13 @@ fn an_incomplete_tree_names_its_problems_and_no_control_characters() {
         str![[r#"
 source shop: backed up, incomplete
   id           3f9a7c0112345678
-  file         /b/shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  file         shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  in           /b
   size         210.0 MiB of 1.5 GiB (14.0%), gzip, not encrypted
   time         12.3 s, 121.6 MiB/s
   holds        50,000 files, 12 directories of /srv/app
-  12 problems:
+  proof        stored; kluis verify 3f9a7c01 reads it back
+  12 problems; the archive is valid and holds everything but these:
     unreadable: a/u{1b}[2J/n0 (Permission denied)
     unreadable: a/u{1b}[2J/n1 (Permission denied)
     unreadable: a/u{1b}[2J/n2 (Permission denied)
@@ -137,6 +142,7 @@ fn verified(ok: bool) -> VerifyRow {
         read_bytes: 210 << 20,
         duration_ms: 2_000,
         problems: Vec::new(),
+        hint: None,
         warnings: Vec::new(),
     }
 }
@@ -145,6 +151,7 @@ fn verified(ok: bool) -> VerifyRow {
 fn a_broken_backup_is_named_below_the_table() {
     let mut broken = verified(false);
     broken.problems = vec!["the chunk at byte 70000 is not authentic".to_owned()];
+    broken.hint = Some("make a new one".to_owned());
     let mut warned = verified(true);
     warned.warnings = vec!["header copy B is damaged".to_owned()];
     let report = VerifyReport {
@@ -160,7 +167,8 @@ WHEN              KIND  NAME       READ   TIME  PROOF     ID
 
 note: shop.sql.gz.enc: header copy B is damaged
 wrong: shop.sql.gz.enc: the chunk at byte 70000 is not authentic
-2 backups in 4.0 s at 105.0 MiB/s: 1 WRONG
+hint: make a new one
+NOT RIGHT: 1 of 2 backups; 420.0 MiB read in 4.0 s, 105.0 MiB/s
 
 "#]]
     );
@@ -175,7 +183,7 @@ fn nothing_to_verify_says_so() {
     assert_data_eq!(
         text(&report),
         str![[r#"
-Nothing to verify.
+Nothing to verify: there is no backup, or all were verified before.
 
 "#]]
     );
@@ -195,6 +203,7 @@ fn restored() -> RestoreReport {
         tables: 4,
         rows: 2_000_000,
         files: 0,
+        left_out: 0,
         kept_old: None,
         warnings: Vec::new(),
     }
@@ -241,6 +250,38 @@ db shop: differs from its manifest
 TABLE          EXPECTED ROWS  FOUND
 public.orders          1,000    999
 public.gone                1   none
+
+"#]]
+    );
+}
+
+#[test]
+fn a_restored_tree_with_links_left_out_says_so_and_names_ten() {
+    let mut report = restored();
+    (report.kind, report.files, report.left_out) = (Kind::Source, 50_000, 11);
+    report.destination = "/srv/restored".to_owned();
+    report.warnings = (0..11)
+        .map(|number| format!("symlink \"{number}\" left out: it points outside the tree"))
+        .collect();
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
+source shop: restored, incomplete
+  to           /srv/restored
+  size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
+  holds        50,000 files, as the manifest says
+note: symlink "0" left out: it points outside the tree
+note: symlink "1" left out: it points outside the tree
+note: symlink "2" left out: it points outside the tree
+note: symlink "3" left out: it points outside the tree
+note: symlink "4" left out: it points outside the tree
+note: symlink "5" left out: it points outside the tree
+note: symlink "6" left out: it points outside the tree
+note: symlink "7" left out: it points outside the tree
+note: symlink "8" left out: it points outside the tree
+note: symlink "9" left out: it points outside the tree
+note: and 1 more; --json names them all
+note: 11 entries were left out, everything else is there; links that point outside come with --links-outside
 
 "#]]
     );
@@ -347,7 +388,7 @@ db sh/nop
   size         210.0 MiB stored, 1.5 GiB raw, gzip
   encryption   KLUIS1, key 0011223344556677
   sha256       abababababababababababababababababababababababababababababababab
-  seal         right
+  manifest     as it was written (its seal holds)
   proof        stored
   server       15.18
   client       15.18

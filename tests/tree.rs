@@ -595,6 +595,25 @@ fn excludes_leave_out_names_paths_caches_and_marked_directories() {
 }
 
 #[test]
+fn a_storage_inside_the_tree_is_left_out_and_named() {
+    let (place, root) = source_and_places();
+    fs::create_dir_all(root.join("var/backups")).expect("mkdir");
+    fs::write(root.join("var/backups/yesterday.tar.gz"), b"x").expect("write");
+    fs::write(root.join("var/data"), b"x").expect("write");
+    let storage = root.join("var/backups");
+    let options = TreeOptions {
+        storage: Some(storage.clone()),
+        ..TreeOptions::default()
+    };
+    let (bytes, content) = archive_with(&root, options);
+    restore(&bytes, &place.path().join("back"));
+    let left: Vec<PathBuf> = snapshot(&place.path().join("back")).into_keys().collect();
+    assert_eq!(left, ["", "var", "var/data"].map(PathBuf::from));
+    let said = format!("{} (the storage itself)", storage.display());
+    assert!(content.excludes.contains(&said));
+}
+
+#[test]
 fn fifos_and_sockets_are_counted_and_never_opened() {
     let (_place, root) = source_and_places();
     // Opening a fifo for reading would wait for a writer for ever.
@@ -842,7 +861,7 @@ fn links_that_point_outside_are_left_out_and_named_unless_allowed() {
         received
             .warnings
             .iter()
-            .all(|text| text.contains("--links-outside"))
+            .all(|text| text.contains("points outside the tree"))
     );
     assert_eq!(received.tree.map(|tree| tree.symlinks), Some(3));
 }

@@ -28,7 +28,11 @@ Examples:
 
 The connection comes from --url, DATABASE_URL, or libpq's variables (PGHOST,
 PGUSER, PGPASSFILE, ...). A password in --url is visible to others in the
-process list: keep it in DATABASE_URL or a passfile.")]
+process list: keep it in DATABASE_URL or a passfile.
+
+The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
+[encryption] key_file. Without one the backup is not encrypted, with a warning.
+A run that fails leaves nothing, and earlier backups as they were.")]
 pub struct BackupDb {
     /// The database; without it the one that the connection names
     #[arg(value_name = "NAME")]
@@ -73,7 +77,10 @@ Examples:
   kluis backup source /home --one-file-system --exclude-caches
 
 Left out by default, at any depth: node_modules .git .turbo dist .next *.log
-.env.local .DS_Store coverage .nyc_output")]
+.env.local .DS_Store coverage .nyc_output
+
+The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
+[encryption] key_file. Without one the backup is not encrypted, with a warning.")]
 pub struct BackupSource {
     /// The directories; without them those of the configuration
     #[arg(value_name = "PATH")]

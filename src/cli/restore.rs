@@ -18,9 +18,13 @@ Examples:
   kluis restore latest:shop --into shop_copy --dry-run
 
 BACKUP is an id, a unique prefix of one, a file name, a path to a file,
-latest, latest:db, latest:source or latest:NAME.")]
+latest, latest:db, latest:source or latest:NAME. After a failure what was
+there before is as it was.
+
+Exit code 3: restored, but links that point outside the tree were left out.
+Exit code 4: the archive is damaged, or the key is not its key.")]
 pub struct Restore {
-    /// Which backup to restore
+    /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP")]
     pub backup: String,
 
@@ -77,6 +81,7 @@ pub struct Destination {
 Examples:
   kluis decrypt shop_backup_2026-01-18T10-30-00.sql.gz.enc
   kluis decrypt old.tar.gz.enc -o - | tar tzf -
+  kluis decrypt shop.sql.gz.enc -o - | gunzip | psql shop_copy
 
 The key comes from BACKUP_ENCRYPTION_KEY, BACKUP_ENCRYPTION_KEY_FILE,
 [encryption] key_file, or the systemd credential kluis.key.")]

@@ -15,8 +15,10 @@ Examples:
   kluis list --kind db --name shop --limit 10
   kluis list --sort size --reverse --json
 
-Proof: stored (the file lies there), verified (read to its end and found
-right), restored (restored and compared).")]
+PROOF: stored (the file lies there), verified (read to its end and found
+right), restored (restored and compared), FAILED (the last check found it
+broken), no checksum (another program's file, without a manifest).
+MARKS: kept (prune never removes it), plain (not encrypted).")]
 pub struct List {
     /// Only this kind
     #[arg(long, value_enum, value_name = "KIND")]
@@ -46,7 +48,7 @@ Examples:
   kluis show latest
   kluis show latest:shop --json")]
 pub struct Show {
-    /// Which backup
+    /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP")]
     pub backup: String,
 }
@@ -63,9 +65,12 @@ pub struct Show {
 Examples:
   kluis verify latest
   kluis verify --pending
-  kluis verify --all --quick")]
+  kluis verify --all --quick
+
+Exit code 4: at least one is not right, or its key is missing. A wrong key
+takes no earlier proof away.")]
 pub struct Verify {
-    /// Which backups
+    /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP")]
     pub backups: Vec<String>,
 
@@ -73,11 +78,11 @@ pub struct Verify {
     #[arg(long)]
     pub all: bool,
 
-    /// Those that were not verified yet
+    /// Those that were not verified yet, or failed
     #[arg(long)]
     pub pending: bool,
 
-    /// Only compare the stored file's checksum
+    /// Only compare the stored file's checksum; needs no key
     #[arg(long)]
     pub quick: bool,
 }
@@ -94,7 +99,9 @@ Examples:
   kluis prune --name shop --max-age 90d
 
 Each rule keeps the newest backup of that many hours, days, ISO weeks, months
-or years in the configured time zone; 0 turns a rule off.")]
+or years in the configured time zone; 0 turns a rule off. Rules that are not
+named are as configured, else 7 daily, 4 weekly and 12 monthly. A maximum age
+alone keeps everything that is younger.")]
 pub struct Prune {
     /// Print what would be kept and removed, and why; remove nothing
     #[arg(long)]
@@ -157,7 +164,7 @@ Examples:
   kluis delete 3f9a7c01
   kluis delete 3f9a7c01 77ab02de --yes")]
 pub struct Delete {
-    /// Which backups
+    /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP", required = true)]
     pub backups: Vec<String>,
 
@@ -173,7 +180,7 @@ Examples:
   kluis keep latest:shop
   kluis keep 3f9a7c01 --release")]
 pub struct Keep {
-    /// Which backups
+    /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP", required = true)]
     pub backups: Vec<String>,
 

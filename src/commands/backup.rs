@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{BackupDb, RecordFlags};
 use crate::config::ArchiveFormat as EncryptedAs;
-use crate::exit::Exit;
-use crate::format::manifest::{Codec, Selection};
+use crate::exit::{Exit, exit_of};
+use crate::format::manifest::{Codec, Kind, Selection};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
@@ -15,8 +15,10 @@ use crate::wiring;
 
 use super::session::Session;
 
-/// By the benchmark: no larger than what it replaces, at the best speed.
-const GZIP_LEVEL: u32 = 6;
+/// As small as `pigz -6` makes it at the least time: by `benches/compare`, dumps
+/// need level 6 for that, trees are smaller already at 5.
+const GZIP_LEVEL_DB: u32 = 6;
+const GZIP_LEVEL_SOURCE: u32 = 5;
 const ZSTD_LEVEL: u32 = 3;
 /// Problems that a report names; the manifest names more.
 const PROBLEMS_SHOWN: usize = 100;
@@ -24,7 +26,8 @@ const PROBLEMS_SHOWN: usize = 100;
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
     let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = wiring::database(&session.settings, None, session.path.as_deref())
+        .map_err(|error| not_made("the database", error.into()))?;
     let plan = plan(
         session,
         &vault,
@@ -47,7 +50,8 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
             session.console.warn(warning);
         }
         Ok(source)
-    })?;
+    })
+    .map_err(|error| not_made(&plan.name, error.into()))?;
     finish(session, vec![report(&storage.location(), &done)])
 }
 
@@ -77,11 +81,23 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
         };
         let plan = plan(session, &vault, &name, ArchiveFormat::Tree, record)?;
         let done = backup(&vault, &plan, session.now, || {
-            wiring::tree_source(root, settings, &excludes, session.cancel)
-        })?;
+            wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
+        })
+        .map_err(|error| not_made(&name, error.into()))?;
         reports.push(report(&storage.location(), &done));
     }
     finish(session, reports)
+}
+
+/// Tells what a failure means for the data, before its reason. Other ends (a
+/// lock, a signal) say it themselves.
+fn not_made(name: &str, error: anyhow::Error) -> anyhow::Error {
+    match exit_of(&error) {
+        Exit::Failed => error.context(format!(
+            "no backup of {name} was made; those made before are as they were"
+        )),
+        _ => error,
+    }
 }
 
 /// The directory's own name, also for `.` and `..`.
@@ -106,7 +122,8 @@ fn plan(
     let codec = settings.compression.codec.value;
     let level = match (&settings.compression.level, codec) {
         (Some(level), _) => level.value,
-        (None, Codec::Gzip) => GZIP_LEVEL,
+        (None, Codec::Gzip) if format.kind() == Kind::Source => GZIP_LEVEL_SOURCE,
+        (None, Codec::Gzip) => GZIP_LEVEL_DB,
         (None, Codec::Zstd) => ZSTD_LEVEL,
         (None, Codec::None) => 0,
     };

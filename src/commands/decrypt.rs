@@ -31,6 +31,7 @@ pub fn run(session: &Session<'_>, wanted: &Decrypt) -> anyhow::Result<Exit> {
     };
     // A pending write: nothing is there under that name before all of it is right.
     let (out_storage, key) = wiring::storage_of_file(&output)?;
+    let out_storage = out_storage.unsynced();
     let place = format!("{}/{key}", out_storage.location());
     let mut pending = out_storage.create(&key)?;
     let done = decrypt(&vault, &archive, &mut *pending, &place)?;

@@ -41,7 +41,19 @@ pub fn list(session: &Session<'_>, wanted: &List) -> anyhow::Result<Exit> {
         rows.reverse();
     }
     rows.truncate(wanted.limit.unwrap_or(usize::MAX));
-    session.print(&ListReport { backups: rows })?;
+    let root = opened.storage.local_root();
+    if let Some(root) = root.filter(|root| !root.exists()) {
+        // Most likely a wrong path, or a drive that is not mounted.
+        let place = root.display();
+        session.console.warn(&format!(
+            "there is no directory {place}; is the path right?"
+        ));
+    }
+    session.print(&ListReport {
+        storage: opened.storage.location(),
+        total: opened.catalog.backups.len() as u64,
+        backups: rows,
+    })?;
     Ok(Exit::Done)
 }
 

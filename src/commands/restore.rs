@@ -2,7 +2,7 @@
 
 use crate::catalog::Backup;
 use crate::cli::Restore;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Kind, Manifest, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, restore, verify};
 use crate::render::RestoreReport;
@@ -30,7 +30,8 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
         return dry_run(session, &opened, backup, &destination);
     }
     let vault = session.vault(&opened.storage, "restore", Trigger::Manual)?;
-    let done = restore(&vault, backup, session.now, || Ok(target))?;
+    let done = restore(&vault, backup, session.now, || Ok(target))
+        .map_err(|error| not_restored(&destination, error.into()))?;
     if let Some(damaged) = &done.report.damaged_copy {
         session.console.warn(&format!(
             "{}: {damaged}; make a new backup soon",
@@ -51,6 +52,7 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
         }),
         files: done.received.tree.as_ref().map_or(0, |tree| tree.files),
         kept_old: done.received.kept_old.clone(),
+        left_out: done.received.left_out,
         warnings: done.received.warnings.clone(),
         ..empty(backup, &destination)
     })?;
@@ -59,6 +61,16 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// Tells what a failure means for the data, before its reason.
+fn not_restored(destination: &Destination, error: anyhow::Error) -> anyhow::Error {
+    match exit_of(&error) {
+        Exit::Failed | Exit::Integrity => error.context(format!(
+            "nothing was restored; {destination} is as it was before"
+        )),
+        _ => error,
+    }
 }
 
 enum Destination {
@@ -164,6 +176,7 @@ fn empty(backup: &Backup, destination: &Destination) -> RestoreReport {
         files: manifest
             .and_then(|m| m.source.as_ref())
             .map_or(0, |tree| tree.files),
+        left_out: 0,
         kept_old: None,
         warnings: Vec::new(),
     }

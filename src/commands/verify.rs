@@ -2,7 +2,7 @@
 
 use crate::catalog::Backup;
 use crate::cli::Verify;
-use crate::exit::{Exit, exit_of};
+use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, VerifyDone, verify};
 use crate::render::{VerifyReport, VerifyRow};
@@ -73,10 +73,7 @@ fn one(
     match verify(&vault, backup, depth, session.now, &check) {
         Ok(done) => Ok((right(backup, done), Exit::Done)),
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
-        Err(error) => {
-            let error = anyhow::Error::new(error);
-            Ok((wrong(backup, &error), exit_of(&error)))
-        }
+        Err(error) => Ok(wrong(backup, error)),
     }
 }
 
@@ -91,11 +88,28 @@ fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
     }
 }
 
-fn wrong(backup: &Backup, error: &anyhow::Error) -> VerifyRow {
-    VerifyRow {
-        problems: vec![format!("{error:#}")],
+fn wrong(backup: &Backup, error: OperationError) -> (VerifyRow, Exit) {
+    let said = error.to_string();
+    // The row names the archive already.
+    let problem = said.strip_prefix(&format!("{}: ", backup.archive));
+    let problem = problem.unwrap_or(&said).to_owned();
+    let error = anyhow::Error::new(error);
+    let exit = exit_of(&error);
+    let damaged = || {
+        let name = backup.name();
+        let kind = match backup.kind() {
+            Some(Kind::Source) => "source",
+            _ => "db",
+        };
+        format!("make a new one with kluis backup {kind}, and restore {name} from another backup")
+    };
+    let hint = hint_of(&error).or_else(|| (exit == Exit::Integrity).then(damaged));
+    let row = VerifyRow {
+        problems: vec![problem],
+        hint,
         ..empty(backup)
-    }
+    };
+    (row, exit)
 }
 
 fn empty(backup: &Backup) -> VerifyRow {
@@ -114,6 +128,7 @@ fn empty(backup: &Backup) -> VerifyRow {
         read_bytes: 0,
         duration_ms: 0,
         problems: Vec::new(),
+        hint: None,
         warnings: Vec::new(),
     }
 }

@@ -23,6 +23,9 @@ use crate::secrets::{KeySource, SecretText, has_password, mask_url};
 
 const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 const WORKERS_MAX: usize = 256;
+const KEEP_DAILY_DEFAULT: u32 = 7;
+const KEEP_WEEKLY_DEFAULT: u32 = 4;
+const KEEP_MONTHLY_DEFAULT: u32 = 12;
 /// The floor: never fewer backups of a name.
 const KEEP_AT_LEAST_DEFAULT: u32 = 3;
 
@@ -238,26 +241,40 @@ impl Layers<'_> {
             return Err(wrong(&at_least.origin, "keep_at_least must be 1 or more"));
         }
         let last = flag("--keep-last", flags.keep_last);
+        let last = self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last)?;
         let hourly = flag("--keep-hourly", flags.keep_hourly);
+        let hourly = self.count(hourly, "BACKUP_KEEP_HOURLY", &keys.keep_hourly)?;
         let daily = flag("--keep-daily", flags.keep_daily);
+        let daily = self.count(daily, "BACKUP_KEEP_DAILY", &keys.keep_daily)?;
         let weekly = flag("--keep-weekly", flags.keep_weekly);
+        let weekly = self.count(weekly, "BACKUP_KEEP_WEEKLY", &keys.keep_weekly)?;
         let monthly = flag("--keep-monthly", flags.keep_monthly);
+        let monthly = self.count(monthly, "BACKUP_KEEP_MONTHLY", &keys.keep_monthly)?;
         let yearly = flag("--keep-yearly", flags.keep_yearly);
-        let within = self.parsed_variable("BACKUP_KEEP_WITHIN", parse_age)?;
-        let days = self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?;
+        let yearly = self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly)?;
+        let within = flag("--keep-within", flags.keep_within)
+            .or(self.parsed_variable("BACKUP_KEEP_WITHIN", parse_age)?)
+            .or(self.parsed_key(&keys.keep_within, parse_age)?);
+        let max_age = flag("--max-age", flags.max_age)
+            .or(self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?)
+            .or(self.parsed_key(&keys.max_age, parse_age)?);
+        let counts = [&last, &hourly, &daily, &weekly, &monthly, &yearly];
+        let keep_rule = within.is_some() || counts.into_iter().any(Option::is_some);
+        // An age alone is the whole policy, as it was in the service that kluis
+        // replaces: nothing younger may go for want of a keep rule.
+        let default = |count| match (keep_rule, &max_age) {
+            (false, Some(_)) => 0,
+            _ => count,
+        };
         Ok(RetentionSettings {
-            last: self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last, 0)?,
-            hourly: self.count(hourly, "BACKUP_KEEP_HOURLY", &keys.keep_hourly, 0)?,
-            daily: self.count(daily, "BACKUP_KEEP_DAILY", &keys.keep_daily, 7)?,
-            weekly: self.count(weekly, "BACKUP_KEEP_WEEKLY", &keys.keep_weekly, 4)?,
-            monthly: self.count(monthly, "BACKUP_KEEP_MONTHLY", &keys.keep_monthly, 12)?,
-            yearly: self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly, 0)?,
-            within: flag("--keep-within", flags.keep_within)
-                .or(within)
-                .or(self.parsed_key(&keys.keep_within, parse_age)?),
-            max_age: flag("--max-age", flags.max_age)
-                .or(days)
-                .or(self.parsed_key(&keys.max_age, parse_age)?),
+            last: or_default(last, 0),
+            hourly: or_default(hourly, 0),
+            daily: or_default(daily, default(KEEP_DAILY_DEFAULT)),
+            weekly: or_default(weekly, default(KEEP_WEEKLY_DEFAULT)),
+            monthly: or_default(monthly, default(KEEP_MONTHLY_DEFAULT)),
+            yearly: or_default(yearly, 0),
+            within,
+            max_age,
             at_least,
         })
     }
@@ -267,10 +284,9 @@ impl Layers<'_> {
         flag: Option<Sourced<u32>>,
         variable: &'static str,
         key: &Entry<u32>,
-        default: u32,
-    ) -> Result<Sourced<u32>, ConfigError> {
+    ) -> Setting<u32> {
         let variable = self.parsed_variable(variable, parse_count)?;
-        Ok(or_default(flag.or(variable).or(self.key(key)), default))
+        Ok(flag.or(variable).or(self.key(key)))
     }
 
     fn time_zone(&self) -> Result<Sourced<TimeZone>, ConfigError> {
@@ -388,6 +404,22 @@ mod tests {
         assert_eq!(counts.map(|count| count.value), [7, 4, 12, 3]);
         assert!(retention.max_age.is_none() && retention.within.is_none());
         assert!(settings.encryption.key.is_none());
+    }
+
+    #[test]
+    fn a_maximum_age_alone_keeps_everything_younger() {
+        let kept = |settings: Result<Settings, ConfigError>| {
+            let rules = settings.unwrap().retention;
+            [rules.daily, rules.weekly, rules.monthly].map(|count| count.value)
+        };
+        let days = ("BACKUP_RETENTION_DAYS", "30");
+        assert_eq!(kept(of_environment([days])), [0, 0, 0]);
+        assert_eq!(kept(of_file("[retention]\nmax_age = \"30d\"\n")), [0, 0, 0]);
+        // With a keep rule beside it the others have their defaults again.
+        let daily = ("BACKUP_KEEP_DAILY", "3");
+        assert_eq!(kept(of_environment([days, daily])), [3, 4, 12]);
+        let within = ("BACKUP_KEEP_WITHIN", "48h");
+        assert_eq!(kept(of_environment([days, within])), [7, 4, 12]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Takes the encryption off one file: the way back without its last step, so
 //! that any gunzip reads what comes out.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 use super::read::{OpenedArchive, integrity, open_archive};
 use super::{OperationError, Vault};
 use crate::format::manifest::Codec;
 use crate::pipeline::{Opening, UnsealError, Unsealed, Unsealing, unseal};
+use crate::storage::StorageError;
 
 #[derive(Debug)]
 pub struct DecryptDone {
@@ -25,6 +26,17 @@ enum Failed {
 impl From<UnsealError> for Failed {
     fn from(error: UnsealError) -> Self {
         Self::Archive(error)
+    }
+}
+
+impl Failed {
+    fn of(self, archive: &str, out_place: &str) -> OperationError {
+        match self {
+            Self::Archive(UnsealError::Cancelled(cancelled)) => cancelled.into(),
+            Self::Archive(error @ UnsealError::Storage(_)) => error.into(),
+            Self::Archive(error) => integrity(archive, &error.to_string()),
+            Self::Output(source) => StorageError::new("write", out_place, source).into(),
+        }
     }
 }
 
@@ -53,42 +65,30 @@ pub fn decrypt(
         // The content goes out as it is, compressed.
         codec: Some(Codec::None),
         workers: 1,
+        digests: false,
         cancel: vault.cancel.clone(),
     };
     let stored = vault.storage.open(archive, offset)?;
-    vault.reporter.phase(&format!("decrypting {archive}"), None);
+    vault.reporter.phase("decrypting", None);
     let advance = |bytes| vault.reporter.advance(bytes);
-    let result = unseal(stored, unsealing, &advance, |content| {
-        loop {
-            let bytes = content.fill_buf().map_err(Failed::Output)?;
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            out.write_all(bytes).map_err(Failed::Output)?;
-            let len = bytes.len();
-            content.consume(len);
-        }
-    });
+    let result = unseal(stored, unsealing, &advance, |content| copy(content, out));
     vault.reporter.phase_done();
-    match result {
-        Ok(((), unsealed)) => {
-            let damaged_copy =
-                damaged_copy.map(|(copy, why)| format!("copy {copy} of its header: {why}"));
-            Ok(DecryptDone {
-                format: form.name(),
-                unsealed,
-                damaged_copy,
-            })
+    let ((), unsealed) = result.map_err(|failed| failed.of(archive, out_place))?;
+    Ok(DecryptDone {
+        format: form.name(),
+        unsealed,
+        damaged_copy: damaged_copy.map(|(copy, why)| format!("copy {copy} of its header: {why}")),
+    })
+}
+
+fn copy(content: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failed> {
+    loop {
+        let bytes = content.fill_buf().map_err(Failed::Output)?;
+        if bytes.is_empty() {
+            return Ok(());
         }
-        Err(Failed::Archive(UnsealError::Cancelled(cancelled))) => Err(cancelled.into()),
-        Err(Failed::Archive(error @ UnsealError::Storage(_))) => Err(error.into()),
-        Err(Failed::Archive(error)) => Err(integrity(archive, &error.to_string())),
-        Err(Failed::Output(source)) => Err(crate::storage::StorageError {
-            kind: crate::storage::ErrorKind::Other,
-            action: "write",
-            place: out_place.to_owned(),
-            source,
-        }
-        .into()),
+        out.write_all(bytes).map_err(Failed::Output)?;
+        let len = bytes.len();
+        content.consume(len);
     }
 }

@@ -80,4 +80,20 @@ impl OperationError {
             _ => false,
         }
     }
+
+    /// What the operator can do about it, where the error does not say it itself.
+    pub fn hint(&self) -> Option<String> {
+        if let Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) = self {
+            return error.hint().map(str::to_owned);
+        }
+        let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
+                    whole, and `kluis verify --quick` needs no key";
+        self.lacks_key().then(|| hint.to_owned())
+    }
+
+    /// Whether the archive could not be looked into for want of its key.
+    pub fn lacks_key(&self) -> bool {
+        let no_key = |source: &HeaderError| matches!(source, HeaderError::NoKey { .. });
+        matches!(self, Self::Header { source, .. } if no_key(source))
+    }
 }

@@ -4,6 +4,7 @@
 mod backup;
 mod decrypt;
 mod error;
+mod making;
 mod marker;
 mod prune;
 mod read;

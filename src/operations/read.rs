@@ -137,6 +137,32 @@ fn legacy_opened(authenticated: Authenticated) -> OpenedArchive {
     }
 }
 
+/// A Kanbu file cannot tell a wrong key from damage. A manifest that kluis wrote
+/// with it can: it names the key.
+fn name_missing_key(error: OperationError, backup: &Backup, ring: &Keyring) -> OperationError {
+    let file = backup.file.as_ref();
+    let encryption = file.and_then(|file| file.manifest.encryption.as_ref());
+    let (OperationError::Legacy { source, .. }, Some(encryption)) = (&error, encryption) else {
+        return error;
+    };
+    let is_there = |material: &KeyMaterial| {
+        let id = match material {
+            KeyMaterial::Raw(key) => key.id(),
+            KeyMaterial::Passphrase(text) => legacy::legacy_key(text).id(),
+        };
+        id.to_string() == encryption.key_id
+    };
+    if !matches!(source, LegacyError::Authentication) || ring.materials().iter().any(is_there) {
+        return error;
+    }
+    OperationError::Header {
+        archive: backup.archive.clone(),
+        source: HeaderError::NoKey {
+            wants: vec![format!("key {}", encryption.key_id)],
+        },
+    }
+}
+
 /// What a whole reading found, beside what the consumer returns.
 #[derive(Debug)]
 pub struct ReadReport {
@@ -152,51 +178,48 @@ pub(super) fn read_backup<T>(
     phase: &str,
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, ReadReport), OperationError> {
+    let archive = &backup.archive;
+    let opened = open_backup(vault, backup)?;
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let unsealing = Unsealing {
+        opening: opened.opening,
+        codec: manifest.map(|manifest| manifest.content.codec),
+        workers: vault.workers,
+        digests: manifest.is_some(),
+        cancel: vault.cancel.clone(),
+    };
+    let stored = vault.storage.open(archive, opened.offset)?;
+    vault.reporter.phase(phase, Some(backup.stored_bytes()));
+    let advance = |bytes| vault.reporter.advance(bytes);
+    let result = unseal(stored, unsealing, &advance, consume);
+    vault.reporter.phase_done();
+    let (value, unsealed) = result.map_err(|error| at_archive(error, archive))?;
+    if let Some(manifest) = manifest {
+        check_digests(archive, manifest, &unsealed, opened.offset)?;
+    }
+    let damaged = opened.damaged_copy;
+    let report = ReadReport {
+        unsealed,
+        damaged_copy: damaged.map(|(copy, why)| format!("copy {copy} of its header: {why}")),
+    };
+    Ok((value, report))
+}
+
+/// The archive is there, opens, and is the one that its manifest speaks of.
+fn open_backup(vault: &Vault<'_>, backup: &Backup) -> Result<OpenedArchive, OperationError> {
+    let archive = &backup.archive;
     if backup.stored.is_none() {
         return Err(integrity(
-            &backup.archive,
+            archive,
             "its manifest is there, but the archive is gone",
         ));
     }
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)?;
+    let opened = open_archive(vault.storage, archive, &vault.ring)
+        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
     if let Some(file) = &backup.file {
-        check_manifest(&backup.archive, file, &opened)?;
+        check_manifest(archive, file, &opened)?;
     }
-    let OpenedArchive {
-        opening,
-        offset,
-        damaged_copy,
-        ..
-    } = opened;
-    let stored = vault.storage.open(&backup.archive, offset)?;
-    let manifest = backup.file.as_ref().map(|file| &file.manifest);
-    let unsealing = Unsealing {
-        opening,
-        codec: manifest.map(|manifest| manifest.content.codec),
-        workers: vault.workers,
-        cancel: vault.cancel.clone(),
-    };
-    vault.reporter.phase(phase, Some(backup.stored_bytes()));
-    let result = unseal(
-        stored,
-        unsealing,
-        &|bytes| vault.reporter.advance(bytes),
-        consume,
-    );
-    vault.reporter.phase_done();
-    let (value, unsealed) = result.map_err(|error| at_archive(error, &backup.archive))?;
-    if let Some(manifest) = manifest {
-        check_digests(&backup.archive, manifest, &unsealed, offset)?;
-    }
-    let damaged_copy =
-        damaged_copy.map(|(copy, error)| format!("copy {copy} of its header: {error}"));
-    Ok((
-        value,
-        ReadReport {
-            unsealed,
-            damaged_copy,
-        },
-    ))
+    Ok(opened)
 }
 
 /// Names the archive in errors that come from inside its stream.
@@ -292,7 +315,7 @@ fn check_digests(
         ),
         (
             "stored checksum",
-            stored_sha256.is_none_or(|sha256| *sha256 == seen.stored_sha256),
+            stored_sha256.is_none_or(|sha256| seen.stored_sha256.as_ref() == Some(sha256)),
         ),
         (
             "content bytes",
@@ -300,7 +323,7 @@ fn check_digests(
         ),
         (
             "content checksum",
-            seen.content_sha256 == manifest.content.sha256,
+            seen.content_sha256.as_ref() == Some(&manifest.content.sha256),
         ),
         ("raw bytes", seen.raw_bytes == manifest.content.raw_bytes),
     ];

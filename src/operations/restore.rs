@@ -48,7 +48,7 @@ fn receive_and_commit(
     start: impl FnOnce() -> Result<Box<dyn Target>, OperationError>,
 ) -> Result<(Received, ReadReport), OperationError> {
     let mut target = start()?;
-    let phase = format!("restoring {}", backup.archive);
+    let phase = format!("restoring {}", backup.name());
     let (received, report) =
         read_backup(vault, backup, &phase, |stream| Ok(target.receive(stream)?))
             .map_err(|error| vault.stopped_or(error))?;

@@ -3,8 +3,7 @@
 
 use std::io::{self, Read};
 
-use sha2::{Digest, Sha256};
-
+use super::digest::Tally;
 use super::unseal::UnsealError;
 use crate::format::frames::{FrameError, FrameOpener};
 use crate::format::keys::SecretKey;
@@ -26,8 +25,7 @@ pub enum Opening {
 pub(super) struct Content<R: Read> {
     inner: Inner<R>,
     buffer: Vec<u8>,
-    sha256: Sha256,
-    bytes: u64,
+    tally: Tally,
 }
 
 enum Inner<R: Read> {
@@ -37,7 +35,7 @@ enum Inner<R: Read> {
 }
 
 impl<R: Read> Content<R> {
-    pub fn new(stored: R, opening: Opening) -> Result<Self, UnsealError> {
+    pub fn new(stored: R, opening: Opening, digest: bool) -> Result<Self, UnsealError> {
         let inner = match opening {
             Opening::Plain => Inner::Plain(stored),
             Opening::Kluis1 { payload_key } => {
@@ -48,8 +46,7 @@ impl<R: Read> Content<R> {
         Ok(Self {
             inner,
             buffer: vec![0; CHUNK_LEN],
-            sha256: Sha256::new(),
-            bytes: 0,
+            tally: Tally::new(digest),
         })
     }
 
@@ -60,23 +57,22 @@ impl<R: Read> Content<R> {
             Inner::Kluis1(frames) => frames.next_chunk().map_err(sort_error)?,
             Inner::Kanbu(legacy) => read_some(legacy, &mut self.buffer).map_err(sort_error)?,
         };
-        self.sha256.update(chunk);
-        self.bytes += chunk.len() as u64;
+        self.tally.add(chunk);
         Ok(chunk)
     }
 
     pub fn content_bytes(&self) -> u64 {
-        self.bytes
+        self.tally.bytes
     }
 
-    /// The stored reader, the content's digest in hex and its length.
-    pub fn finish(self) -> (R, String, u64) {
+    /// The stored reader, and the content's tally.
+    pub fn finish(self) -> (R, Tally) {
         let stored = match self.inner {
             Inner::Plain(stored) => stored,
             Inner::Kluis1(frames) => frames.into_inner(),
             Inner::Kanbu(legacy) => legacy.into_inner(),
         };
-        (stored, hex::encode(self.sha256.finalize()), self.bytes)
+        (stored, self.tally)
     }
 }
 

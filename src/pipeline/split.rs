@@ -6,7 +6,7 @@ use std::io::Read;
 use crossbeam_channel::{Sender, bounded};
 
 use super::codec;
-use super::digest::Digesting;
+use super::digest::Tallying;
 use super::opened::Content;
 use super::recycle::Stock;
 use super::unseal::{Job, PIECE_LEN, Queued, UnsealError, Unsealed};
@@ -28,7 +28,7 @@ impl Splitter {
     /// `None` if it did not come to the end.
     pub fn run<R: Read>(
         self,
-        mut content: Content<Digesting<R>>,
+        mut content: Content<Tallying<R>>,
         cancel: &Cancel,
         progress: &dyn Fn(u64),
     ) -> Option<Unsealed> {
@@ -57,14 +57,13 @@ impl Splitter {
                 return None;
             }
         }
-        let (stored, content_sha256, content_bytes) = content.finish();
-        let (_, stored_sha256, stored_bytes) = stored.finish();
+        let (stored, content) = content.finish();
         let unsealed = Unsealed {
             raw_bytes: 0,
-            content_bytes,
-            content_sha256,
-            stored_bytes,
-            stored_sha256,
+            content_bytes: content.bytes,
+            content_sha256: content.finish(),
+            stored_bytes: stored.tally.bytes,
+            stored_sha256: stored.tally.finish(),
         };
         self.queue.send(Queued::End).ok().map(|()| unsealed)
     }

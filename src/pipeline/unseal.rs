@@ -6,12 +6,12 @@
 //! early the consumer stopped reading.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::codec::{CodecError, Decoder};
-use super::digest::Digesting;
+use super::digest::Tallying;
 use super::in_order::{Counting, InOrder};
 use super::opened::{Content, Opening};
 use super::recycle::Stock;
@@ -29,6 +29,8 @@ pub struct Unsealing {
     /// `None`: as the stream's first bytes show.
     pub codec: Option<Codec>,
     pub workers: usize,
+    /// Whether to hash what passes; without a manifest nothing compares it.
+    pub digests: bool,
     pub cancel: Cancel,
 }
 
@@ -37,10 +39,11 @@ pub struct Unsealing {
 pub struct Unsealed {
     pub raw_bytes: u64,
     pub content_bytes: u64,
-    pub content_sha256: String,
+    /// `None` if it was not asked for.
+    pub content_sha256: Option<String>,
     /// Of the stored bytes that were read: all, or those behind a KLUIS1 header.
     pub stored_bytes: u64,
-    pub stored_sha256: String,
+    pub stored_sha256: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,69 +88,75 @@ pub(super) enum Queued {
 
 /// Reads `stored` to its end and hands the raw stream to `consume`. A failure of
 /// the archive itself goes before the consumer's, which usually follows from it.
-/// `progress` is told stored bytes.
+/// `progress` is told bytes of the compressed stream.
 pub fn unseal<T, E: From<UnsealError>>(
     stored: impl Read + Send,
     unsealing: Unsealing,
     progress: &(dyn Fn(u64) + Sync),
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, E>,
 ) -> Result<(T, Unsealed), E> {
-    let workers = unsealing.workers.max(1);
     let Unsealing {
         opening,
         codec,
+        workers,
+        digests,
         cancel,
-        ..
     } = unsealing;
+    let workers = workers.max(1);
     let stock = Stock::new();
     let (jobs, todo) = bounded::<Job>(1);
     let (queue, in_order) = bounded::<Queued>(2 * workers);
+    let content = Content::new(Tallying::new(stored, digests), opening, digests)?;
+    let splitter = Splitter {
+        jobs,
+        queue,
+        stock: stock.clone(),
+        codec,
+    };
     thread::scope(|scope| {
-        let content = Content::new(Digesting::new(stored), opening)?;
-        let (feed_stock, feed_queue) = (stock.clone(), queue.clone());
-        let feeder = scope.spawn(move || {
-            let splitter = Splitter {
-                jobs,
-                queue: feed_queue,
-                stock: feed_stock,
-                codec,
-            };
-            splitter.run(content, &cancel, progress)
-        });
-        drop(queue);
+        let feeder = scope.spawn(move || splitter.run(content, &cancel, progress));
         let (codec, members) = match in_order.recv() {
             Ok(Queued::Begin { codec, members }) => (codec, members),
             Ok(Queued::Failed(error)) => return Err(error.into()),
             _ => return Err(UnsealError::Broken.into()),
         };
-        if members {
-            for _ in 0..workers {
-                let (todo, stock) = (todo.clone(), stock.clone());
-                scope.spawn(move || work(&todo, &stock, codec));
-            }
+        for _ in 0..if members { workers } else { 0 } {
+            let (todo, stock) = (todo.clone(), stock.clone());
+            scope.spawn(move || work(&todo, &stock, codec));
         }
         drop(todo);
         let mut reader = InOrder::new(in_order, stock);
         let outcome = consume_all(&mut reader, codec, members, consume);
-        let (raw_bytes, failure) = (reader.raw_bytes, reader.failure.take());
-        // Closes the queue: a feeder whose consumer gave up ends by it.
-        drop(reader);
-        let fed = feeder
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        let (value, decoded_bytes) = outcome?;
-        let unsealed = fed.ok_or(UnsealError::Broken)?;
-        Ok((
-            value,
-            Unsealed {
-                raw_bytes: decoded_bytes.unwrap_or(raw_bytes),
-                ..unsealed
-            },
-        ))
+        finish(reader, feeder, outcome)
     })
+}
+
+/// Both ends are done: the archive's failure first, then the consumer's, and a
+/// result only if there was neither.
+fn finish<T, E: From<UnsealError>>(
+    mut reader: InOrder,
+    feeder: ScopedJoinHandle<'_, Option<Unsealed>>,
+    outcome: Result<(T, Option<u64>), E>,
+) -> Result<(T, Unsealed), E> {
+    let (raw_bytes, failure) = (reader.raw_bytes, reader.failure.take());
+    // Closes the queue: a feeder whose consumer gave up ends by it.
+    drop(reader);
+    let fed = feeder
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let (value, decoded_bytes) = outcome?;
+    let unsealed = fed.ok_or(UnsealError::Broken)?;
+    let raw_bytes = decoded_bytes.unwrap_or(raw_bytes);
+    Ok((
+        value,
+        Unsealed {
+            raw_bytes,
+            ..unsealed
+        },
+    ))
 }
 
 /// Runs the consumer, then reads what it left. The second value is the decoded

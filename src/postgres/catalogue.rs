@@ -35,8 +35,6 @@ pub struct DatabaseFacts {
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something or are granted something, sorted.
     pub roles: Vec<String>,
-    /// On disk; a dump is usually smaller.
-    pub size_bytes: u64,
 }
 
 impl Server {
@@ -53,8 +51,7 @@ impl Server {
                'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM (
                   SELECT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
                    WHERE s.dbid = d.oid AND s.refclassid = 'pg_authid'::regclass
-                   UNION {owned_by_bootstrap_superuser}) AS named),
-               'size_bytes', pg_database_size(d.oid))
+                   UNION {owned_by_bootstrap_superuser}) AS named))
              FROM pg_database d WHERE d.datname = current_database();",
             owned_by_bootstrap_superuser = bootstrap_superuser_if_owner(),
         );

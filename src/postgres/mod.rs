@@ -31,15 +31,9 @@ pub use staging::{Leftover, StagedDatabase, leftover};
 pub enum PostgresError {
     #[error("the connection settings are not usable: {what}")]
     Settings { what: String },
-    #[error(
-        "cannot reach PostgreSQL at {place}: {detail}; is the server running, and do host, port \
-         and TLS settings fit?"
-    )]
+    #[error("cannot reach PostgreSQL at {place}: {detail}")]
     NotReachable { place: String, detail: String },
-    #[error(
-        "PostgreSQL at {place} refused the login: {detail}; check user, password (URL, PGPASSWORD \
-         or a passfile) and the server's pg_hba.conf"
-    )]
+    #[error("PostgreSQL at {place} refused the login: {detail}")]
     AuthenticationFailed { place: String, detail: String },
     #[error("there is no database {name:?} at {place}; `psql -l` lists what is there")]
     NoSuchDatabase { name: String, place: String },
@@ -135,6 +129,21 @@ impl PostgresError {
                 sqlstate,
                 detail,
             },
+        }
+    }
+
+    /// What the operator can do about it, where the message does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotReachable { .. } => Some(
+                "is the server running, and do host, port and TLS settings fit? \
+                 `kluis config show` tells where they come from",
+            ),
+            Self::AuthenticationFailed { .. } => Some(
+                "check user, password (URL, PGPASSWORD or a passfile) and the server's \
+                 pg_hba.conf",
+            ),
+            _ => None,
         }
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::fields::Fields;
-use super::list::kind_word;
+use super::list::{kind_word, short_id};
 use super::show::codec_word;
 use super::style::{Style, line};
 use super::units::{counted, duration, rate, size};
@@ -29,6 +29,7 @@ pub struct BackupDone {
     pub created_at: Timestamp,
     /// Where the archive is, without secrets.
     pub location: String,
+    /// The archive's name there.
     pub file: String,
     pub stored_bytes: u64,
     /// Before compression.
@@ -84,20 +85,24 @@ impl BackupDone {
         };
         let mut fields = Fields::default();
         fields.line("id", &self.id);
-        fields.line("file", &self.location);
+        fields.line("file", &self.file);
+        let storage = self.location.strip_suffix(&self.file);
+        fields.optional("in", storage.map(|place| place.trim_end_matches('/')));
         fields.line("size", &self.sizes());
         fields.line("time", &self.speed());
         if let Some(database) = &self.database {
             let tables = counted(database.tables, "table", "tables");
             let rows = counted(database.rows, "row", "rows");
-            let holds = format!("{tables}, {rows}, PostgreSQL {}", database.server_version);
-            fields.line("holds", &holds);
+            fields.line("holds", &format!("{tables}, {rows}"));
+            fields.line("server", &format!("PostgreSQL {}", database.server_version));
         }
         if let Some(tree) = &self.source {
             let files = counted(tree.files, "file", "files");
             let directories = counted(tree.directories, "directory", "directories");
             fields.line("holds", &format!("{files}, {directories} of {}", tree.root));
         }
+        let proof = format!("stored; kluis verify {} reads it back", short_id(&self.id));
+        fields.line("proof", &proof);
         let name = line(&self.name);
         let heading = format!("{} {name}: {done}\n", kind_word(self.kind));
         format!("{heading}{}{}", fields.into_text(), self.problems())
@@ -133,10 +138,9 @@ impl BackupDone {
         if self.problem_count == 0 {
             return String::new();
         }
-        let mut text = format!(
-            "  {}:\n",
-            counted(self.problem_count, "problem", "problems")
-        );
+        let problems = counted(self.problem_count, "problem", "problems");
+        let mut text =
+            format!("  {problems}; the archive is valid and holds everything but these:\n");
         for problem in self.problems.iter().take(PROBLEMS_SHOWN) {
             let said = format!("{}: {} ({})", problem.problem, problem.path, problem.detail);
             text.push_str(&format!("    {}\n", line(&said)));

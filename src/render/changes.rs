@@ -44,10 +44,13 @@ pub struct KeepReport {
 
 impl Report for KeepReport {
     fn text(&self, _view: &View) -> String {
-        let verb = if self.kept { "keeping" } else { "released" };
+        let done = match self.kept {
+            true => "is kept whatever the retention says",
+            false => "is released: the retention decides again",
+        };
         let files = self.files.iter();
         files
-            .map(|file| format!("{verb} {}\n", line(file)))
+            .map(|file| format!("{} {done}\n", line(file)))
             .collect()
     }
 }
@@ -67,6 +70,9 @@ impl Report for DecryptReport {
     fn text(&self, _view: &View) -> String {
         let time = duration(Duration::from_millis(self.duration_ms));
         let output = line(&self.output);
-        format!("decrypted to {output}: {} in {time}\n", size(self.bytes))
+        let read = format!("{} in {time}", size(self.bytes));
+        format!(
+            "decrypted to {output}: {read}\nIt can be read without the key now: keep it safe.\n"
+        )
     }
 }

@@ -1,23 +1,27 @@
 //! stdout and stderr of the run: results, messages, progress.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::style::{Style, line, lines};
+use super::units::{duration, size};
 use super::{Report, View};
 use crate::cli::{ColorWhen, GlobalFlags};
 use crate::operations::Reporter;
 
-const WITH_TOTAL: &str = "{msg}  {bar:20} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
-                          {binary_bytes_per_sec}  {eta} left";
-const WITHOUT_TOTAL: &str = "{msg}  {binary_bytes}  {binary_bytes_per_sec}  {elapsed}";
+/// With the longest message they fit 80 columns.
+const WITH_TOTAL: &str = "{msg}  {percent:>3}%  {done} of {total}  {speed}  {left} left";
+/// A dump tells nobody how long it will be: no percentage is better than a guess.
+const WITHOUT_TOTAL: &str = "{msg}  {done}  {speed}  {so_far} so far";
+const MESSAGE_COLUMNS: usize = 24;
 const TICK: Duration = Duration::from_millis(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,9 +161,9 @@ impl Reporter for Console {
             None => WITHOUT_TOTAL,
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸ "));
+            bar.set_style(with_our_units(style));
         }
-        bar.set_message(line(what).into_owned());
+        bar.set_message(shortened(&line(what)));
         bar.enable_steady_tick(TICK);
         if let Some(previous) = self.bar().replace(bar) {
             previous.finish_and_clear();
@@ -188,6 +192,42 @@ impl Reporter for Console {
         let warning = Style::Yellow.paint("warning:");
         self.print_aside(&format!("{warning} {}\n", lines(text)));
     }
+}
+
+/// The numbers as every report shows them.
+fn with_our_units(style: ProgressStyle) -> ProgressStyle {
+    // Where writing into the line fails, there is nothing to draw on.
+    let key = |text: fn(&ProgressState) -> String| {
+        move |state: &ProgressState, line: &mut dyn fmt::Write| {
+            let _ = line.write_str(&text(state));
+        }
+    };
+    style
+        .with_key("done", key(|state| size(state.pos())))
+        .with_key("total", key(|state| size(state.len().unwrap_or_default())))
+        .with_key(
+            "speed",
+            key(|state| format!("{}/s", size(state.per_sec() as u64))),
+        )
+        .with_key("left", key(|state| seconds(state.eta())))
+        .with_key("so_far", key(|state| seconds(state.elapsed())))
+}
+
+/// A time without fractions, which only flicker.
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        short @ 0..60 => format!("{short} s"),
+        long => duration(Duration::from_secs(long)),
+    }
+}
+
+fn shortened(message: &str) -> String {
+    if message.chars().count() <= MESSAGE_COLUMNS {
+        return message.to_owned();
+    }
+    let mut short: String = message.chars().take(MESSAGE_COLUMNS - 1).collect();
+    short.push('…');
+    short
 }
 
 /// stdout for bytes, such as a decrypted archive. That nobody reads any more is

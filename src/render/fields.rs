@@ -4,6 +4,8 @@ use super::style::{Style, line};
 
 /// The labels stand in one column of this width.
 const LABEL_COLUMNS: usize = 13;
+/// What is left of 80 columns beside the labels and their indent.
+const VALUE_COLUMNS: usize = 80 - 2 - LABEL_COLUMNS;
 
 /// Collects the lines; values are tamed.
 #[derive(Default)]
@@ -25,11 +27,32 @@ impl Fields {
     /// A list, nothing where it is empty.
     pub fn list(&mut self, label: &str, values: &[String]) {
         if !values.is_empty() {
-            self.line(label, &values.join(", "));
+            let mut label = label;
+            for text in wrapped(values) {
+                self.line(label, &text);
+                label = "";
+            }
         }
     }
 
     pub fn into_text(self) -> String {
         self.0
     }
+}
+
+/// The values with commas between them, in lines that fit beside the labels.
+fn wrapped(values: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let comma = if index + 1 < values.len() { "," } else { "" };
+        let fits = |line: &&mut String| {
+            let columns = line.chars().count() + value.chars().count() + comma.len() + 1;
+            columns <= VALUE_COLUMNS
+        };
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.push_str(&format!(" {value}{comma}")),
+            None => lines.push(format!("{value}{comma}")),
+        }
+    }
+    lines
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::style::line;
 use super::table::{Column, table};
 use super::units::{age, counted, size, when};
 use super::{Report, View};
@@ -13,6 +14,10 @@ pub const ID_SHOWN: usize = 8;
 
 #[derive(Debug, Serialize)]
 pub struct ListReport {
+    /// The storage's place, without secrets.
+    pub storage: String,
+    /// Backups in it, shown or not.
+    pub total: u64,
     /// In the order they are to be shown.
     pub backups: Vec<ListRow>,
 }
@@ -93,8 +98,9 @@ impl ListRow {
         if self.kept {
             marks.push("kept");
         }
-        if self.encrypted {
-            marks.push("enc");
+        // Encrypted is what they should be: the others stand out.
+        if !self.encrypted {
+            marks.push("plain");
         }
         vec![
             when(self.created_at, view),
@@ -120,7 +126,11 @@ impl Report for ListReport {
             Column::left("MARKS"),
         ];
         if self.backups.is_empty() {
-            return "No backups.\n".to_owned();
+            let place = line(&self.storage);
+            return match self.total {
+                0 => format!("No backups in {place}; kluis backup makes the first one.\n"),
+                total => format!("None of the {} in {place} fits.\n", backups(total)),
+            };
         }
         let rows: Vec<_> = self.backups.iter().map(|row| row.cells(view)).collect();
         let bytes = self.backups.iter().map(|row| row.stored_bytes);
@@ -128,10 +138,21 @@ impl Report for ListReport {
         let newest = self.backups.iter().map(|row| row.created_at).max();
         let newest =
             newest.map_or_else(String::new, |at| format!(", newest {}", age(at, view.now)));
-        let number = counted(self.backups.len() as u64, "backup", "backups");
+        let number = match self.backups.len() as u64 {
+            shown if shown < self.total => format!("{shown} of {}", backups(self.total)),
+            shown => backups(shown),
+        };
+        let plain = match self.backups.iter().filter(|row| !row.encrypted).count() {
+            0 => String::new(),
+            plain => format!("; {plain} plain, that is not encrypted"),
+        };
         let table = table(&COLUMNS, &rows, view);
-        format!("{table}\n{number}, {}{newest}\n", size(total))
+        format!("{table}\n{number}, {}{newest}{plain}\n", size(total))
     }
+}
+
+fn backups(number: u64) -> String {
+    counted(number, "backup", "backups")
 }
 
 #[cfg(test)]
@@ -149,33 +170,37 @@ mod tests {
             raw_bytes: None,
             proof: Proof::NoChecksum,
             proven_at: None,
-            encrypted: true,
+            encrypted: false,
             kept: true,
             note: None,
         }
     }
 
+    fn list(total: u64, backups: Vec<ListRow>) -> ListReport {
+        let storage = "/b".to_owned();
+        ListReport {
+            storage,
+            total,
+            backups,
+        }
+    }
+
     #[test]
     fn a_row_says_when_what_and_how_proven() {
-        let text = ListReport {
-            backups: vec![row("shop")],
-        }
-        .text(&View::for_tests());
+        let text = list(3, vec![row("shop")]).text(&View::for_tests());
         let plain = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(
             plain,
             "WHEN              KIND    NAME        SIZE  PROOF        ID        MARKS\n\
-             2026-01-18 10:30  source  shop  1023.0 MiB  no checksum  3f9a7c01  kept enc\n\
-             \n1 backup, 1023.0 MiB, newest 3 h ago\n"
+             2026-01-18 10:30  source  shop  1023.0 MiB  no checksum  3f9a7c01  kept plain\n\
+             \n1 of 3 backups, 1023.0 MiB, newest 3 h ago; 1 plain, that is not encrypted\n"
         );
     }
 
     #[test]
     fn the_widest_row_fits_80_columns() {
-        let text = ListReport {
-            backups: vec![row(&"a-very-long-database-name".repeat(4)), row("b")],
-        }
-        .text(&View::for_tests());
+        let rows = vec![row(&"a-very-long-database-name".repeat(4)), row("b")];
+        let text = list(2, rows).text(&View::for_tests());
         for line in anstream::adapter::strip_str(&text).to_string().lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
@@ -183,12 +208,20 @@ mod tests {
 
     #[test]
     fn an_empty_storage_says_so_and_is_an_empty_list_in_json() {
-        let report = ListReport { backups: vec![] };
-        assert_eq!(report.text(&View::for_tests()), "No backups.\n");
+        let report = list(0, vec![]);
+        let text = report.text(&View::for_tests());
         assert_eq!(
-            serde_json::to_string(&report).ok().as_deref(),
-            Some(r#"{"backups":[]}"#)
+            text,
+            "No backups in /b; kluis backup makes the first one.\n"
         );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["backups"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_filter_that_nothing_fits_is_not_an_empty_storage() {
+        let text = list(1, vec![]).text(&View::for_tests());
+        assert_eq!(text, "None of the 1 backup in /b fits.\n");
     }
 
     #[test]

@@ -12,6 +12,8 @@ use super::units::{count, counted, duration, rate, size};
 use super::{Report, View};
 use crate::format::manifest::Kind;
 
+const WARNINGS_SHOWN: usize = 10;
+
 #[derive(Debug, Serialize)]
 pub struct RestoreReport {
     pub id: String,
@@ -31,6 +33,8 @@ pub struct RestoreReport {
     pub tables: u64,
     pub rows: u64,
     pub files: u64,
+    /// Entries that were not made, each named in `warnings`.
+    pub left_out: u64,
     /// The replaced database's new name, where it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_old: Option<String>,
@@ -48,10 +52,11 @@ pub struct ComparedTable {
 
 impl Report for RestoreReport {
     fn text(&self, view: &View) -> String {
-        let done = match (self.dry_run, self.content_ok) {
-            (_, false) => Style::Red.paint("differs from its manifest"),
-            (true, _) => Style::Green.paint("would be restored; nothing was changed"),
-            (false, _) => Style::Green.paint("restored"),
+        let done = match (self.dry_run, self.content_ok, self.left_out) {
+            (_, false, _) => Style::Red.paint("differs from its manifest"),
+            (true, ..) => Style::Green.paint("would be restored; nothing was changed"),
+            (false, _, 0) => Style::Green.paint("restored"),
+            (false, ..) => Style::Yellow.paint("restored, incomplete"),
         };
         let mut fields = Fields::default();
         fields.line("to", &self.destination);
@@ -60,15 +65,14 @@ impl Report for RestoreReport {
         let speed = format!("{} in {}{rate}", size(self.raw_bytes), duration(time));
         fields.line("size", &speed);
         fields.line("holds", &self.content());
-        fields.optional("old one", self.kept_old.as_deref());
+        let old = self.kept_old.as_ref();
+        let old = old.map(|name| format!("kept as database {name} until you drop it"));
+        fields.optional("old one", old.as_deref());
         let name = line(&self.name);
         let mut text = format!("{} {name}: {done}\n", kind_word(self.kind));
         text.push_str(&fields.into_text());
         text.push_str(&self.differences(view));
-        for warning in &self.warnings {
-            let note = Style::Yellow.paint("note:");
-            text.push_str(&format!("{note} {}\n", line(warning)));
-        }
+        text.push_str(&self.notes());
         text
     }
 }
@@ -87,6 +91,26 @@ impl RestoreReport {
             true => format!("{content}, as the manifest says"),
             false => content,
         }
+    }
+
+    fn notes(&self) -> String {
+        let note = |text: &str| format!("{} {text}\n", Style::Yellow.paint("note:"));
+        let shown = self.warnings.iter().take(WARNINGS_SHOWN);
+        let mut text: String = shown.map(|warning| note(&line(warning))).collect();
+        let hidden = self.warnings.len().saturating_sub(WARNINGS_SHOWN) as u64;
+        if hidden > 0 {
+            let more = format!("and {} more; --json names them all", count(hidden));
+            text.push_str(&note(&more));
+        }
+        if self.left_out > 0 {
+            let entries = counted(self.left_out, "entry was", "entries were");
+            let left_out = format!(
+                "{entries} left out, everything else is there; links that point outside \
+                 come with --links-outside"
+            );
+            text.push_str(&note(&left_out));
+        }
+        text
     }
 
     fn differences(&self, view: &View) -> String {

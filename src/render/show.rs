@@ -83,8 +83,11 @@ impl ShowReport {
         );
         fields.line("encryption", &encryption);
         fields.line("sha256", &stored.sha256);
-        let seal = self.seal_ok.map(|ok| if ok { "right" } else { "WRONG" });
-        fields.optional("seal", seal);
+        let seal = self.seal_ok.map(|ok| match ok {
+            true => "as it was written (its seal holds)",
+            false => "CHANGED since it was written: its seal does not hold",
+        });
+        fields.optional("manifest", seal);
     }
 
     fn proof(&self, fields: &mut Fields, view: &View) {

@@ -102,7 +102,7 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
     text
 }
 
-/// Takes from the column that gives way what the table is too wide by, down to 8.
+/// Takes from the column that gives way what the table is too wide by, down to 6.
 fn shrink(table: &mut Table, columns: &[Column], width: usize) {
     let widths: Vec<usize> = table
         .column_max_content_widths()
@@ -118,7 +118,7 @@ fn shrink(table: &mut Table, columns: &[Column], width: usize) {
     if total <= width {
         return;
     }
-    let wanted = widths[at].saturating_sub(total - width).max(10);
+    let wanted = widths[at].saturating_sub(total - width).max(8);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(total).unwrap_or(u16::MAX));
     if let Some(column) = table.column_mut(at) {

@@ -34,6 +34,9 @@ pub struct VerifyRow {
     pub duration_ms: u64,
     /// What is wrong; empty if `ok`.
     pub problems: Vec<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// What is worth knowing although it is right.
     pub warnings: Vec<String>,
 }
@@ -62,6 +65,10 @@ impl VerifyRow {
             let wrong = Style::Red.paint("wrong:");
             text.push_str(&format!("{wrong} {name}: {}\n", line(problem)));
         }
+        if let Some(hint) = &self.hint {
+            let label = Style::Cyan.paint("hint:");
+            text.push_str(&format!("{label} {}\n", line(hint)));
+        }
         for warning in &self.warnings {
             let name = line(&self.file);
             let note = Style::Yellow.paint("note:");
@@ -83,23 +90,34 @@ impl Report for VerifyReport {
             Column::left("ID"),
         ];
         if self.backups.is_empty() {
-            return "Nothing to verify.\n".to_owned();
+            return "Nothing to verify: there is no backup, or all were verified before.\n"
+                .to_owned();
         }
         let rows: Vec<_> = self.backups.iter().map(|row| row.cells(view)).collect();
         let remarks: String = self.backups.iter().map(VerifyRow::remarks).collect();
+        let table = table(&COLUMNS, &rows, view);
+        format!("{table}\n{remarks}{}\n", self.verdict())
+    }
+}
+
+impl VerifyReport {
+    /// The last line: whether to sleep well.
+    fn verdict(&self) -> String {
         let failed = self.backups.iter().filter(|row| !row.ok).count() as u64;
         let bytes = self.backups.iter().map(|row| row.read_bytes);
+        let bytes = bytes.fold(0, u64::saturating_add);
         let millis = self.backups.iter().map(|row| row.duration_ms);
         let time = Duration::from_millis(millis.fold(0, u64::saturating_add));
-        let rate = rate(bytes.fold(0, u64::saturating_add), time)
-            .map_or_else(String::new, |rate| format!(" at {rate}"));
+        let rate = rate(bytes, time).map_or_else(String::new, |rate| format!(", {rate}"));
         let number = counted(self.backups.len() as u64, "backup", "backups");
         let verdict = match failed {
-            0 => Style::Green.paint("all right".to_owned()),
-            failed => Style::Red.paint(format!("{failed} WRONG")),
+            0 => Style::Green.paint(format!("All right: {number}")),
+            failed => Style::Red.paint(format!("NOT RIGHT: {failed} of {number}")),
         };
-        let table = table(&COLUMNS, &rows, view);
-        let time = duration(time);
-        format!("{table}\n{remarks}{number} in {time}{rate}: {verdict}\n")
+        format!(
+            "{verdict}; {} read in {}{rate}",
+            size(bytes),
+            duration(time)
+        )
     }
 }

@@ -18,11 +18,6 @@ pub use pg_dump::{DumpOptions, PgDumpSource};
 pub trait Source: Read + Send {
     /// What the stream held. Called once, after `read` has returned `Ok(0)`.
     fn finish(self: Box<Self>) -> Produced;
-
-    /// About how many bytes will come, for a progress bar, where that is known.
-    fn expected_bytes(&self) -> Option<u64> {
-        None
-    }
 }
 
 /// What a source learned while its stream went by.

@@ -41,7 +41,6 @@ pub struct PgDumpSource {
     /// Once the end was seen and good.
     ledger: Option<Ledger>,
     content: DatabaseContent,
-    size_bytes: u64,
     warnings: Vec<String>,
     cancel: Cancel,
 }
@@ -58,21 +57,14 @@ impl PgDumpSource {
         let client = server.client("pg_dump")?;
         let warning = client.warning("pg_dump", server.version().major());
         let tool = server.tool(&client, database).args(arguments(&options));
-        let size_bytes = facts.size_bytes;
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
             ledger: None,
             content: content(server, &client, facts, options.selection),
-            size_bytes,
             warnings: warning.into_iter().collect(),
             cancel,
         })
-    }
-
-    /// The database's size on the server's disk, as a guess for progress.
-    pub fn size_bytes(&self) -> u64 {
-        self.size_bytes
     }
 
     /// What the operator should know, such as a client newer than the server.

@@ -17,7 +17,7 @@ use super::{
     ErrorKind, Key, PendingWrite, RECORDS, Storage, StorageError, StoredObject, split_prefix,
 };
 use directory::Directory;
-use temporary::{Publish, Temporary};
+use temporary::{Durability, Publish, Temporary};
 
 mod directory;
 mod temporary;
@@ -25,6 +25,7 @@ mod temporary;
 /// Backups below one directory.
 pub struct LocalStorage {
     root: Arc<Directory>,
+    durability: Durability,
 }
 
 impl LocalStorage {
@@ -41,7 +42,17 @@ impl LocalStorage {
         };
         Ok(Self {
             root: Arc::new(root),
+            durability: Durability::Synced,
         })
+    }
+
+    /// For output that can be made again, such as a decrypted file: commits are
+    /// whole and at once, but not forced to disk.
+    pub fn unsynced(self) -> Self {
+        Self {
+            durability: Durability::Unsynced,
+            ..self
+        }
     }
 
     fn key<'a>(&self, key: &'a str) -> Result<Key<'a>, StorageError> {
@@ -81,13 +92,14 @@ impl Storage for LocalStorage {
             return Err(directory.failed("create", key.name, taken));
         }
         Ok(Box::new(LocalWrite {
-            temporary: Temporary::create(directory, key.name)?,
+            temporary: Temporary::create(directory, key.name, self.durability)?,
         }))
     }
 
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
         let key = self.key(key)?;
-        let mut temporary = Temporary::create(self.directory_to_write(key)?, key.name)?;
+        let directory = self.directory_to_write(key)?;
+        let mut temporary = Temporary::create(directory, key.name, self.durability)?;
         temporary.write_whole(bytes)?;
         temporary.publish(Publish::Replacing)
     }

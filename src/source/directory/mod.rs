@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
 use crate::format::manifest::{TreeContent, TreeProblem};
@@ -47,6 +47,9 @@ pub struct TreeOptions {
     pub one_file_system: bool,
     /// Whether [`DEFAULT_EXCLUDES`] count.
     pub default_excludes: bool,
+    /// A directory that is left out wherever it lies: the storage's own, so that
+    /// a backup never holds itself and those before it.
+    pub storage: Option<PathBuf>,
 }
 
 impl Default for TreeOptions {
@@ -57,6 +60,7 @@ impl Default for TreeOptions {
             exclude_if_present: Vec::new(),
             one_file_system: false,
             default_excludes: true,
+            storage: None,
         }
     }
 }
@@ -343,6 +347,9 @@ fn described_excludes(options: &TreeOptions) -> Vec<String> {
     described.extend(markers.map(|marker| format!("--exclude-if-present={marker}")));
     if options.exclude_caches {
         described.push("--exclude-caches".to_owned());
+    }
+    if let Some(storage) = &options.storage {
+        described.push(format!("{} (the storage itself)", storage.display()));
     }
     if options.one_file_system {
         described.push("--one-file-system".to_owned());

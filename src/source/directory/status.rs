@@ -3,6 +3,8 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use std::path::Path;
+
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
@@ -27,6 +29,11 @@ pub(super) struct Status {
 impl Status {
     pub fn of(file: impl AsFd) -> Result<Self, Errno> {
         rustix::fs::fstat(file).map(|stat| Self::from(&stat))
+    }
+
+    /// Of what `path` leads to.
+    pub fn of_path(path: &Path) -> Result<Self, Errno> {
+        rustix::fs::stat(path).map(|stat| Self::from(&stat))
     }
 
     /// Of the object itself, also where it is a symlink.

@@ -34,6 +34,8 @@ pub(super) struct Walk {
     selection: Selection,
     options: TreeOptions,
     root_device: u64,
+    /// Device and inode of the directory that is never entered.
+    storage: Option<(u64, u64)>,
     stack: Vec<Level>,
     path: Vec<u8>,
     listing: Vec<u8>,
@@ -73,8 +75,13 @@ impl Walk {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(root, flags, Mode::empty()).map_err(fail)?;
         let status = Status::of(&directory).map_err(fail)?;
+        let storage = match &options.storage {
+            Some(path) => Some(Status::of_path(path).map_err(fail)?),
+            None => None,
+        };
         let mut walk = Self {
             selection,
+            storage: storage.map(|status| (status.device, status.inode)),
             options,
             root_device: status.device,
             stack: Vec::new(),
@@ -159,6 +166,9 @@ impl Walk {
         let flags = OPEN | OFlags::DIRECTORY;
         let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
         let status = Status::of(&directory)?;
+        if self.storage == Some((status.device, status.inode)) {
+            return Ok(None);
+        }
         let mounted_here = status.device != self.root_device;
         let names = if self.options.one_file_system && mounted_here {
             Vec::new()

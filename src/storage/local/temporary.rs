@@ -37,6 +37,14 @@ pub(super) enum Publish {
     Replacing,
 }
 
+/// Whether a published file survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    Synced,
+    /// For what can be made again.
+    Unsynced,
+}
+
 pub(super) struct Temporary {
     directory: Arc<Directory>,
     name: String,
@@ -46,10 +54,15 @@ pub(super) struct Temporary {
     /// Where the bytes begin that the kernel has not been asked to write out.
     behind_from: u64,
     published: bool,
+    durability: Durability,
 }
 
 impl Temporary {
-    pub(super) fn create(directory: Arc<Directory>, target: &str) -> Result<Self, StorageError> {
+    pub(super) fn create(
+        directory: Arc<Directory>,
+        target: &str,
+        durability: Durability,
+    ) -> Result<Self, StorageError> {
         for _ in 0..ATTEMPTS {
             let name = temporary_name(target).map_err(|e| directory.failed("create", target, e))?;
             match create_locked(&directory, &name) {
@@ -62,6 +75,7 @@ impl Temporary {
                         written_bytes: 0,
                         behind_from: 0,
                         published: false,
+                        durability,
                     });
                 }
                 Ok(None) | Err(Errno::EXIST) => {}
@@ -83,7 +97,7 @@ impl Temporary {
     /// that a verify right after still reads from memory.
     fn write_behind(&mut self) {
         let behind = self.written_bytes - self.behind_from;
-        if behind >= WRITE_BEHIND_BYTES {
+        if behind >= WRITE_BEHIND_BYTES && self.durability == Durability::Synced {
             let range = NonZeroU64::new(behind);
             // Only a hint: the fsync at the end is what counts.
             let _ = rustix::fs::fadvise(&self.file, self.behind_from, range, Advice::DontNeed);
@@ -91,11 +105,15 @@ impl Temporary {
         }
     }
 
-    /// Durable under the target's name once this returns `Ok`.
+    /// Durable under the target's name once this returns `Ok`, unless it is
+    /// [`Durability::Unsynced`].
     pub(super) fn publish(mut self, how: Publish) -> Result<(), StorageError> {
-        self.file
-            .sync_all()
-            .map_err(|e| self.directory.failed("sync", &self.target, e))?;
+        let synced = self.durability == Durability::Synced;
+        if synced {
+            self.file
+                .sync_all()
+                .map_err(|e| self.directory.failed("sync", &self.target, e))?;
+        }
         match how {
             Publish::New => rename_new(&self.directory, &self.name, &self.target),
             Publish::Replacing => {
@@ -105,6 +123,9 @@ impl Temporary {
         }
         .map_err(|e| self.directory.failed("publish", &self.target, e))?;
         self.published = true;
+        if !synced {
+            return Ok(());
+        }
         self.directory.sync().inspect_err(|_| {
             // An object whose commit failed must not be found. What was there
             // before a replacement is gone already: the new bytes stay.

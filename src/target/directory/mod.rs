@@ -244,7 +244,7 @@ impl Receiving<'_> {
         let spot = self.parents.spot(path)?;
         if !self.options.links_outside && !symlink_stays_inside(path, target) {
             self.metadata.warn(format!(
-                "symlink {} left out: it points outside the tree, to {}; --links-outside restores it",
+                "symlink {} left out: it points outside the tree, to {}",
                 display_path(path),
                 display_path(target),
             ));

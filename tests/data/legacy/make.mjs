@@ -64,6 +64,46 @@ function dump() {
   return gzipSync([...text, '\\.', '-- PostgreSQL database dump complete', ''].join('\n'));
 }
 
+// One that psql can restore, as pg_dump writes it.
+function wholeDump() {
+  const rows = Array.from({ length: 300 }, (_, n) => `${n}\tname ${n % 7}\t\\N`);
+  return gzipSync([
+    '--', '-- PostgreSQL database dump', '--', '',
+    'SET client_encoding = \'UTF8\';', 'SET standard_conforming_strings = on;', '',
+    'CREATE TABLE public.t (', '    id integer,', '    name text,', '    note text', ');', '',
+    'COPY public.t (id, name, note) FROM stdin;', ...rows, '\\.', '', '',
+    '--', '-- PostgreSQL database dump complete', '--', '', '',
+  ].join('\n'));
+}
+
+// A POSIX ustar header (IEEE 1003.1) and the data, padded to 512 bytes.
+function tarEntry(name, type, content = '') {
+  const header = Buffer.alloc(512);
+  const octal = (n, width) => `${n.toString(8).padStart(width - 1, '0')}\0`;
+  header.write(name, 0);
+  header.write(octal(type === '5' ? 0o755 : 0o644, 8), 100);
+  header.write(octal(0, 8), 108);
+  header.write(octal(0, 8), 116);
+  header.write(octal(content.length, 12), 124);
+  header.write(octal(1_700_000_000, 12), 136);
+  header.write(' '.repeat(8) + type, 148);
+  header.write('ustar\x0000', 257);
+  header.write(octal(header.reduce((sum, byte) => sum + byte), 7) + ' ', 148);
+  const data = Buffer.alloc(Math.ceil(content.length / 512) * 512);
+  data.write(content);
+  return Buffer.concat([header, data]);
+}
+
+function tree() {
+  const entries = [
+    tarEntry('./', '5'),
+    tarEntry('./src/', '5'),
+    tarEntry('./src/main.ts', '0', 'console.log(1)\n'),
+    tarEntry('./README.md', '0', 'read me\n'),
+  ];
+  return gzipSync(Buffer.concat([...entries, Buffer.alloc(10240 - 512 * 6)]));
+}
+
 if (process.argv.includes('--search')) {
   console.log(search());
   process.exit();
@@ -82,6 +122,8 @@ const cases = [
   ['64k-and-1', RAW, noise(65537)],
   ['gzipped-dump', PASSPHRASE, dump()],
   ['counter-wraps', RAW, noise(WRAPPING_BLOCKS * 16), wrappingIv],
+  ['whole-dump', PASSPHRASE, wholeDump()],
+  ['tree', PASSPHRASE, tree()],
 ];
 const vectors = cases.map(([name, keyText, plaintext, iv = sha256(name).subarray(0, 16)]) => {
   const file = `${name}.enc`;

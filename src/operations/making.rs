@@ -1,0 +1,195 @@
+//! The inside of a backup: source to pending write, pending write to archive,
+//! manifest last; and taking back what a failure in between has left.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use super::remove::remove_if_there;
+use super::{BackupPlan, Encryption, Marker, OperationError, Run, Vault, random_id};
+use crate::format::header::HeaderError;
+use crate::format::keys::{KeyMaterial, SecretKey};
+use crate::format::legacy::legacy_key;
+use crate::format::manifest::{self, Content, MANIFEST_VERSION, Manifest, Stored};
+use crate::format::manifest_file::ManifestFile;
+use crate::format::names::manifest_key;
+use crate::ids::BackupId;
+use crate::pipeline::{ArchiveMeta, Envelope, Receipt, Sealing, new_archive, seal};
+use crate::source::{Produced, Source};
+use crate::storage::{ErrorKind, StorageError};
+
+/// One backup in the making.
+pub(super) struct Making<'a> {
+    pub vault: &'a Vault<'a>,
+    pub plan: &'a BackupPlan,
+    /// The archive's key, free until now.
+    pub archive: &'a str,
+    pub now: Timestamp,
+    /// A guess at the stream's length, for progress.
+    pub expected_bytes: Option<u64>,
+}
+
+impl Making<'_> {
+    pub fn seal_and_publish(
+        &self,
+        marker: &Marker,
+        start: impl FnOnce() -> Result<Box<dyn Source>, OperationError>,
+        run: &mut Run<'_>,
+    ) -> Result<Manifest, OperationError> {
+        let Self { vault, plan, .. } = self;
+        let sealing = Sealing {
+            codec: plan.codec,
+            level: plan.level,
+            workers: vault.workers,
+            envelope: self.envelope(marker)?,
+            cancel: vault.cancel.clone(),
+        };
+        let mut source = start()?;
+        let mut pending = vault.storage.create(self.archive)?;
+        let phase = format!("backing up {}", plan.name);
+        vault.reporter.phase(&phase, self.expected_bytes);
+        let advance = |bytes| vault.reporter.advance(bytes);
+        let sealed = seal(&mut *source, &mut *pending, &sealing, &advance);
+        vault.reporter.phase_done();
+        let manifest = self.describe(&sealed?, &sealing.envelope, source.finish())?;
+        let published = match pending.commit() {
+            Ok(()) => self.publish(&manifest, &sealing.envelope),
+            // Then the name is another program's, and so is what lies there.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => return Err(error.into()),
+            Err(error) => Err(error.into()),
+        };
+        match published {
+            Ok(()) => Ok(manifest),
+            Err(error) => {
+                self.take_back(&error, run);
+                Err(error)
+            }
+        }
+    }
+
+    /// A failure must leave nothing, also where a storage did what it says it
+    /// could not. The manifest first: an archive alone is no backup, a manifest
+    /// alone would look like one.
+    fn take_back(&self, why: &OperationError, run: &mut Run<'_>) {
+        let manifest = manifest_key(self.archive);
+        let manifest_is_ours = !matches!(
+            why,
+            OperationError::Storage(error) if error.kind == ErrorKind::AlreadyExists
+        );
+        let keys = [(&*manifest, manifest_is_ours), (self.archive, true)];
+        for (key, _) in keys.into_iter().filter(|(_, ours)| *ours) {
+            if let Err(error) = remove_if_there(self.vault.storage, key) {
+                run.leaves_work();
+                let text = format!("{key} stays behind for the next run: {error}");
+                self.vault.reporter.warn(&text);
+                return;
+            }
+        }
+    }
+
+    fn envelope(&self, marker: &Marker) -> Result<Envelope, OperationError> {
+        let Self { vault, plan, .. } = self;
+        let of_archive = |source| OperationError::Header {
+            archive: self.archive.to_owned(),
+            source,
+        };
+        match plan.encryption {
+            Encryption::None => Ok(Envelope::None),
+            Encryption::Kanbu => match vault.ring.materials().first() {
+                Some(KeyMaterial::Raw(key)) => {
+                    Ok(Envelope::Kanbu(SecretKey::from_bytes(*key.expose())))
+                }
+                Some(KeyMaterial::Passphrase(text)) => Ok(Envelope::Kanbu(legacy_key(text))),
+                None => Err(of_archive(HeaderError::Unwritable("no key is configured"))),
+            },
+            Encryption::Kluis1 => {
+                let meta = ArchiveMeta {
+                    kind: plan.format.kind(),
+                    name: plan.name.clone(),
+                    created: self.now,
+                    codec: plan.codec,
+                };
+                let salt = marker.salt().ok_or_else(|| OperationError::Usage {
+                    what: "the storage's marker kluis.json has no valid passphrase salt".to_owned(),
+                })?;
+                let archive = new_archive(&vault.ring, &meta, &salt).map_err(of_archive)?;
+                Ok(Envelope::Kluis1(Box::new(archive)))
+            }
+        }
+    }
+
+    fn describe(
+        &self,
+        receipt: &Receipt,
+        envelope: &Envelope,
+        produced: Produced,
+    ) -> Result<Manifest, OperationError> {
+        let Self { vault, plan, .. } = self;
+        let (database, source) = match produced {
+            Produced::Database(database) => (Some(database), None),
+            Produced::Tree(tree) => (None, Some(tree)),
+        };
+        Ok(Manifest {
+            version: MANIFEST_VERSION,
+            id: BackupId::from_random(random_id()?),
+            kind: plan.format.kind(),
+            name: plan.name.clone(),
+            created_at: self.now,
+            host: vault.actor.host.clone(),
+            trigger: vault.actor.trigger,
+            note: plan.note.clone(),
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            stored: Stored {
+                file: self.archive.to_owned(),
+                bytes: receipt.stored_bytes,
+                sha256: receipt.stored_sha256.clone(),
+                payload_sha256: receipt.payload_sha256.clone(),
+            },
+            content: Content {
+                codec: plan.codec,
+                bytes: receipt.content_bytes,
+                sha256: receipt.content_sha256.clone(),
+                raw_bytes: receipt.raw_bytes,
+            },
+            encryption: encryption(envelope),
+            database,
+            source,
+            gzip_index: receipt.index.clone(),
+        })
+    }
+
+    /// Writes the manifest: from here on the backup exists.
+    fn publish(&self, manifest: &Manifest, envelope: &Envelope) -> Result<(), OperationError> {
+        let of_archive = |source| OperationError::Manifest {
+            archive: self.archive.to_owned(),
+            source,
+        };
+        let key = match envelope {
+            Envelope::Kluis1(new) => Some(&new.keys.manifest),
+            Envelope::None | Envelope::Kanbu(_) => None,
+        };
+        let mut file = ManifestFile::seal(manifest.clone(), key).map_err(of_archive)?;
+        file.state.pinned = self.plan.keep;
+        let bytes = file.to_bytes().map_err(of_archive)?;
+        self.vault.cancel.check()?;
+        let storage = self.vault.storage;
+        let key = manifest_key(self.archive);
+        let mut pending = storage.create(&key)?;
+        pending.write_all(&bytes).map_err(|source| {
+            StorageError::new("write", format!("{}/{key}", storage.location()), source)
+        })?;
+        Ok(pending.commit()?)
+    }
+}
+
+fn encryption(envelope: &Envelope) -> Option<manifest::Encryption> {
+    let (format, key_id) = match envelope {
+        Envelope::None => return None,
+        Envelope::Kluis1(new) => ("KLUIS1", new.key_id),
+        Envelope::Kanbu(key) => ("kanbu", key.id()),
+    };
+    Some(manifest::Encryption {
+        format: format.to_owned(),
+        key_id: key_id.to_string(),
+    })
+}
