@@ -168,7 +168,7 @@ impl fmt::Display for Reason {
                 f,
                 "the clock is behind the newest backup ({newest:.0}), so nothing is removed"
             ),
-            Self::Pinned => f.write_str("pinned"),
+            Self::Pinned => f.write_str("kept by hand"),
             Self::Floor { floor: 1 } => f.write_str("the newest"),
             Self::Floor { floor } => write!(f, "one of the {floor} newest"),
             Self::NewestVerified => f.write_str("newest verified"),

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::Parser;
 use clap_complete::Shell;
+use kluis::cli::Cli;
 use kluis::commands::{completions, man};
 
 const COMPLETIONS: [(&str, Shell); 3] = [
@@ -128,4 +130,56 @@ fn help_fits_80_columns() {
     let mut command = <kluis::cli::Cli as clap::CommandFactory>::command();
     command.build();
     check(&mut command);
+}
+
+fn readme() -> String {
+    fs::read_to_string(committed("README.md")).unwrap()
+}
+
+#[test]
+fn every_command_line_in_the_readme_is_one_that_kluis_takes() {
+    let readme = readme();
+    let indented = readme.lines().filter_map(|line| line.strip_prefix("    "));
+    let mut tried = 0;
+    for line in indented {
+        let starts = ["$ kluis ", "root kluis ", "/bin/kluis "];
+        let Some(at) = starts.iter().find_map(|start| line.find(start)) else {
+            continue;
+        };
+        let Some((_, command)) = line[at..].split_once("kluis ") else {
+            continue;
+        };
+        let end = command.find([';', '>', '|', '&']).unwrap_or(command.len());
+        let words = ["kluis"]
+            .into_iter()
+            .chain(command[..end].split_whitespace());
+        assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        tried += 1;
+    }
+    assert!(tried > 10, "{tried}");
+}
+
+#[test]
+fn every_variable_in_the_readme_is_one_that_kluis_reads() {
+    let code: String = ["environment.rs", "resolve.rs", "mod.rs"]
+        .map(|file| fs::read_to_string(committed("src/config").join(file)).unwrap())
+        .concat();
+    let readme = readme();
+    let words = readme.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+    let names = words.filter(|word| word.starts_with("BACKUP_") || word.starts_with("KANBU_"));
+    let names: BTreeSet<&str> = names.collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        assert!(code.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn every_file_in_the_readme_is_there() {
+    let readme = readme();
+    let quoted = readme.split('`').skip(1).step_by(2);
+    let places = ["src/", "tests/", "examples/", "benches/"];
+    for path in quoted.filter(|text| places.iter().any(|place| text.starts_with(place))) {
+        assert!(committed(path).exists(), "{path}");
+    }
 }

@@ -25,10 +25,7 @@ pub fn delete(session: &Session<'_>, wanted: &Delete) -> anyhow::Result<Exit> {
             .iter()
             .map(|backup| backup.archive.as_str())
             .collect();
-        let question = format!(
-            "This deletes for good:\n  {}\nType delete to go on",
-            names.join("\n  ")
-        );
+        let question = format!("This deletes for good:\n  {}", names.join("\n  "));
         session
             .console
             .confirm(&question, "delete", session.cancel)?;

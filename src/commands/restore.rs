@@ -5,7 +5,7 @@ use crate::cli::Restore;
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Kind, Manifest, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, restore, verify};
-use crate::render::RestoreReport;
+use crate::render::{self, RestoreReport};
 use crate::target::{DatabaseTarget, DirectoryTarget, Placement, RestoreTreeOptions, Target};
 use crate::wiring;
 
@@ -16,12 +16,7 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let backup = opened.find(&key)?;
     let destination = destination(backup, wanted)?;
     if let (Destination::Replace(name), false, false) = (&destination, wanted.yes, wanted.dry_run) {
-        let question = format!(
-            "This replaces the database {name:?} by {} of {}. Type the database's name to go on",
-            backup.archive,
-            backup.created_at()
-        );
-        session.console.confirm(&question, name, session.cancel)?;
+        confirm_replacing(session, backup, name, wanted.keep_old)?;
     }
     let target = open_target(session, backup, wanted, &destination)?;
     if wanted.dry_run {
@@ -61,6 +56,24 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+fn confirm_replacing(
+    session: &Session<'_>,
+    backup: &Backup,
+    name: &str,
+    keep_old: bool,
+) -> anyhow::Result<()> {
+    let old = match keep_old {
+        true => "The old one stays under another name.",
+        false => "The old one is gone then; --keep-old would keep it.",
+    };
+    let made = render::when(backup.created_at(), &session.view);
+    let question = format!(
+        "This replaces the database {name:?} by {}, made {made}. {old}",
+        backup.archive
+    );
+    Ok(session.console.confirm(&question, name, session.cancel)?)
 }
 
 /// Tells what a failure means for the data, before its reason.

@@ -18,7 +18,7 @@ use crate::cli::{ColorWhen, GlobalFlags};
 use crate::operations::Reporter;
 
 /// With the longest message they fit 80 columns.
-const WITH_TOTAL: &str = "{msg}  {percent:>3}%  {done} of {total}  {speed}  {left} left";
+const WITH_TOTAL: &str = "{msg}  {percent:>3}%  {done} of {total}  {speed}  {left}";
 /// A dump tells nobody how long it will be: no percentage is better than a guess.
 const WITHOUT_TOTAL: &str = "{msg}  {done}  {speed}  {so_far} so far";
 const MESSAGE_COLUMNS: usize = 24;
@@ -209,8 +209,17 @@ fn with_our_units(style: ProgressStyle) -> ProgressStyle {
             "speed",
             key(|state| format!("{}/s", size(state.per_sec() as u64))),
         )
-        .with_key("left", key(|state| seconds(state.eta())))
+        .with_key("left", key(left))
         .with_key("so_far", key(|state| seconds(state.elapsed())))
+}
+
+/// Of a restore the bytes are through long before the server has made the
+/// indexes; then nobody knows how long it takes.
+fn left(state: &ProgressState) -> String {
+    match state.len() {
+        Some(total) if state.pos() >= total => "finishing".to_owned(),
+        _ => format!("{} left", seconds(state.eta())),
+    }
 }
 
 /// A time without fractions, which only flicker.

@@ -106,7 +106,7 @@ fn max_age_beats_the_keep_rules_but_not_the_protections() {
     };
     let plan = plan_utc(&all, &rules, NOW);
     assert_eq!(kept(&plan), [0, 1, 3]);
-    assert_eq!(said(&plan, 0), "kept: pinned");
+    assert_eq!(said(&plan, 0), "kept: kept by hand");
     assert_eq!(said(&plan, 1), "kept: newest verified");
     assert_eq!(said(&plan, 3), "kept: the newest");
 }
@@ -124,7 +124,7 @@ fn every_reason_to_keep_is_told() {
     let plan = plan_utc(&all, &rules, NOW);
     assert_eq!(
         said(&plan, 0),
-        "kept: pinned; the newest; last 1/1; within 3 days; newest of 2026-W03 (weekly 1/4)"
+        "kept: kept by hand; the newest; last 1/1; within 3 days; newest of 2026-W03 (weekly 1/4)"
     );
     assert_eq!(said(&plan, 1), "kept: newest of 2026-W02 (weekly 2/4)");
 }
