@@ -43,7 +43,7 @@ impl Exit {
             Self::Incomplete => 3,
             Self::Integrity => 4,
             Self::Locked => 6,
-            // Only SIGINT and SIGTERM get here: 130 and 143.
+            // SIGHUP, SIGINT and SIGTERM get here: 129, 130 and 143.
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(255),
         }
     }
@@ -99,6 +99,9 @@ fn of_lock(error: &LockError) -> Exit {
 fn of_operation(error: &OperationError) -> Exit {
     match error {
         OperationError::Usage { .. } => Exit::Usage,
+        // Transparent errors hide themselves from the chain.
+        OperationError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
+        OperationError::Lock(error) => of_lock(error),
         OperationError::Unrecorded { .. } => Exit::Incomplete,
         OperationError::Catalog(error) => of_catalog(error),
         OperationError::Target(error) => of_target(error),

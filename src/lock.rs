@@ -76,6 +76,11 @@ pub enum LockError {
     Cancelled(#[from] Cancelled),
 }
 
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 fn shown(holders: &[Holder]) -> String {
     if holders.is_empty() {
         return "another run".to_owned();
@@ -107,8 +112,11 @@ impl Lock {
             cancel.check()?;
             if let Some(file) = try_lock(path, kind)? {
                 let mut lock = Self { file, kind };
-                lock.sign(holder)
-                    .map_err(|source| place("write", path, source))?;
+                match lock.sign(holder) {
+                    // Held all the same: a full disk is where prune is needed.
+                    Err(error) if is_full(&error) => {}
+                    signed => signed.map_err(|source| place("write", path, source))?,
+                }
                 return Ok(lock);
             }
             let left = deadline.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));

@@ -73,6 +73,8 @@ pub enum KeyTextError {
     Empty,
     #[error("ends with {what}")]
     EndsWithSpace { what: &'static str },
+    #[error("has {digits} hex digits, and a key has 64")]
+    NearlyHex { digits: usize },
     #[error("is not UTF-8 text")]
     NotUtf8,
     #[error("is longer than {KEY_FILE_BYTES_MAX} bytes")]
@@ -90,6 +92,9 @@ impl SecretError {
                 KeyTextError::EndsWithSpace { .. } => {
                     "remove it: taken as it is, it would be a different passphrase".to_owned()
                 }
+                KeyTextError::NearlyHex { .. } => {
+                    "copy the key again, whole; a passphrase of that kind is not taken".to_owned()
+                }
                 KeyTextError::NotUtf8 | KeyTextError::TooLong => {
                     "a key is 64 hex digits or a passphrase, on one line".to_owned()
                 }
@@ -98,6 +103,13 @@ impl SecretError {
             Self::OpenToOthers { path, .. } => format!("chmod 600 {}", path.display()),
         }
     }
+}
+
+/// Hex digits, but not 64: a key that lost or gained some on its way. As a
+/// passphrase it would quietly write archives that the real key does not open.
+fn is_nearly_a_key(text: &str) -> bool {
+    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex && (48..=80).contains(&text.len()) && text.len() != 64
 }
 
 /// The configured key; `None` where none is configured.
@@ -168,6 +180,10 @@ fn parse_key(text: &str, place: &str) -> Result<KeyMaterial, SecretError> {
         Some('\r') => "a carriage return",
         Some(' ') => "a space",
         Some('\t') => "a tab",
+        _ if is_nearly_a_key(text) => {
+            let digits = text.len();
+            return Err(wrong(KeyTextError::NearlyHex { digits }));
+        }
         _ => {
             return KeyMaterial::parse(text).map_err(|KeyError::Empty| wrong(KeyTextError::Empty));
         }

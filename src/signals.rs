@@ -1,10 +1,10 @@
-//! Hears SIGINT and SIGTERM, on a thread of its own. The first one asks the run
+//! Hears SIGINT, SIGTERM and SIGHUP (unless nohup had it ignored), on a thread of its own. The first one asks the run
 //! to stop, ends the children and lets the run tidy up; the second ends the
 //! process at once. Nothing else in kluis handles signals.
 
-use std::{io, process, thread};
+use std::{fs, io, process, thread};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::cancel::Cancel;
@@ -13,6 +13,9 @@ use crate::cancel::Cancel;
 /// set, so that a child's death is understood as ours.
 pub fn listen(cancel: Cancel, end_children: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !is_ignored(SIGHUP) {
+        signals.handle().add_signal(SIGHUP)?;
+    }
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
@@ -28,4 +31,12 @@ pub fn listen(cancel: Cancel, end_children: impl FnOnce() + Send + 'static) -> i
             }
         })?;
     Ok(())
+}
+
+/// As it was when we started: bit n-1 of proc(5)'s `SigIgn` is signal n.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

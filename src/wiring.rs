@@ -28,12 +28,32 @@ pub fn storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
     )?)
 }
 
+/// The configured storage for what only reads or removes: one that is not there
+/// is a mistyped path, not a new storage.
+pub fn existing_storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
+    let root = settings.storage_path()?;
+    if !root.exists() {
+        return Err(OperationError::Usage {
+            what: format!(
+                "there is no storage at {}; check the path, or let the first `kluis backup` make it",
+                root.display()
+            ),
+        }
+        .into());
+    }
+    storage(settings)
+}
+
 /// A storage around a file that was named by its path, and the file's key in it.
 pub fn storage_of_file(path: &Path) -> anyhow::Result<(LocalStorage, String)> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if !directory.is_dir() {
+        let what = format!("there is no directory {}", directory.display());
+        return Err(OperationError::Usage { what }.into());
+    }
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| OperationError::Usage {
         what: format!("{} is not the path of a file", path.display()),

@@ -79,6 +79,7 @@ fn an_incomplete_tree_names_its_problems_and_no_control_characters() {
         root: "/srv/app".to_owned(),
         files: 50_000,
         directories: 12,
+        special: 0,
     });
     done.problem_count = 12;
     done.problems = (0..11)

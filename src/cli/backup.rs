@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::format::manifest::{Codec, Trigger};
@@ -35,7 +36,7 @@ The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
 A run that fails leaves nothing, and earlier backups as they were.")]
 pub struct BackupDb {
     /// The database; without it the one that the connection names
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
 
     /// Connect to this server: postgres://user@host:port/database

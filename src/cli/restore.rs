@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 /// Bring a backup back
 ///
@@ -63,7 +64,7 @@ pub struct Destination {
     pub to: Option<PathBuf>,
 
     /// Database: into this one, new or empty
-    #[arg(long, value_name = "DB")]
+    #[arg(long, value_name = "DB", value_parser = NonEmptyStringValueParser::new())]
     pub into: Option<String>,
 
     /// Database: in place of the one it was made of, swapped in at once

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use crate::cli::{BackupDb, RecordFlags};
 use crate::config::ArchiveFormat as EncryptedAs;
 use crate::exit::{Exit, exit_of};
@@ -73,18 +75,29 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
     let storage = wiring::storage(&session.settings)?;
     let vault = session.vault(&storage, "backup source", record.trigger.into())?;
     let excludes = wiring::read_excludes(&settings.exclude_from.value)?;
+    // All of them are there before the first is read.
+    let roots: Vec<PathBuf> = roots
+        .iter()
+        .map(|root| absolute(root))
+        .collect::<Result<_, _>>()?;
     let mut reports = Vec::new();
-    for root in roots {
+    for root in &roots {
         let name = match &settings.name {
             Some(name) => name.value.clone(),
-            None => name_of(root)?,
+            None => name_of(root),
         };
         let plan = plan(session, &vault, &name, ArchiveFormat::Tree, record)?;
-        let done = backup(&vault, &plan, session.now, || {
+        let done = backup(&vault, &plan, Timestamp::now(), || {
             wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
-        })
-        .map_err(|error| not_made(&name, error.into()))?;
-        reports.push(report(&storage.location(), &done));
+        });
+        match done {
+            Ok(done) => reports.push(report(&storage.location(), &done)),
+            Err(error) => {
+                // What was made before is told before what was not.
+                finish(session, reports)?;
+                return Err(not_made(&name, error.into()));
+            }
+        }
     }
     finish(session, reports)
 }
@@ -100,15 +113,18 @@ fn not_made(name: &str, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The directory's own name, also for `.` and `..`.
-fn name_of(root: &Path) -> Result<String, OperationError> {
-    let absolute: PathBuf = std::fs::canonicalize(root).map_err(|error| OperationError::Usage {
+/// The directory's one path, whatever led to it: retention tells trees of the
+/// same name apart by it.
+fn absolute(root: &Path) -> Result<PathBuf, OperationError> {
+    std::fs::canonicalize(root).map_err(|error| OperationError::Usage {
         what: format!("cannot back up {}: {error}", root.display()),
-    })?;
-    match absolute.file_name() {
-        Some(name) => Ok(name.to_string_lossy().into_owned()),
-        None => Ok("root".to_owned()),
-    }
+    })
+}
+
+/// The directory's own name.
+fn name_of(root: &Path) -> String {
+    let name = root.file_name().map(|name| name.to_string_lossy());
+    name.map_or_else(|| "root".to_owned(), |name| name.into_owned())
 }
 
 fn plan(
@@ -155,6 +171,17 @@ fn plan(
 
 fn finish(session: &Session<'_>, backups: Vec<render::BackupDone>) -> anyhow::Result<Exit> {
     let complete = backups.iter().all(|backup| backup.complete);
+    // On stderr too: a timer's job often throws stdout away.
+    for backup in backups.iter().filter(|backup| !backup.complete) {
+        session.console.warn(&format!(
+            "{} is incomplete: {} of its files changed, vanished or could not be read; \
+             kluis show {} names them",
+            backup.file, backup.problem_count, backup.id
+        ));
+    }
+    if backups.is_empty() {
+        return Ok(Exit::Done);
+    }
     session.print(&BackupReport { backups })?;
     Ok(if complete {
         Exit::Done
@@ -187,6 +214,7 @@ fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
             root: tree.root.clone(),
             files: tree.files,
             directories: tree.directories,
+            special: tree.special,
         }),
         complete: done.problems() == 0,
         problems: problems

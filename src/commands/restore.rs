@@ -34,6 +34,12 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
         ));
     }
     let incomplete = done.received.left_out > 0;
+    if incomplete {
+        session.console.warn(&format!(
+            "{} entries were left out, named above or with --json under warnings",
+            done.received.left_out
+        ));
+    }
     session.print(&RestoreReport {
         raw_bytes: done.report.unsealed.raw_bytes,
         duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),

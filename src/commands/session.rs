@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
@@ -40,7 +39,7 @@ impl Session<'_> {
 
     /// The configured storage with its catalogue.
     pub fn open(&self) -> anyhow::Result<Opened> {
-        let storage = wiring::storage(&self.settings)?;
+        let storage = wiring::existing_storage(&self.settings)?;
         let catalog = Catalog::load(&storage)?;
         Ok(Opened { storage, catalog })
     }
@@ -92,18 +91,20 @@ impl Opened {
 }
 
 /// Each of BACKUP.., with the storage it lies in. They may lie in several, so
-/// each is opened on its own; the common case opens one.
+/// each is opened on its own. All are found before the first is acted on.
 pub fn each_backup(
     session: &Session<'_>,
     wanted: &[String],
     mut act: impl FnMut(&Opened, &Backup) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for wanted in wanted {
-        let (opened, key) = session.open_for(wanted)?;
-        let backup = opened
-            .find(&key)
-            .with_context(|| format!("looking for {wanted}"))?;
-        act(&opened, backup)?;
+    let opened: Vec<(Opened, String)> = wanted
+        .iter()
+        .map(|wanted| session.open_for(wanted))
+        .collect::<Result<_, _>>()?;
+    let find = |(opened, key): &(Opened, String)| opened.find(key).map(|_| ());
+    opened.iter().try_for_each(find)?;
+    for (opened, key) in &opened {
+        act(opened, opened.find(key)?)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Pure: it opens nothing and asks nobody; what it refuses, it names with the
 //! place it was written at.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -204,6 +205,10 @@ impl Layers<'_> {
                 what: "taking the key from a command".to_owned(),
                 remedy: "unset it and set BACKUP_ENCRYPTION_KEY_FILE",
             });
+        }
+        if self.environment.present(FILE).is_some_and(OsStr::is_empty) {
+            let what = "it is empty; name the key's file, or unset it".to_owned();
+            return Err(wrong(&self.environment.origin(FILE), what));
         }
         let file = self.path_variable(FILE);
         if let Some(text) = self.environment.present(TEXT) {

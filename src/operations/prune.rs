@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::remove::remove_backup;
 use super::{OperationError, Run, Vault, sweep};
 use crate::catalog::{Backup, Catalog};
-use crate::format::manifest::{Kind, ProofLevel};
+use crate::format::manifest::{Kind, Manifest, ProofLevel};
 use crate::lock::LockKind;
 use crate::retention::{Candidate, KeepRules, PrunePlan, plan};
 
@@ -50,22 +50,30 @@ pub fn plan_prune(
     plan(&candidates, rules, now, time_zone)
 }
 
-/// A backup whose archive is gone is none: it must not fill a place that a
-/// restorable one would have.
+/// A backup whose archive is gone, or was found damaged, is none: it must not
+/// fill a place that a restorable one would have. Prune leaves it alone.
 fn candidate(backup: &Backup) -> Option<Candidate> {
     let file = backup.file.as_ref()?;
     let stored = backup.stored.as_ref()?;
+    let proof = backup.proof()?;
     Some(Candidate {
         id: file.manifest.id.clone(),
         kind: file.manifest.kind,
-        name: file.manifest.name.clone(),
+        name: group(&file.manifest),
         created_at: file.manifest.created_at,
         pinned: file.state.pinned,
-        verified: backup
-            .proof()
-            .is_some_and(|level| level >= ProofLevel::Verified),
+        verified: proof >= ProofLevel::Verified,
         bytes: stored.bytes,
     })
+}
+
+/// What a policy counts together. Two trees may have the same name: then their
+/// roots tell them apart, or one would push the other's backups out.
+fn group(manifest: &Manifest) -> String {
+    match &manifest.source {
+        Some(tree) => format!("{} {}", manifest.name, tree.root),
+        None => manifest.name.clone(),
+    }
 }
 
 pub fn prune(
@@ -79,7 +87,7 @@ pub fn prune(
     sweep(vault, now)?;
     let catalog = Catalog::load(vault.storage)?;
     let plan = plan_prune(&catalog, scope, rules, now, time_zone);
-    let mut run = Run::start(vault, None, now)?;
+    let mut run = Run::start_freeing(vault, None, now)?;
     match remove_decided(vault, &catalog, &plan, &mut run) {
         Ok((removed, freed_bytes)) => {
             let what = format!("{} backups are pruned", removed.len());

@@ -41,6 +41,29 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
+    /// [`Run::start`] for what makes room: on a full disk it goes on without a
+    /// record, and says so.
+    pub fn start_freeing(
+        vault: &'a Vault<'a>,
+        backup: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Self, OperationError> {
+        match Self::start(vault, backup, now) {
+            Err(OperationError::Storage(error)) if error.kind == ErrorKind::NoSpace => {
+                let text = format!("this run leaves no record: {error}");
+                vault.reporter.warn(&text);
+                Ok(Self {
+                    vault,
+                    record: new_record(vault, backup, now)?,
+                    begun: Instant::now(),
+                    recorded: false,
+                    leaves_work: false,
+                })
+            }
+            started => started,
+        }
+    }
+
     /// [`Run::start`] for what only reads: there a record that cannot be written
     /// is worth a word and no more.
     pub fn start_reading(

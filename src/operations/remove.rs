@@ -29,7 +29,7 @@ pub fn delete(
     }
     let mut freed_bytes = 0;
     for backup in backups {
-        let mut run = Run::start(vault, Some(&backup.archive), now)?;
+        let mut run = Run::start_freeing(vault, Some(&backup.archive), now)?;
         if let Err(error) = remove_backup(vault.storage, backup) {
             run.leaves_work();
             run.fail(&error);

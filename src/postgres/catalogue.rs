@@ -100,6 +100,23 @@ impl Server {
             "pg_namespace",
             "pg_extension",
             "pg_largeobject_metadata",
+            "pg_collation",
+            "pg_conversion",
+            "pg_cast",
+            "pg_operator",
+            "pg_opclass",
+            "pg_opfamily",
+            "pg_am",
+            "pg_language",
+            "pg_transform",
+            "pg_ts_config",
+            "pg_ts_dict",
+            "pg_ts_parser",
+            "pg_ts_template",
+            "pg_foreign_data_wrapper",
+            "pg_foreign_server",
+            "pg_publication",
+            "pg_event_trigger",
         ];
         let none_in =
             |table| format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID})");

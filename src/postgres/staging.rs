@@ -95,7 +95,9 @@ impl StagedDatabase {
             None
         };
         let staging = marked(name, STAGING_MARK, &id);
+        // Naming the default one needs a right on it; leaving it out needs none.
         let tablespace = replaces.as_ref().map(|old| old.tablespace.as_str());
+        let tablespace = tablespace.filter(|name| *name != "pg_default");
         let sql = create_sql(server, &staging, locale, tablespace);
         // From here on Drop cleans up, also where CREATE was cut short.
         let staged = Self {

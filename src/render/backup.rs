@@ -60,6 +60,8 @@ pub struct TreeSummary {
     pub root: String,
     pub files: u64,
     pub directories: u64,
+    /// Fifos, sockets and devices: left out.
+    pub special: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,6 +102,14 @@ impl BackupDone {
             let files = counted(tree.files, "file", "files");
             let directories = counted(tree.directories, "directory", "directories");
             fields.line("holds", &format!("{files}, {directories} of {}", tree.root));
+            if tree.special > 0 {
+                let special = counted(
+                    tree.special,
+                    "fifo, socket or device",
+                    "fifos, sockets or devices",
+                );
+                fields.line("left out", &special);
+            }
         }
         let proof = format!("stored; kluis verify {} reads it back", short_id(&self.id));
         fields.line("proof", &proof);
