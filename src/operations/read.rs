@@ -177,23 +177,12 @@ pub(super) fn read_backup<T>(
     phase: &str,
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, ReadReport), OperationError> {
-    if backup.stored.is_none() {
-        return Err(integrity(
-            &backup.archive,
-            "its manifest is there, but the archive is gone",
-        ));
-    }
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)
-        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
-    if let Some(file) = &backup.file {
-        check_manifest(&backup.archive, file, &opened)?;
-    }
     let OpenedArchive {
         opening,
         offset,
         damaged_copy,
         ..
-    } = opened;
+    } = open_with_manifest(vault, backup)?;
     let stored = vault.storage.open(&backup.archive, offset)?;
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let unsealing = Unsealing {
@@ -203,7 +192,10 @@ pub(super) fn read_backup<T>(
         digests: manifest.is_some(),
         cancel: vault.cancel.clone(),
     };
-    vault.reporter.phase(phase, Some(backup.stored_bytes()));
+    // The reader counts what it has decrypted, so the total must be that too.
+    let content_bytes = manifest.map(|manifest| manifest.content.bytes);
+    let total_bytes = content_bytes.unwrap_or_else(|| backup.stored_bytes());
+    vault.reporter.phase(phase, Some(total_bytes));
     let result = unseal(
         stored,
         unsealing,
@@ -224,6 +216,23 @@ pub(super) fn read_backup<T>(
             damaged_copy,
         },
     ))
+}
+
+/// Opens the archive; its manifest, where there is one, must be the one that was
+/// written with it.
+fn open_with_manifest(vault: &Vault<'_>, backup: &Backup) -> Result<OpenedArchive, OperationError> {
+    if backup.stored.is_none() {
+        return Err(integrity(
+            &backup.archive,
+            "its manifest is there, but the archive is gone",
+        ));
+    }
+    let opened = open_archive(vault.storage, &backup.archive, &vault.ring)
+        .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
+    if let Some(file) = &backup.file {
+        check_manifest(&backup.archive, file, &opened)?;
+    }
+    Ok(opened)
 }
 
 /// Names the archive in errors that come from inside its stream.

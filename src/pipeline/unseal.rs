@@ -88,7 +88,7 @@ pub(super) enum Queued {
 
 /// Reads `stored` to its end and hands the raw stream to `consume`. A failure of
 /// the archive itself goes before the consumer's, which usually follows from it.
-/// `progress` is told stored bytes.
+/// `progress` is told bytes of content, decrypted and not yet decompressed.
 pub fn unseal<T, E: From<UnsealError>>(
     stored: impl Read + Send,
     unsealing: Unsealing,
