@@ -3,6 +3,9 @@
 //! To renew them: `cargo run -- man man`, and `cargo run -- completions SHELL`
 //! for each file under `completions/`.
 
+#[path = "support/programs.rs"]
+mod programs;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,17 +32,6 @@ fn names_in(directory: &str) -> BTreeSet<String> {
     entries.map(|e| name(e).into_string().unwrap()).collect()
 }
 
-/// Whether a checker is here. Where it must be, its absence is a failure.
-fn can_run(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    let required = std::env::var_os("CI").is_some_and(|value| value == "true");
-    assert!(found || !required, "{program} is not installed");
-    if !found {
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
-}
-
 #[test]
 fn the_man_pages_are_those_of_the_code() {
     let pages = man::pages().unwrap();
@@ -64,7 +56,7 @@ fn the_completions_are_those_of_the_code() {
 
 #[test]
 fn man_page_checkers_have_nothing_to_say() {
-    if !can_run("mandoc") {
+    if !programs::are_here(&["mandoc"]) {
         return;
     }
     for name in names_in("man") {
@@ -78,7 +70,7 @@ fn man_page_checkers_have_nothing_to_say() {
 
 #[test]
 fn the_bash_completion_is_bash() {
-    if !can_run("bash") {
+    if !programs::are_here(&["bash"]) {
         return;
     }
     let script = committed("completions").join("kluis.bash");

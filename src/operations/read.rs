@@ -189,7 +189,10 @@ pub(super) fn read_backup<T>(
         cancel: vault.cancel.clone(),
     };
     let stored = vault.storage.open(archive, opened.offset)?;
-    vault.reporter.phase(phase, Some(backup.stored_bytes()));
+    // The reader counts what it has decrypted, so the total must be that too.
+    let content_bytes = manifest.map(|manifest| manifest.content.bytes);
+    let total_bytes = content_bytes.unwrap_or_else(|| backup.stored_bytes());
+    vault.reporter.phase(phase, Some(total_bytes));
     let advance = |bytes| vault.reporter.advance(bytes);
     let result = unseal(stored, unsealing, &advance, consume);
     vault.reporter.phase_done();
