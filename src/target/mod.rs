@@ -10,6 +10,7 @@ use crate::format::manifest::{DatabaseContent, TreeContent};
 mod directory;
 mod dump_check;
 mod postgres;
+mod psql;
 mod tree_check;
 
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
@@ -22,6 +23,13 @@ pub trait Target: Send {
     /// turn out to be wrong after the last of them (a digest at the end), so
     /// nothing may become visible here. Checks the run's `Cancel` on the way.
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError>;
+
+    /// Reads back what lies in the staging place now, in the form in which
+    /// [`Target::receive`] tells what came: a database is dumped again. Called
+    /// after the archive's end has been checked. `None` where nothing is kept.
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        Ok(None)
+    }
 
     /// Makes what was received visible, whole. Called once, after the archive's
     /// end has been checked.
