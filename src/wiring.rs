@@ -93,13 +93,15 @@ pub fn database(
         .or(connection.database())
         .unwrap_or(DEFAULT_DATABASE)
         .to_owned();
-    let directory = configured
-        .client_bin_dir
-        .as_ref()
-        .map(|directory| directory.value.clone());
-    let clients = ClientSearch::new(directory, path);
+    let clients = client_search(settings, path);
     let server = Server::connect(Access::Direct(connection), clients, &name)?;
     Ok(Database { server, name })
+}
+
+/// Where client programs are looked for; `path` is the value of PATH.
+pub fn client_search(settings: &Settings, path: Option<&str>) -> ClientSearch {
+    let directory = settings.database.client_bin_dir.as_ref();
+    ClientSearch::new(directory.map(|directory| directory.value.clone()), path)
 }
 
 fn as_text(

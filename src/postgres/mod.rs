@@ -13,6 +13,7 @@ mod connection;
 mod dump;
 mod quote;
 mod restrict;
+mod rights;
 mod server;
 mod staging;
 
@@ -25,6 +26,7 @@ pub use connection::ConnectionSettings;
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
+pub use rights::Rights;
 pub use server::{Access, Server, ServerVersion};
 pub use staging::{Leftover, StagedDatabase, leftover};
 
