@@ -9,10 +9,12 @@ use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
 use crate::format::manifest::{Kind, Manifest};
 use crate::operations::OperationError;
-use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
+use crate::postgres::{
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
-use crate::source::{DirectorySource, DumpOptions, PgDumpSource, Source, TreeOptions};
+use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
 use crate::target::{DumpCheck, Target, TreeCheck};
 

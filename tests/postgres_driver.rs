@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kluis::cancel::Cancel;
 use kluis::format::manifest::{DatabaseContent, Selection};
-use kluis::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
-use kluis::source::{DumpOptions, PgDumpSource, Produced, Source};
+use kluis::postgres::{
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+};
+use kluis::source::{PgDumpSource, Produced, Source};
 use kluis::target::{DatabaseTarget, Placement, Received, Target, TargetError};
 
 use support::{Cluster, ClusterOptions};

@@ -15,12 +15,15 @@ use crate::config::duration::parse_wait;
 
 mod backup;
 mod restore;
+mod server;
 mod stored;
 
 pub use backup::{
-    BackupCommand, BackupDb, BackupSource, CodecArg, RecordFlags, SealingFlags, TriggerArg,
+    BackupCommand, BackupDb, BackupSource, CodecArg, DatabaseFlags, FormatArg, RecordFlags,
+    SealingFlags, TriggerArg,
 };
 pub use restore::{Decrypt, Destination, Restore};
+pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
 
 const STYLES: Styles = Styles::styled()

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::ServerFlags;
+
 /// Bring a backup back
 ///
 /// The archive is read and checked to its end before anything becomes visible
@@ -38,9 +40,39 @@ pub struct Restore {
     #[arg(long, conflicts_with_all = ["to", "into"])]
     pub keep_old: bool,
 
-    /// Database: restore to this server instead of the configured one
-    #[arg(long, value_name = "URL", conflicts_with = "to")]
-    pub url: Option<String>,
+    /// Database: fill the existing one in one transaction, instead of building
+    /// a new one and swapping it in; for roles without CREATEDB
+    #[arg(long, conflicts_with_all = ["to", "keep_old"])]
+    pub in_place: bool,
+
+    /// Database: do not back up first what is replaced
+    #[arg(long, conflicts_with_all = ["to"])]
+    pub no_pre_restore_backup: bool,
+
+    /// Database: only this table, with what belongs to it (may be repeated)
+    #[arg(
+        short = 't',
+        long = "table",
+        value_name = "TABLE",
+        conflicts_with = "to"
+    )]
+    pub tables: Vec<String>,
+
+    /// Database: only this schema, with everything in it (may be repeated)
+    #[arg(
+        short = 'n',
+        long = "schema",
+        value_name = "SCHEMA",
+        conflicts_with = "to"
+    )]
+    pub schemas: Vec<String>,
+
+    /// Database: print what is in the backup, and restore nothing
+    #[arg(long, conflicts_with_all = ["to", "into", "replace"])]
+    pub list: bool,
+
+    #[command(flatten)]
+    pub server: ServerFlags,
 
     /// Source: also make symlinks that point outside the restored tree
     #[arg(long, conflicts_with_all = ["into", "replace"])]
@@ -60,7 +92,7 @@ pub struct Restore {
 #[group(required = true, multiple = false)]
 pub struct Destination {
     /// Source: into this directory, new or empty
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "mode", "container"])]
     pub to: Option<PathBuf>,
 
     /// Database: into this one, new or empty

@@ -18,7 +18,7 @@ pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
 pub use tree_check::TreeCheck;
 
-pub trait Target {
+pub trait Target: Send {
     /// Reads `stream` to its end into the staging place. The bytes may still
     /// turn out to be wrong after the last of them (a digest at the end), so
     /// nothing may become visible here. Checks the run's `Cancel` on the way.
@@ -70,6 +70,9 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// What was restored could not be dumped again to compare it.
+    #[error(transparent)]
+    Redump(#[from] crate::postgres::LedgerDumpError),
     /// The stream is not a whole dump.
     #[error(transparent)]
     Dump(#[from] crate::ledger::LedgerError),
