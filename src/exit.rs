@@ -129,10 +129,11 @@ fn of_catalog(error: &CatalogError) -> Exit {
 
 fn of_target(error: &TargetError) -> Exit {
     match error {
-        TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_) => {
-            Exit::Integrity
-        }
-        TargetError::Place { .. } => Exit::Failed,
+        TargetError::Stream(_)
+        | TargetError::Hostile { .. }
+        | TargetError::Dump(_)
+        | TargetError::DoesNotRestore(_) => Exit::Integrity,
+        TargetError::Place { .. } | TargetError::Scratch(_) => Exit::Failed,
         TargetError::Postgres(error) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Postgres(error)) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Dump { .. }) => Exit::Integrity,

@@ -7,7 +7,7 @@ use crate::format::legacy::LegacyError;
 use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
-use crate::postgres::PostgresError;
+use crate::postgres::{LedgerDumpError, PostgresError};
 use crate::source::TreeError;
 use crate::storage::StorageError;
 use crate::target::TargetError;
@@ -74,7 +74,11 @@ impl OperationError {
             ),
             Self::Target(error) => matches!(
                 error,
-                TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_)
+                TargetError::Stream(_)
+                    | TargetError::Hostile { .. }
+                    | TargetError::Dump(_)
+                    | TargetError::DoesNotRestore(_)
+                    | TargetError::Redump(LedgerDumpError::Dump { .. })
             ),
             Self::Catalog(CatalogError::Unreadable { .. }) => true,
             _ => false,
