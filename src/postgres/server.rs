@@ -80,6 +80,10 @@ fn direct_tool(settings: &ConnectionSettings, program: &Path, database: &str) ->
     for name in NOT_INHERITED {
         tool = tool.env_remove(*name);
     }
+    // What is meant of these stands in the settings; ours may mean another server.
+    for name in ConnectionSettings::known_variables() {
+        tool = tool.env_remove(name);
+    }
     // English messages: they are read to tell a refused login from a server
     // that is down. Data is not touched by this.
     tool = tool.env("LC_ALL", "C").env("PGAPPNAME", "kluis");

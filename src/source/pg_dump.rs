@@ -116,6 +116,9 @@ fn content(
         provider_locale: locale.provider_locale,
         extensions: facts.extensions,
         roles: facts.roles,
+        superusers: facts.superusers,
+        tablespaces: facts.tablespaces,
+        output_settings: facts.output_settings,
         ledger: Ledger::default(),
     }
 }
