@@ -20,7 +20,7 @@ mod statement;
 pub(crate) use comments::ObjectTitle;
 pub use reader::DumpReader;
 pub(crate) use reader::Watch;
-pub(crate) use statement::Cursor;
+pub(crate) use statement::{Cursor, name_text};
 
 /// What a dump holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

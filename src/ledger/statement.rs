@@ -216,7 +216,7 @@ impl<'a> Cursor<'a> {
 
 /// A name as text. Names of a database that is not in UTF-8 stay distinct: each
 /// byte that does not fit stands as `\xNN`.
-fn name_text(bytes: Vec<u8>) -> String {
+pub(crate) fn name_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| {
         let mut text = String::new();
         for chunk in error.as_bytes().utf8_chunks() {

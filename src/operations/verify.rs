@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::read::{ReadReport, integrity, kind_of, read_backup};
 use super::{MakeCheck, OperationError, Run, Vault};
 use crate::catalog::{Backup, read_whole};
+use crate::dump::{expected_part, without_objects};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
@@ -181,7 +182,13 @@ pub(super) fn compare(
     if let (Kind::Db, Some(expected), Some(seen)) =
         (manifest.kind, &manifest.database, &received.database)
     {
-        let found = expected.ledger.differences(&seen.ledger);
+        let found = match &received.part {
+            None => expected.ledger.differences(&seen.ledger),
+            Some(part) => {
+                let expected = expected_part(&expected.ledger, part);
+                expected.differences(&without_objects(&seen.ledger))
+            }
+        };
         differences.extend(found.iter().map(ToString::to_string));
     }
     if let (Some(expected), Some(seen)) = (&manifest.source, &received.tree) {

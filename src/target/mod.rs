@@ -5,16 +5,21 @@
 
 use std::io::BufRead;
 
+use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod contents_check;
 mod directory;
 mod dump_check;
 mod postgres;
+mod selected;
 mod tree_check;
 
+pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
+pub use selected::Selected;
 pub use tree_check::TreeCheck;
 
 pub trait Target {
@@ -33,6 +38,11 @@ pub trait Target {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// What stands where in the dump, where that was asked for.
+    pub contents: Option<Contents>,
+    /// Only this part of the dump was let through: `database` tells of it alone,
+    /// and the manifest is to be compared for it alone.
+    pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
     /// What a replaced database is called now, where it was kept.
