@@ -99,3 +99,94 @@ fn is_setting(text: &[u8]) -> bool {
     ];
     text.len() < 1024 && settings.iter().any(|start| text.starts_with(start))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dumps() -> Vec<(String, Vec<u8>)> {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/dumps");
+        let entries = std::fs::read_dir(directory).expect("tests/data/dumps is there");
+        let paths = entries.map(|entry| entry.expect("readable").path());
+        let named = paths.map(|path| (path.display().to_string(), path));
+        named
+            .filter(|(name, _)| name.ends_with(".sql") && !name.ends_with("make.sql"))
+            .map(|(name, path)| (name, std::fs::read(path).expect("readable")))
+            .collect()
+    }
+
+    fn read(slices: &[&[u8]]) -> Contents {
+        let mut reader = ContentsReader::new();
+        slices.iter().for_each(|slice| reader.feed(slice));
+        reader.finish().expect("a whole dump")
+    }
+
+    #[test]
+    fn sections_join_to_the_dump_and_begin_at_their_titles() {
+        for (name, bytes) in dumps() {
+            let contents = read(&[&bytes]);
+            let mut end = 0;
+            for section in &contents.sections {
+                assert_eq!(section.bytes.start, end, "{name}");
+                end = section.bytes.end;
+                let begins = &bytes[usize::try_from(section.bytes.start).expect("short")..];
+                let expected: &[u8] = match section.entry {
+                    Some(_) => b"--\n-- ",
+                    None if section.bytes.start == 0 => b"--\n-- PostgreSQL database dump\n",
+                    None if begins.starts_with(b"SET default_") => b"SET default_",
+                    None => b"--\n-- PostgreSQL database dump complete\n",
+                };
+                assert!(
+                    begins.starts_with(expected) || name.contains("verbose"),
+                    "{name} at {}",
+                    section.bytes.start
+                );
+            }
+            assert_eq!(end, bytes.len() as u64, "{name}");
+            let objects: u64 = contents.ledger.objects.values().sum();
+            assert_eq!(contents.entries.len() as u64, objects, "{name}");
+        }
+    }
+
+    #[test]
+    fn cuts_of_the_input_do_not_matter() {
+        for (name, bytes) in dumps() {
+            let whole = read(&[&bytes]);
+            // The large objects' dump is long and alike: a prime step is enough.
+            let step = if bytes.len() > 8192 { 61 } else { 1 };
+            for at in (0..bytes.len()).step_by(step) {
+                let (one, other) = bytes.split_at(at);
+                assert_eq!(read(&[one, other]), whole, "{name} cut at {at}");
+            }
+            let bytewise: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(read(&bytewise), whole, "{name} byte by byte");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_sql() {
+        let odd = dumps()
+            .into_iter()
+            .find(|(name, _)| name.ends_with("odd_names.sql"));
+        let contents = read(&[&odd.expect("there").1]);
+        let tables = contents
+            .entries
+            .iter()
+            .filter(|entry| entry.object_type == "TABLE");
+        let mut names: Vec<String> = tables.map(|entry| entry.own_name().to_string()).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "\"Ünïcode.schema\".\"with.dot\"",
+                "public.\"fake; Type: FAKE; Schema: public; Owner: x\"",
+                "public.\"has \"\"quotes\"\"\"",
+                "public.\"new\nline\"",
+                "public.\"x (a) FROM stdin;\"",
+                "public.\"日本語\"",
+                "public.nocols",
+                "public.norows",
+            ]
+        );
+    }
+}
