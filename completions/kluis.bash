@@ -31,6 +31,9 @@ _kluis() {
             kluis,delete)
                 cmd="kluis__subcmd__delete"
                 ;;
+            kluis,doctor)
+                cmd="kluis__subcmd__doctor"
+                ;;
             kluis,keep)
                 cmd="kluis__subcmd__keep"
                 ;;
@@ -68,7 +71,7 @@ _kluis() {
 
     case "${cmd}" in
         kluis)
-            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help --version backup list show verify restore prune delete keep decrypt config completions man"
+            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help --version backup list show verify restore prune delete keep decrypt doctor config completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -152,13 +155,37 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__db)
-            opts="-n -N -t -T -c -s -v -q -h --url --schema --exclude-schema --table --exclude-table --codec --level --no-encrypt --note --keep --trigger --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --codec --level --no-encrypt --note --keep --trigger --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --exclude-db)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "plain custom directory" -- "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "auto direct docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --container)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -537,6 +564,60 @@ _kluis() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        kluis__subcmd__doctor)
+            opts="-c -s -v -q -h --url --mode --container --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "auto direct docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         kluis__subcmd__keep)
             opts="-c -s -v -q -h --release --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -762,7 +843,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__restore)
-            opts="-c -s -v -q -h --to --into --replace --keep-old --url --links-outside --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-t -n -c -s -v -q -h --to --into --replace --keep-old --in-place --no-pre-restore-backup --table --schema --list --url --mode --container --links-outside --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -776,7 +857,31 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --table)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --schema)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "auto direct docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --container)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -858,12 +963,24 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__verify)
-            opts="-c -s -v -q -h --all --pending --quick --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --pending --quick --restore --in-server --url --mode --container --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "auto direct docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

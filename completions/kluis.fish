@@ -46,6 +46,7 @@ complete -c kluis -n "__fish_kluis_needs_command" -f -a "prune" -d 'Remove the b
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "delete" -d 'Delete backups for good'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "keep" -d 'Keep backups whatever the retention says'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an archive file'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "doctor" -d 'Check everything that backups and restores need'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "config" -d 'Look at the settings'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "man" -d 'Write the man pages into a directory'
@@ -61,9 +62,18 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "db" -d 'Back up a PostgreSQL database'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "db" -d 'Back up PostgreSQL databases, each as one archive'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "source" -d 'Back up directories, each as one tar archive'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l exclude-db -d 'With --all: not those that match' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l format -d 'pg_dump\'s output format' -r -f -a "plain\t'SQL text that any psql reads'
+custom\t'One file for pg_restore'
+directory\t'A file per table for pg_restore, as one tar'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s j -l jobs -d 'Dump so many tables at once; needs --format directory' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
+direct\t'By the client programs of this machine'
+docker\t'By the programs inside the server\'s container'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l container -d 'The server\'s container; implies --mode docker' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s n -l schema -d 'Only these schemas (pg_dump\'s pattern; may be repeated)' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s N -l exclude-schema -d 'Not these schemas' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s t -l table -d 'Only these tables' -r
@@ -83,6 +93,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l all -d 'Every database of the server, templates left out'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l globals -d 'Also what all databases share: roles and tablespaces'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l keep -d 'Keep this backup: prune never removes it'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s v -l verbose -d 'Say more about what is done and why'
@@ -151,6 +163,11 @@ complete -c kluis -n "__fish_kluis_using_subcommand show" -s q -l quiet -d 'Say 
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
+direct\t'By the client programs of this machine'
+docker\t'By the programs inside the server\'s container'"
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l container -d 'The server\'s container; implies --mode docker' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -161,6 +178,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand verify" -l lock-wait -d 'Wai
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l all -d 'All of them'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet, or failed'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l restore -d 'Restore each into a throwaway place, and compare what came back'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l in-server -d 'With --restore: into a throwaway database on the configured server, instead of a throwaway server on this machine'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l json -d 'Print the result as one JSON document'
@@ -168,7 +187,13 @@ complete -c kluis -n "__fish_kluis_using_subcommand verify" -l no-progress -d 'S
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l to -d 'Source: into this directory, new or empty' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l into -d 'Database: into this one, new or empty' -r
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -l url -d 'Database: restore to this server instead of the configured one' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s t -l table -d 'Database: only this table, with what belongs to it (may be repeated)' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s n -l schema -d 'Database: only this schema, with everything in it (may be repeated)' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
+direct\t'By the client programs of this machine'
+docker\t'By the programs inside the server\'s container'"
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l container -d 'The server\'s container; implies --mode docker' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -178,6 +203,9 @@ never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Database: print what is in the backup, and restore nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'
@@ -249,6 +277,23 @@ complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s q -l quiet -d 'S
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
+direct\t'By the client programs of this machine'
+docker\t'By the programs inside the server\'s container'"
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l container -d 'The server\'s container; implies --mode docker' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s s -l storage -d 'The directory that holds the backups' -r -F

@@ -11,7 +11,7 @@ use crate::catalog::CatalogError;
 use crate::config::ConfigError;
 use crate::lock::LockError;
 use crate::operations::OperationError;
-use crate::postgres::PostgresError;
+use crate::postgres::{LedgerDumpError, PostgresError};
 use crate::render::{PromptError, StdoutClosed, StdoutFailed};
 use crate::secrets::SecretError;
 use crate::target::TargetError;
@@ -129,7 +129,12 @@ fn of_target(error: &TargetError) -> Exit {
         }
         TargetError::Place { .. } => Exit::Failed,
         TargetError::Postgres(error) => of_postgres(error),
-        TargetError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
+        TargetError::Redump(LedgerDumpError::Postgres(error)) => of_postgres(error),
+        TargetError::Redump(LedgerDumpError::Dump { .. }) => Exit::Integrity,
+        TargetError::Cancelled(cancelled)
+        | TargetError::Redump(LedgerDumpError::Cancelled(cancelled)) => {
+            Exit::Signal(cancelled.signal)
+        }
     }
 }
 

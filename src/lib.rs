@@ -26,6 +26,7 @@ pub mod operations;
 pub mod lock;
 pub mod postgres;
 pub mod process;
+pub mod scratch;
 pub mod secrets;
 pub mod source;
 pub mod storage;

@@ -9,12 +9,14 @@ use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
 use crate::format::manifest::{Kind, Manifest};
 use crate::operations::OperationError;
-use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
+use crate::postgres::{
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
-use crate::source::{DirectorySource, DumpOptions, PgDumpSource, Source, TreeOptions};
+use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{DumpCheck, Target, TreeCheck};
+use crate::target::{ContentsCheck, DumpCheck, Target, TreeCheck};
 
 /// Where libpq itself would connect to without any setting.
 const DEFAULT_DATABASE: &str = "postgres";
@@ -91,13 +93,15 @@ pub fn database(
         .or(connection.database())
         .unwrap_or(DEFAULT_DATABASE)
         .to_owned();
-    let directory = configured
-        .client_bin_dir
-        .as_ref()
-        .map(|directory| directory.value.clone());
-    let clients = ClientSearch::new(directory, path);
+    let clients = client_search(settings, path);
     let server = Server::connect(Access::Direct(connection), clients, &name)?;
     Ok(Database { server, name })
+}
+
+/// Where client programs are looked for; `path` is the value of PATH.
+pub fn client_search(settings: &Settings, path: Option<&str>) -> ClientSearch {
+    let directory = settings.database.client_bin_dir.as_ref();
+    ClientSearch::new(directory.map(|directory| directory.value.clone()), path)
 }
 
 fn as_text(
@@ -183,6 +187,11 @@ pub fn check_target(kind: Kind, _manifest: Option<&Manifest>, cancel: &Cancel) -
         Kind::Db => Box::new(DumpCheck::new(cancel.clone())),
         Kind::Source => Box::new(TreeCheck::new(cancel.clone())),
     }
+}
+
+/// The target that reads a database's archive and keeps what stands where in it.
+pub fn contents_target(cancel: &Cancel) -> Box<dyn Target> {
+    Box::new(ContentsCheck::new(cancel.clone()))
 }
 
 /// The configured keep rules; a count of 0 is no rule.

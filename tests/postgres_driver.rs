@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kluis::cancel::Cancel;
 use kluis::format::manifest::{DatabaseContent, Selection};
-use kluis::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
-use kluis::source::{DumpOptions, PgDumpSource, Produced, Source};
+use kluis::postgres::{
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+};
+use kluis::source::{PgDumpSource, Produced, Source};
 use kluis::target::{DatabaseTarget, Placement, Received, Target, TargetError};
 
 use support::{Cluster, ClusterOptions};
@@ -387,7 +389,7 @@ fn a_failing_statement_is_named_and_the_old_database_stays() {
     let dump =
         dump_of("CREATE TABLE public.a (b integer);\nCOPY public.a (b) FROM stdin;\n1\nx\n\\.\n");
     let error = restored(&server, replace("db", false), None, dump.as_bytes()).unwrap_err();
-    let TargetError::Postgres(PostgresError::Statement { line, detail }) = error else {
+    let TargetError::Postgres(PostgresError::Statement { line, detail, .. }) = error else {
         panic!("{error:?}");
     };
     assert!(

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::ServerFlags;
 use crate::format::manifest::{Codec, Trigger};
+use crate::format::names::ArchiveFormat;
 
 /// Make a backup of a database or of source trees
 #[derive(Subcommand)]
@@ -14,11 +16,12 @@ pub enum BackupCommand {
     Source(BackupSource),
 }
 
-/// Back up a PostgreSQL database
+/// Back up PostgreSQL databases, each as one archive
 ///
 /// Runs the pg_dump that matches the server, reads the dump while it streams
 /// by (rows and a row hash per table), and publishes the backup only when
-/// pg_dump ended well and the dump is whole.
+/// pg_dump ended well and the dump is whole. One database that fails does not
+/// stop the others.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -26,6 +29,9 @@ Examples:
   kluis backup db --url postgres://backup@db.example.org/shop
   kluis backup db shop -n public -T 'public.sessions'
   kluis backup db shop --codec zstd --note 'before the migration' --keep
+  kluis backup db --all --exclude-db 'test_*' --globals
+  kluis backup db big --format directory -j 4
+  kluis backup db --container shop-postgres
 
 The connection comes from --url, DATABASE_URL, or libpq's variables (PGHOST,
 PGUSER, PGPASSFILE, ...). A password in --url is visible to others in the
@@ -35,13 +41,11 @@ The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
 [encryption] key_file. Without one the backup is not encrypted, with a warning.
 A run that fails leaves nothing, and earlier backups as they were.")]
 pub struct BackupDb {
-    /// The database; without it the one that the connection names
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub name: Option<String>,
+    #[command(flatten)]
+    pub databases: DatabaseFlags,
 
-    /// Connect to this server: postgres://user@host:port/database
-    #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    #[command(flatten)]
+    pub server: ServerFlags,
 
     /// Only these schemas (pg_dump's pattern; may be repeated)
     #[arg(short = 'n', long = "schema", value_name = "SCHEMA")]
@@ -64,6 +68,54 @@ pub struct BackupDb {
 
     #[command(flatten)]
     pub record: RecordFlags,
+}
+
+/// Which databases, and in which form.
+#[derive(Args, Default)]
+pub struct DatabaseFlags {
+    /// The databases; without any the one that the connection names
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub names: Vec<String>,
+
+    /// Every database of the server, templates left out
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+
+    /// With --all: not those that match
+    #[arg(long, value_name = "GLOB")]
+    pub exclude_db: Vec<String>,
+
+    /// Also what all databases share: roles and tablespaces
+    #[arg(long)]
+    pub globals: bool,
+
+    /// pg_dump's output format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<FormatArg>,
+
+    /// Dump so many tables at once; needs --format directory
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// SQL text that any psql reads
+    Plain,
+    /// One file for pg_restore
+    Custom,
+    /// A file per table for pg_restore, as one tar
+    Directory,
+}
+
+impl From<FormatArg> for ArchiveFormat {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Plain => Self::Plain,
+            FormatArg::Custom => Self::Custom,
+            FormatArg::Directory => Self::Directory,
+        }
+    }
 }
 
 /// Back up directories, each as one tar archive

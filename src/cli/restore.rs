@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::ServerFlags;
+
 /// Bring a backup back
 ///
 /// The archive is read and checked to its end before anything becomes visible
@@ -17,10 +19,18 @@ Examples:
   kluis restore latest:shop --into shop_copy
   kluis restore 3f9a --replace --keep-old
   kluis restore latest:shop --into shop_copy --dry-run
+  kluis restore latest:shop --list
+  kluis restore latest:shop -t sales.orders --into shop_orders
 
 BACKUP is an id, a unique prefix of one, a file name, a path to a file,
 latest, latest:db, latest:source or latest:NAME. After a failure what was
 there before is as it was.
+
+TABLE is a table, view or sequence, as orders or sales.orders; SCHEMA is a
+schema. * stands for any text, ? for one character, double quotes make a name
+exact. A table without a schema is looked for in every schema. What belongs to
+it comes along; what would need something that is not chosen is left out and
+named. With -t or -n the destination is --into.
 
 Exit code 3: restored, but links that point outside the tree were left out.
 Exit code 4: the archive is damaged, or the key is not its key.")]
@@ -38,9 +48,39 @@ pub struct Restore {
     #[arg(long, conflicts_with_all = ["to", "into"])]
     pub keep_old: bool,
 
-    /// Database: restore to this server instead of the configured one
-    #[arg(long, value_name = "URL", conflicts_with = "to")]
-    pub url: Option<String>,
+    /// Database: fill the existing one in one transaction, instead of building
+    /// a new one and swapping it in; for roles without CREATEDB
+    #[arg(long, conflicts_with_all = ["to", "keep_old"])]
+    pub in_place: bool,
+
+    /// Database: do not back up first what is replaced
+    #[arg(long, conflicts_with_all = ["to"])]
+    pub no_pre_restore_backup: bool,
+
+    /// Database: only this table, with what belongs to it (may be repeated)
+    #[arg(
+        short = 't',
+        long = "table",
+        value_name = "TABLE",
+        conflicts_with = "to"
+    )]
+    pub tables: Vec<String>,
+
+    /// Database: only this schema, with everything in it (may be repeated)
+    #[arg(
+        short = 'n',
+        long = "schema",
+        value_name = "SCHEMA",
+        conflicts_with = "to"
+    )]
+    pub schemas: Vec<String>,
+
+    /// Database: print what is in the backup, and restore nothing
+    #[arg(long, conflicts_with_all = ["to", "into", "replace"])]
+    pub list: bool,
+
+    #[command(flatten)]
+    pub server: ServerFlags,
 
     /// Source: also make symlinks that point outside the restored tree
     #[arg(long, conflicts_with_all = ["into", "replace"])]
@@ -60,7 +100,7 @@ pub struct Restore {
 #[group(required = true, multiple = false)]
 pub struct Destination {
     /// Source: into this directory, new or empty
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "mode", "container"])]
     pub to: Option<PathBuf>,
 
     /// Database: into this one, new or empty

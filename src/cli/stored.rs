@@ -3,6 +3,7 @@
 
 use clap::{ArgGroup, Args, ValueEnum};
 
+use super::ServerFlags;
 use crate::config::duration::parse_age;
 use crate::format::manifest::Kind;
 use crate::retention::Age;
@@ -85,6 +86,18 @@ pub struct Verify {
     /// Only compare the stored file's checksum; needs no key
     #[arg(long)]
     pub quick: bool,
+
+    /// Restore each into a throwaway place, and compare what came back
+    #[arg(long, conflicts_with = "quick")]
+    pub restore: bool,
+
+    /// With --restore: into a throwaway database on the configured server,
+    /// instead of a throwaway server on this machine
+    #[arg(long, requires = "restore")]
+    pub in_server: bool,
+
+    #[command(flatten)]
+    pub server: ServerFlags,
 }
 
 /// Remove the backups that no rule keeps

@@ -10,8 +10,8 @@ use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Codec, Kind, Selection};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
+use crate::postgres::DumpOptions;
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
-use crate::source::DumpOptions;
 use crate::storage::Storage;
 use crate::wiring;
 
@@ -28,7 +28,9 @@ const PROBLEMS_SHOWN: usize = 100;
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
     let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
-    let database = wiring::database(&session.settings, None, session.path.as_deref())
+    let dump = &session.settings.database.dump;
+    let named = dump.names.value.first().map(String::as_str);
+    let database = wiring::database(&session.settings, named, session.path.as_deref())
         .map_err(|error| not_made("the database", error.into()))?;
     let plan = plan(
         session,
@@ -44,7 +46,8 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
             tables: wanted.tables.clone(),
             exclude_tables: wanted.exclude_tables.clone(),
         },
-        lock_wait_timeout: session.settings.database.lock_wait_timeout.value,
+        lock_wait_timeout: dump.lock_wait_timeout.value,
+        options: dump.options.value.clone(),
     };
     let done = backup(&vault, &plan, session.now, || {
         let (source, warnings) = wiring::dump_source(&database, options, session.cancel)?;

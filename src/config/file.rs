@@ -25,6 +25,7 @@ pub type Entry<T> = Option<Spanned<T>>;
 pub struct Keys {
     pub time_zone: Entry<String>,
     pub lock_wait: Entry<String>,
+    pub work_dir: Entry<PathBuf>,
     pub storage: StorageKeys,
     pub database: DatabaseKeys,
     pub source: SourceKeys,
@@ -45,8 +46,23 @@ pub struct StorageKeys {
 pub struct DatabaseKeys {
     pub url: Entry<String>,
     pub name: Entry<String>,
+    pub mode: Entry<String>,
+    pub container: Entry<String>,
+    pub container_label: Entry<String>,
+    pub container_pattern: Entry<String>,
+    pub container_database: Entry<String>,
+    pub container_user: Entry<String>,
+    pub docker_command: Entry<Vec<String>>,
     pub client_bin_dir: Entry<PathBuf>,
+    pub names: Entry<Vec<String>>,
+    pub all: Entry<bool>,
+    pub exclude: Entry<Vec<String>>,
+    pub globals: Entry<bool>,
+    pub format: Entry<String>,
+    pub jobs: Entry<u32>,
+    pub dump_options: Entry<Vec<String>>,
     pub lock_wait_timeout: Entry<String>,
+    pub pre_restore_backup: Entry<bool>,
 }
 
 #[derive(Default, Deserialize)]

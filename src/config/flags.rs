@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{
-    BackupCommand, BackupDb, BackupSource, Cli, Command, RetentionFlags, SealingFlags,
+    BackupCommand, BackupDb, BackupSource, Cli, Command, DatabaseFlags, RetentionFlags,
+    SealingFlags, ServerFlags,
 };
 use crate::format::manifest::Codec;
-use crate::secrets::SecretText;
 
 /// What was said on the command line. The default is: nothing.
 #[derive(Default)]
@@ -17,8 +17,10 @@ pub struct Flags {
     pub env_file: Option<PathBuf>,
     pub storage: Option<PathBuf>,
     pub lock_wait: Option<Duration>,
-    pub url: Option<SecretText>,
-    pub database: Option<String>,
+    pub server: ServerFlags,
+    pub databases: DatabaseFlags,
+    /// Off: nothing is backed up before it is replaced.
+    pub no_pre_restore_backup: bool,
     pub codec: Option<Codec>,
     pub level: Option<u32>,
     pub no_encrypt: bool,
@@ -55,7 +57,12 @@ impl Flags {
         match &mut cli.command {
             Command::Backup(BackupCommand::Db(db)) => flags.take_db(db),
             Command::Backup(BackupCommand::Source(source)) => flags.take_source(source),
-            Command::Restore(restore) => flags.url = restore.url.take().map(SecretText::new),
+            Command::Restore(restore) => {
+                flags.server = std::mem::take(&mut restore.server);
+                flags.no_pre_restore_backup = restore.no_pre_restore_backup;
+            }
+            Command::Doctor(doctor) => flags.server = std::mem::take(&mut doctor.server),
+            Command::Verify(verify) => flags.server = std::mem::take(&mut verify.server),
             Command::Prune(prune) => flags.retention = std::mem::take(&mut prune.retention),
             _ => {}
         }
@@ -63,8 +70,8 @@ impl Flags {
     }
 
     fn take_db(&mut self, db: &mut BackupDb) {
-        self.url = db.url.take().map(SecretText::new);
-        self.database = db.name.take();
+        self.server = std::mem::take(&mut db.server);
+        self.databases = std::mem::take(&mut db.databases);
         self.take_sealing(&db.sealing);
     }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod database;
 pub mod duration;
 mod env_file;
 mod environment;

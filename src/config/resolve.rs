@@ -13,8 +13,8 @@ use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
 use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
 use super::settings::{
-    ArchiveFormat, CompressionSettings, DatabaseSettings, EncryptionSettings, RetentionSettings,
-    Settings, SourceSettings, StoragePlace, StorageSettings,
+    ArchiveFormat, CompressionSettings, EncryptionSettings, RetentionSettings, Settings,
+    SourceSettings, StoragePlace, StorageSettings,
 };
 use super::values::{check_level, parse_codec, parse_count, parse_days, parse_format, parse_zone};
 use super::{ConfigError, ConfigFile, Environment, Flags, Origin, Sourced};
@@ -22,7 +22,8 @@ use crate::cli::RetentionFlags;
 use crate::format::manifest::Codec;
 use crate::secrets::{KeySource, SecretText, has_password, mask_url};
 
-const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// Not /tmp: that is often memory.
+const WORK_DIR_DEFAULT: &str = "/var/tmp";
 const WORKERS_MAX: usize = 256;
 const KEEP_DAILY_DEFAULT: u32 = 7;
 const KEEP_WEEKLY_DEFAULT: u32 = 4;
@@ -46,7 +47,7 @@ pub fn resolve(
     Ok(Settings {
         config_file: file.map(|file| file.path.clone()),
         storage: layers.storage(flags.storage)?,
-        database: layers.database(flags.url, flags.database)?,
+        database: layers.database(flags.server, flags.databases, flags.no_pre_restore_backup)?,
         source: layers.source(flags.source),
         compression: layers.compression(flags.codec, level)?,
         encryption: layers.encryption(flags.no_encrypt)?,
@@ -55,6 +56,7 @@ pub fn resolve(
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.parsed_key(&layers.keys.lock_wait, parse_wait)?)
             .unwrap_or_else(|| Sourced::default(Duration::ZERO)),
+        work_dir: layers.work_dir(),
         warnings: layers.warnings(),
     })
 }
@@ -75,34 +77,6 @@ impl Layers<'_> {
         Ok(StorageSettings {
             place,
             require_mount: or_default(self.key(&self.keys.storage.require_mount), false),
-        })
-    }
-
-    fn database(
-        &self,
-        given_url: Option<SecretText>,
-        given_name: Option<String>,
-    ) -> Result<DatabaseSettings, ConfigError> {
-        let keys = &self.keys.database;
-        let secret = |url: Sourced<String>| Sourced::new(SecretText::new(url.value), url.origin);
-        let url = flag("--url", given_url)
-            .or(self.variable("DATABASE_URL")?.map(secret))
-            .or(self.key(&keys.url).map(secret));
-        let url_above_file = url
-            .as_ref()
-            .is_some_and(|url| !matches!(url.origin, Origin::File { .. }));
-        // A name in the file belongs to the file's server: where a flag or the
-        // environment names another one, it would pick the wrong database.
-        let file_name = self.key(&keys.name).filter(|_| !url_above_file);
-        Ok(DatabaseSettings {
-            url,
-            name: flag("NAME", given_name).or(file_name),
-            libpq: self.environment.libpq_variables(),
-            client_bin_dir: self.path_key(&keys.client_bin_dir),
-            lock_wait_timeout: or_default(
-                self.parsed_key(&keys.lock_wait_timeout, parse_wait)?,
-                LOCK_WAIT_TIMEOUT_DEFAULT,
-            ),
         })
     }
 
@@ -292,6 +266,13 @@ impl Layers<'_> {
     ) -> Setting<u32> {
         let variable = self.parsed_variable(variable, parse_count)?;
         Ok(flag.or(variable).or(self.key(key)))
+    }
+
+    fn work_dir(&self) -> Sourced<PathBuf> {
+        let directory = self
+            .path_key(&self.keys.work_dir)
+            .or(self.path_variable("TMPDIR"));
+        or_default(directory, PathBuf::from(WORK_DIR_DEFAULT))
     }
 
     fn time_zone(&self) -> Result<Sourced<TimeZone>, ConfigError> {

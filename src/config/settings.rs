@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::{ConfigError, Sourced};
 use crate::format::manifest::Codec;
+use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText};
 
@@ -23,6 +24,8 @@ pub struct Settings {
     pub compression: CompressionSettings,
     pub encryption: EncryptionSettings,
     pub retention: RetentionSettings,
+    /// Where throwaway servers and dumps in directory format are made.
+    pub work_dir: Sourced<PathBuf>,
     /// For retention's days and weeks, and for times shown to people.
     pub time_zone: Sourced<TimeZone>,
     /// How long to wait for another run's lock.
@@ -51,8 +54,54 @@ pub struct DatabaseSettings {
     pub name: Option<Sourced<String>>,
     /// libpq's `PG...` variables, passwords among them.
     pub libpq: BTreeMap<String, OsString>,
-    /// Where to look for pg_dump and psql first.
+    pub mode: Sourced<PgMode>,
+    pub docker: DockerSettings,
+    /// Where to look for pg_dump, psql and the server's programs first.
     pub client_bin_dir: Option<Sourced<PathBuf>>,
+    pub dump: DumpSettings,
+    /// Back up a database before a restore replaces it.
+    pub pre_restore_backup: Sourced<bool>,
+}
+
+/// How the server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PgMode {
+    /// Directly where a URL and a client exist and the server answers, else in
+    /// a container.
+    Auto,
+    Direct,
+    Docker,
+}
+
+/// How the server's container is found, in this order.
+pub struct DockerSettings {
+    pub container: Option<Sourced<String>>,
+    /// `key=value`.
+    pub label: Option<Sourced<String>>,
+    /// A glob over the names of running containers.
+    pub pattern: Option<Sourced<String>>,
+    /// The database and the user; `None`: as the container's own environment
+    /// says.
+    pub database: Option<Sourced<String>>,
+    pub user: Option<Sourced<String>>,
+    /// The program and its first arguments: `["sudo", "docker"]`, `["podman"]`.
+    pub command: Sourced<Vec<String>>,
+}
+
+/// What `backup db` takes, and how.
+pub struct DumpSettings {
+    /// Several databases; empty: the one database.
+    pub names: Sourced<Vec<String>>,
+    pub all: Sourced<bool>,
+    /// Globs of databases that `all` leaves out.
+    pub exclude: Sourced<Vec<String>>,
+    pub globals: Sourced<bool>,
+    /// Plain, custom or directory.
+    pub format: Sourced<DumpFormat>,
+    /// Tables dumped at once, in directory format.
+    pub jobs: Sourced<u32>,
+    /// Further options of pg_dump, each `--name` or `--name=value`.
+    pub options: Sourced<Vec<String>>,
     /// How long pg_dump waits for a table's lock.
     pub lock_wait_timeout: Sourced<Duration>,
 }

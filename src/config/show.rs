@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::settings::{ArchiveFormat, Settings, StoragePlace};
+use super::settings::{
+    ArchiveFormat, DockerSettings, DumpSettings, PgMode, Settings, StoragePlace,
+};
 use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
+use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 use crate::secrets::{KeySource, mask_url};
 
@@ -31,6 +34,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
         row("lock_wait", &settings.lock_wait, |wait| {
             seconds(wait.as_secs())
         }),
+        row("work_dir", &settings.work_dir, |directory| path(directory)),
     ];
     rows.extend(storage(settings));
     rows.extend(database(settings));
@@ -98,21 +102,73 @@ fn storage(settings: &Settings) -> [SettingRow; 2] {
     ]
 }
 
-fn database(settings: &Settings) -> [SettingRow; 4] {
+fn database(settings: &Settings) -> Vec<SettingRow> {
     let database = &settings.database;
-    [
+    let mut rows = vec![
         optional("database.url", database.url.as_ref(), |url| {
             json!(mask_url(url.expose()))
         }),
         optional("database.name", database.name.as_ref(), text),
+        row("database.mode", &database.mode, |mode| {
+            json!(match mode {
+                PgMode::Auto => "auto",
+                PgMode::Direct => "direct",
+                PgMode::Docker => "docker",
+            })
+        }),
+    ];
+    rows.extend(docker(&database.docker));
+    rows.push(optional(
+        "database.client_bin_dir",
+        database.client_bin_dir.as_ref(),
+        |directory| path(directory),
+    ));
+    rows.extend(dump(&database.dump));
+    rows.push(row(
+        "database.pre_restore_backup",
+        &database.pre_restore_backup,
+        |on| json!(on),
+    ));
+    rows
+}
+
+fn docker(docker: &DockerSettings) -> [SettingRow; 6] {
+    [
+        optional("database.container", docker.container.as_ref(), text),
+        optional("database.container_label", docker.label.as_ref(), text),
+        optional("database.container_pattern", docker.pattern.as_ref(), text),
         optional(
-            "database.client_bin_dir",
-            database.client_bin_dir.as_ref(),
-            |directory| path(directory),
+            "database.container_database",
+            docker.database.as_ref(),
+            text,
         ),
+        optional("database.container_user", docker.user.as_ref(), text),
+        row("database.docker_command", &docker.command, |argv| {
+            json!(argv)
+        }),
+    ]
+}
+
+fn dump(dump: &DumpSettings) -> [SettingRow; 8] {
+    [
+        row("database.names", &dump.names, |names| json!(names)),
+        row("database.all", &dump.all, |on| json!(on)),
+        row("database.exclude", &dump.exclude, |globs| json!(globs)),
+        row("database.globals", &dump.globals, |on| json!(on)),
+        row("database.format", &dump.format, |format| {
+            json!(match format {
+                DumpFormat::Custom => "custom",
+                DumpFormat::Directory => "directory",
+                DumpFormat::Plain | DumpFormat::Tree => "plain",
+            })
+        }),
+        row("database.jobs", &dump.jobs, |count| json!(count)),
+        row("database.dump_options", &dump.options, |options| {
+            json!(options)
+        }),
         row(
             "database.lock_wait_timeout",
-            &database.lock_wait_timeout,
+            &dump.lock_wait_timeout,
             |wait| seconds(wait.as_secs()),
         ),
     ]

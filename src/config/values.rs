@@ -4,9 +4,10 @@
 use jiff::tz::TimeZone;
 
 use super::layers::wrong;
-use super::settings::ArchiveFormat;
+use super::settings::{ArchiveFormat, PgMode};
 use super::{ConfigError, Sourced};
 use crate::format::manifest::Codec;
+use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 
 /// libdeflate's scale.
@@ -33,6 +34,24 @@ pub fn parse_codec(text: &str) -> Result<Codec, &'static str> {
         "zstd" => Ok(Codec::Zstd),
         "none" => Ok(Codec::None),
         _ => Err("not a codec; known are gzip, zstd, none"),
+    }
+}
+
+pub fn parse_mode(text: &str) -> Result<PgMode, &'static str> {
+    match text {
+        "auto" => Ok(PgMode::Auto),
+        "direct" => Ok(PgMode::Direct),
+        "docker" => Ok(PgMode::Docker),
+        _ => Err("not a mode; known are auto, direct, docker"),
+    }
+}
+
+pub fn parse_dump_format(text: &str) -> Result<DumpFormat, &'static str> {
+    match text {
+        "plain" => Ok(DumpFormat::Plain),
+        "custom" => Ok(DumpFormat::Custom),
+        "directory" => Ok(DumpFormat::Directory),
+        _ => Err("not a dump's format; known are plain, custom, directory"),
     }
 }
 

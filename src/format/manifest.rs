@@ -111,12 +111,21 @@ pub struct DatabaseContent {
     pub client_version: String,
     /// "direct" or "docker".
     pub mode: String,
+    /// Why this mode was taken, where it was not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// "plain", "custom" or "directory".
+    /// "plain", "custom", "directory" or "globals".
     pub format: String,
     #[serde(default, skip_serializing_if = "Selection::is_everything")]
     pub selection: Selection,
+    /// Further options of pg_dump: a dump to compare with is made with them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// On the server's disk when it was dumped: what a restore will need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_bytes: Option<u64>,
     pub encoding: String,
     /// LC_COLLATE.
     pub locale: String,

@@ -35,6 +35,8 @@ pub struct DatabaseFacts {
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something or are granted something, sorted.
     pub roles: Vec<String>,
+    /// On disk, indexes included.
+    pub database_bytes: u64,
 }
 
 impl Server {
@@ -46,6 +48,7 @@ impl Server {
                'encoding', pg_encoding_to_char(d.encoding),
                'collate', d.datcollate, 'ctype', d.datctype,
                'provider', {provider}, 'provider_locale', {locale},
+               'database_bytes', pg_database_size(d.oid),
                'extensions', (SELECT coalesce(json_object_agg(extname, extversion), '{{}}')
                               FROM pg_extension),
                'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM (

@@ -10,8 +10,10 @@ mod attributes;
 mod catalogue;
 mod clients;
 mod connection;
+mod dump;
 mod quote;
 mod restrict;
+mod rights;
 mod server;
 mod staging;
 
@@ -21,8 +23,10 @@ pub use attributes::DatabaseAttributes;
 pub use catalogue::{DatabaseFacts, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
+pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
+pub use rights::Rights;
 pub use server::{Access, Server, ServerVersion};
 pub use staging::{Leftover, StagedDatabase, leftover};
 
@@ -72,7 +76,12 @@ pub enum PostgresError {
         "the dump stopped at its line {line}: {detail}; nothing was changed, the half-restored \
          copy is removed"
     )]
-    Statement { line: u64, detail: String },
+    Statement {
+        line: u64,
+        /// Five characters; empty where psql itself refused.
+        sqlstate: String,
+        detail: String,
+    },
     #[error(
         "the restored database is in place, but the old one could not be dropped; it is kept as \
          {name:?}: {source}"
@@ -147,10 +156,10 @@ impl PostgresError {
         }
     }
 
-    /// The SQLSTATE of a refused query, where there is one.
+    /// The SQLSTATE of a refused statement, where there is one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Query { sqlstate, .. } => Some(sqlstate),
+            Self::Query { sqlstate, .. } | Self::Statement { sqlstate, .. } => Some(sqlstate),
             _ => None,
         }
     }
@@ -164,7 +173,7 @@ fn message(failure: &Failure) -> String {
 }
 
 /// The code in `ERROR:  42P01: ...`, as psql prints it with VERBOSITY=verbose.
-fn sqlstate(stderr: &str) -> Option<&str> {
+pub(crate) fn sqlstate(stderr: &str) -> Option<&str> {
     let (_, after) = stderr.split_once("ERROR:  ")?;
     let (code, _) = after.split_once(": ")?;
     let plausible = code.len() == 5 && code.bytes().all(|b| b.is_ascii_alphanumeric());

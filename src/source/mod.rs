@@ -9,7 +9,7 @@ mod directory;
 mod pg_dump;
 
 pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
-pub use pg_dump::{DumpOptions, PgDumpSource};
+pub use pg_dump::PgDumpSource;
 
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
 /// producer has succeeded whole (every child exited 0, the dump's trailer was

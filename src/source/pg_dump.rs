@@ -5,33 +5,13 @@
 //! is whole by its own words; a dump that stops early with exit 0 is refused.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use super::{Produced, Source};
 use crate::cancel::Cancel;
-use crate::format::manifest::{DatabaseContent, Selection};
+use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
-use crate::postgres::{Client, DatabaseFacts, PostgresError, Server};
+use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
 use crate::process::ChildReader;
-
-/// How pg_dump is asked.
-#[derive(Clone, Debug)]
-pub struct DumpOptions {
-    /// What of the database; empty means all.
-    pub selection: Selection,
-    /// How long pg_dump may wait for its table locks. Without a limit it
-    /// stands in a queue behind a migration, and everybody behind it.
-    pub lock_wait_timeout: Duration,
-}
-
-impl Default for DumpOptions {
-    fn default() -> Self {
-        Self {
-            selection: Selection::default(),
-            lock_wait_timeout: Duration::from_secs(60),
-        }
-    }
-}
 
 /// A running plain dump.
 pub struct PgDumpSource {
@@ -56,12 +36,15 @@ impl PgDumpSource {
         let facts = server.facts(database)?;
         let client = server.client("pg_dump")?;
         let warning = client.warning("pg_dump", server.version().major());
-        let tool = server.tool(&client, database).args(arguments(&options));
+        let tool = server
+            .tool(&client, database)
+            .arg("--format=plain")
+            .args(options.arguments());
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
             ledger: None,
-            content: content(server, &client, facts, options.selection),
+            content: content(server, &client, facts, options),
             warnings: warning.into_iter().collect(),
             cancel,
         })
@@ -110,40 +93,23 @@ impl Source for PgDumpSource {
     }
 }
 
-fn arguments(options: &DumpOptions) -> Vec<String> {
-    let selection = &options.selection;
-    let mut arguments = vec![
-        "--format=plain".to_owned(),
-        format!(
-            "--lock-wait-timeout={}ms",
-            options.lock_wait_timeout.as_millis()
-        ),
-    ];
-    for (flag, patterns) in [
-        ("schema", &selection.schemas),
-        ("exclude-schema", &selection.exclude_schemas),
-        ("table", &selection.tables),
-        ("exclude-table", &selection.exclude_tables),
-    ] {
-        arguments.extend(patterns.iter().map(|pattern| format!("--{flag}={pattern}")));
-    }
-    arguments
-}
-
 fn content(
     server: &Server,
     client: &Client,
     facts: DatabaseFacts,
-    selection: Selection,
+    options: DumpOptions,
 ) -> DatabaseContent {
     let locale = facts.locale;
     DatabaseContent {
         server_version: server.version().text.clone(),
         client_version: client.version.clone(),
         mode: server.access().mode().to_owned(),
+        mode_reason: None,
         container: None,
         format: "plain".to_owned(),
-        selection,
+        selection: options.selection,
+        options: options.options,
+        database_bytes: Some(facts.database_bytes),
         encoding: locale.encoding,
         ctype: (locale.ctype != locale.collate).then_some(locale.ctype),
         locale: locale.collate,

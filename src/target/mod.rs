@@ -12,6 +12,7 @@ mod contents_check;
 mod directory;
 mod dump_check;
 mod postgres;
+mod psql;
 mod selected;
 mod tree_check;
 
@@ -22,11 +23,18 @@ pub use postgres::{DatabaseTarget, Placement};
 pub use selected::Selected;
 pub use tree_check::TreeCheck;
 
-pub trait Target {
+pub trait Target: Send {
     /// Reads `stream` to its end into the staging place. The bytes may still
     /// turn out to be wrong after the last of them (a digest at the end), so
     /// nothing may become visible here. Checks the run's `Cancel` on the way.
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError>;
+
+    /// Reads back what lies in the staging place now, in the form in which
+    /// [`Target::receive`] tells what came: a database is dumped again. Called
+    /// after the archive's end has been checked. `None` where nothing is kept.
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        Ok(None)
+    }
 
     /// Makes what was received visible, whole. Called once, after the archive's
     /// end has been checked.
@@ -72,6 +80,9 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// What was restored could not be dumped again to compare it.
+    #[error(transparent)]
+    Redump(#[from] crate::postgres::LedgerDumpError),
     /// The stream is not a whole dump.
     #[error(transparent)]
     Dump(#[from] crate::ledger::LedgerError),

@@ -45,6 +45,14 @@ impl Target for Selected {
         Ok(received)
     }
 
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        let received = self.inner.read_back()?;
+        Ok(received.map(|received| Received {
+            part: Some(self.choice.part.clone()),
+            ..received
+        }))
+    }
+
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
         self.inner.commit()
     }
