@@ -370,7 +370,9 @@ fn parts_of_a_real_dump_come_back_as_they_were() {
         choice.warnings(),
         ["left out: the dump's large objects, because it does not say which table they belong to"]
     );
-    let standing = "TABLE t_id_seq; TABLE t_n_seq; TABLE s.shared";
+    let standing = "SELECT last_value, is_called FROM t_id_seq; \
+                    SELECT last_value, is_called FROM t_n_seq; \
+                    SELECT last_value, is_called FROM s.shared";
     assert_eq!(
         real.cluster.psql("one", standing),
         real.cluster.psql("before", standing)
