@@ -428,7 +428,10 @@ fn parts_of_a_real_dump_come_back_as_they_were() {
     real.restore("both", &[], &["s", "PUBLIC"]);
     real.same("both", &["-n", "s", "-n", "public"]);
     real.restore("everything", &[], &["*"]);
-    real.same("everything", &["-n", "*", "--no-publications"]);
+    real.same(
+        "everything",
+        &["-n", "s", "-n", "public", "-n", "\"Odd.S\"", "-n", "ext"],
+    );
 }
 
 #[test]
