@@ -90,6 +90,9 @@ impl OperationError {
         if let Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) = self {
             return error.hint().map(str::to_owned);
         }
+        if let Self::Catalog(error) = self {
+            return error.hint().map(str::to_owned);
+        }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";
         self.lacks_key().then(|| hint.to_owned())

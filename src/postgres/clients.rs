@@ -77,6 +77,12 @@ impl ClientSearch {
         })
     }
 
+    /// Every one that can be run, in no order.
+    pub fn all(&self, program: &str) -> Vec<Client> {
+        let candidates = self.candidates(program, 0).into_iter();
+        candidates.filter_map(|path| probe(&path).ok()).collect()
+    }
+
     /// Any one, the newest first: to ask a server what it is.
     pub(super) fn find_any(&self, program: &str) -> Option<PathBuf> {
         let versioned = self.versioned_directories().into_iter().rev();

@@ -55,6 +55,16 @@ impl Access {
         }
     }
 
+    /// What the connection settings already ask of a session: `-c name=value`.
+    pub(super) fn session_options(&self) -> &str {
+        match self {
+            Self::Direct(settings) => {
+                let options = settings.variables().get("PGOPTIONS");
+                options.map_or("", String::as_str)
+            }
+        }
+    }
+
     fn tool(&self, program: &Path, database: &str) -> Tool {
         match self {
             Self::Direct(settings) => direct_tool(settings, program, database),

@@ -37,9 +37,8 @@ impl PgDumpSource {
         let client = server.client("pg_dump")?;
         let warning = client.warning("pg_dump", server.version().major());
         let tool = server
-            .tool(&client, database)
-            .arg("--format=plain")
-            .args(options.arguments());
+            .dump_tool(&client, database, &options)?
+            .arg("--format=plain");
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
