@@ -127,7 +127,7 @@ fn of_target(error: &TargetError) -> Exit {
         TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_) => {
             Exit::Integrity
         }
-        TargetError::Place { .. } => Exit::Failed,
+        TargetError::Place { .. } | TargetError::Scratch(_) => Exit::Failed,
         TargetError::Postgres(error) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Postgres(error)) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Dump { .. }) => Exit::Integrity,

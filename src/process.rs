@@ -22,7 +22,7 @@ mod streams;
 
 pub use identity::{current, host, uid};
 pub use registry::terminate_all;
-pub use streams::{ChildReader, ChildWriter};
+pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
 
@@ -203,7 +203,7 @@ mod tests {
 
     use zeroize::Zeroizing;
 
-    use super::{ChildReader, ChildWriter, ProcessError, Tool, run_captured};
+    use super::{ChildReader, ChildWriter, ProcessError, Tool, run_captured, spawn_filter};
 
     fn shell(script: &str) -> Tool {
         Tool::new("/bin/sh").args(["-c", script])
@@ -288,6 +288,34 @@ mod tests {
         };
         let error = ProcessError::from_io(error).unwrap();
         assert_eq!(error.to_string(), "`sh` failed (exit status: 7): full");
+    }
+
+    #[test]
+    fn a_filter_gives_back_more_than_a_pipe_holds() {
+        let (mut input, mut output) = spawn_filter(&shell("cat")).unwrap();
+        let sent = vec![b'x'; 5_000_000];
+        let mut back = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                input.write_all(&sent).unwrap();
+                drop(input);
+            });
+            output.read_to_end(&mut back).unwrap();
+        });
+        assert_eq!(back, sent);
+    }
+
+    #[test]
+    fn a_filter_that_goes_is_a_broken_pipe_and_its_reader_tells_why() {
+        let (mut input, mut output) = spawn_filter(&shell("echo full >&2; exit 7")).unwrap();
+        let error = loop {
+            if let Err(error) = input.write_all(&[0; 65536]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        let error = output.read(&mut [0; 1]).unwrap_err().to_string();
+        assert_eq!(error, "`sh` failed (exit status: 7): full");
     }
 
     #[test]

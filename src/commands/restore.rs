@@ -3,7 +3,7 @@
 use crate::catalog::Backup;
 use crate::cli::Restore;
 use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Kind, Manifest, Trigger};
+use crate::format::manifest::{Kind, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, restore, verify};
 use crate::render::{self, RestoreReport};
 use crate::target::{DatabaseTarget, DirectoryTarget, Placement, RestoreTreeOptions, Target};
@@ -150,7 +150,8 @@ fn open_target(
         .as_ref()
         .and_then(|file| file.manifest.database.as_ref());
     let target = DatabaseTarget::new(database.server, placement, content, session.cancel.clone())?;
-    Ok(Box::new(target))
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    wiring::text_target(backup, Box::new(target), &programs, session.cancel)
 }
 
 fn dry_run(
@@ -160,9 +161,8 @@ fn dry_run(
     destination: &Destination,
 ) -> anyhow::Result<Exit> {
     let vault = session.vault(&opened.storage, "restore --dry-run", Trigger::Manual)?;
-    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
-        wiring::check_target(kind, manifest, session.cancel)
-    };
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
     let done = verify(&vault, backup, Depth::Full, session.now, &check)?;
     session.print(&RestoreReport {
         dry_run: true,

@@ -3,10 +3,9 @@
 use crate::catalog::Backup;
 use crate::cli::Verify;
 use crate::exit::{Exit, exit_of, hint_of};
-use crate::format::manifest::{Kind, Manifest, ProofLevel, Trigger};
+use crate::format::manifest::{Kind, ProofLevel, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, VerifyDone, verify};
 use crate::render::{VerifyReport, VerifyRow};
-use crate::target::Target;
 use crate::wiring;
 
 use super::session::{Opened, Session, each_backup};
@@ -67,9 +66,8 @@ fn one(
     depth: Depth,
 ) -> anyhow::Result<(VerifyRow, Exit)> {
     let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
-    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
-        wiring::check_target(kind, manifest, session.cancel)
-    };
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
     match verify(&vault, backup, depth, session.now, &check) {
         Ok(done) => Ok((right(backup, done), Exit::Done)),
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),

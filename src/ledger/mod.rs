@@ -11,11 +11,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod comments;
+mod globals;
 mod lexer;
 mod reader;
 mod rows;
 mod statement;
 
+pub use globals::{About, Global, Globals, GlobalsReader};
 pub use reader::DumpReader;
 
 /// What a dump holds.

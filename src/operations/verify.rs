@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::read::{ReadReport, integrity, kind_of, read_backup};
+use super::read::{ReadReport, integrity, read_backup};
 use super::{MakeCheck, OperationError, Run, Vault};
 use crate::catalog::{Backup, read_whole};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
@@ -143,8 +143,7 @@ fn full(
     backup: &Backup,
     make_check: MakeCheck<'_>,
 ) -> Result<VerifyDone, OperationError> {
-    let kind = kind_of(backup)?;
-    let mut check = make_check(kind, backup.file.as_ref().map(|file| &file.manifest));
+    let mut check = make_check(backup)?;
     let phase = format!("verifying {}", backup.name());
     let (received, report) =
         read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;

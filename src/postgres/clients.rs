@@ -73,6 +73,19 @@ impl ClientSearch {
         })
     }
 
+    /// The newest one: for archives that do not say who made them.
+    pub fn newest(&self, program: &str) -> Result<Client, PostgresError> {
+        let missing = || PostgresError::ClientMissing {
+            program: program.to_owned(),
+            major: 0,
+            package: "postgresql-client".to_owned(),
+            looked: "none at all".to_owned(),
+        };
+        let path = self.find_any(program).ok_or_else(missing)?;
+        let major = probe(&path).map_or(0, |client| client.major);
+        self.find(program, major)
+    }
+
     /// Any one, the newest first: to ask a server what it is.
     pub(super) fn find_any(&self, program: &str) -> Option<PathBuf> {
         let versioned = self.versioned_directories().into_iter().rev();

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
+use super::dump_options::changes_content;
 use super::{PostgresError, Server};
 use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::Selection;
@@ -50,6 +51,15 @@ impl DumpOptions {
         }
         arguments.extend(self.options.iter().cloned());
         arguments
+    }
+
+    /// The options that a dump to compare with is made with, too.
+    pub fn recorded(&self) -> Vec<String> {
+        let options = self.options.iter();
+        options
+            .filter(|option| changes_content(option))
+            .cloned()
+            .collect()
     }
 }
 

@@ -7,12 +7,14 @@ use std::io::BufRead;
 
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod archive;
 mod directory;
 mod dump_check;
 mod postgres;
 mod psql;
 mod tree_check;
 
+pub use archive::{FromCustom, FromDirectory};
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
@@ -76,6 +78,9 @@ pub enum TargetError {
     /// The stream is not a whole dump.
     #[error(transparent)]
     Dump(#[from] crate::ledger::LedgerError),
+    /// There is no place to unpack an archive.
+    #[error(transparent)]
+    Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
     Cancelled(#[from] crate::cancel::Cancelled),
 }
