@@ -97,12 +97,13 @@ pub fn database(
         .or(connection.database())
         .unwrap_or(DEFAULT_DATABASE)
         .to_owned();
-    let clients = clients(settings, path);
+    let clients = client_search(settings, path);
     let server = Server::connect(Access::Direct(connection), clients, &name)?;
     Ok(Database { server, name })
 }
 
-fn clients(settings: &Settings, path: Option<&str>) -> ClientSearch {
+/// Where client programs are looked for; `path` is the value of PATH.
+pub fn client_search(settings: &Settings, path: Option<&str>) -> ClientSearch {
     let directory = settings.database.client_bin_dir.as_ref();
     ClientSearch::new(directory.map(|directory| directory.value.clone()), path)
 }
@@ -227,7 +228,7 @@ pub struct ArchivePrograms {
 /// `path`: the value of PATH.
 pub fn archive_programs(settings: &Settings, path: Option<&str>) -> ArchivePrograms {
     ArchivePrograms {
-        clients: clients(settings, path),
+        clients: client_search(settings, path),
         work_dir: settings.work_dir.value.clone(),
     }
 }

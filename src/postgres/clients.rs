@@ -75,15 +75,21 @@ impl ClientSearch {
 
     /// The newest one: for archives that do not say who made them.
     pub fn newest(&self, program: &str) -> Result<Client, PostgresError> {
-        let missing = || PostgresError::ClientMissing {
-            program: program.to_owned(),
-            major: 0,
-            package: "postgresql-client".to_owned(),
-            looked: "none at all".to_owned(),
-        };
-        let path = self.find_any(program).ok_or_else(missing)?;
-        let major = probe(&path).map_or(0, |client| client.major);
-        self.find(program, major)
+        let found = self.all(program).into_iter();
+        found
+            .max_by_key(|client| (client.major, client.minor))
+            .ok_or_else(|| PostgresError::ClientMissing {
+                program: program.to_owned(),
+                major: 0,
+                package: "postgresql-client".to_owned(),
+                looked: "none at all".to_owned(),
+            })
+    }
+
+    /// Every one that can be run, in no order.
+    pub fn all(&self, program: &str) -> Vec<Client> {
+        let candidates = self.candidates(program, 0).into_iter();
+        candidates.filter_map(|path| probe(&path).ok()).collect()
     }
 
     /// Any one, the newest first: to ask a server what it is.

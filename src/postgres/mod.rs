@@ -15,6 +15,7 @@ mod dump;
 mod dump_options;
 mod quote;
 mod restrict;
+mod rights;
 mod server;
 mod staging;
 
@@ -29,6 +30,7 @@ pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use dump_options::check_dump_option;
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
+pub use rights::Rights;
 pub use server::{Access, Server, ServerVersion};
 pub use staging::{Leftover, StagedDatabase, leftover};
 
