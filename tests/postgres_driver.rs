@@ -340,7 +340,7 @@ fn a_database_that_is_not_there_is_named() {
     };
     let server = server(&cluster, "gone", None);
     let options = DumpOptions::default();
-    let error = PgDumpSource::start(&server, "gone", options, Cancel::default()).err();
+    let error = PgDumpSource::start(&server, "gone", &options, Cancel::default()).err();
     assert!(matches!(error, Some(PostgresError::NoSuchDatabase { name, .. }) if name == "gone"));
 }
 
