@@ -1,26 +1,28 @@
 //! Settings to things: the one place that names every storage, source and target.
+//! Dumps and what reads archives back stand in files of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
-use crate::catalog::Backup;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
-use crate::format::names::ArchiveFormat;
 use crate::operations::OperationError;
-use crate::postgres::{
-    Access, ClientSearch, ConnectionSettings, Converter, DumpOptions, PostgresError, Server,
-};
+use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
-use crate::source::{
-    CustomDumpSource, DirectoryDump, DirectoryDumpSource, DirectorySource, GlobalsSource,
-    PgDumpSource, Source, TreeOptions,
-};
+use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{DumpCheck, FromCustom, FromDirectory, Target, TreeCheck};
+
+mod dumps;
+mod readers;
+
+pub use dumps::{DumpForm, dump_source};
+pub use readers::{
+    ArchivePrograms, ProofPlan, archive_programs, check_target, contents_target, proof_plan,
+    proof_target, text_target,
+};
 
 /// Where libpq itself would connect to without any setting.
 const DEFAULT_DATABASE: &str = "postgres";
@@ -120,50 +122,6 @@ fn as_text(
     variables.iter().map(text).collect()
 }
 
-/// Starts the dump of `database`; its warnings come beside it.
-pub fn dump_source(
-    server: &Server,
-    database: &str,
-    options: &DumpOptions,
-    form: &DumpForm,
-    cancel: &Cancel,
-) -> Result<(Box<dyn Source>, Vec<String>), OperationError> {
-    let cancel = cancel.clone();
-    match form {
-        DumpForm::Plain => {
-            let source = PgDumpSource::start(server, database, options, cancel)?;
-            let warnings = source.warnings().to_vec();
-            Ok((Box::new(source), warnings))
-        }
-        DumpForm::Custom => {
-            let source = CustomDumpSource::start(server, database, options, cancel)?;
-            let warnings = source.warnings().to_vec();
-            Ok((Box::new(source), warnings))
-        }
-        DumpForm::Globals { role } => {
-            let source = GlobalsSource::start(server, database, role.as_deref(), cancel)?;
-            let warnings = source.warnings().to_vec();
-            Ok((Box::new(source), warnings))
-        }
-        DumpForm::Directory(directory) => {
-            let source = DirectoryDumpSource::make(server, database, options, directory, cancel)?;
-            let warnings = source.warnings().to_vec();
-            Ok((Box::new(source), warnings))
-        }
-    }
-}
-
-/// The form of a dump, with what it needs.
-pub enum DumpForm {
-    Plain,
-    /// What all databases share, as seen from `database`; the role to take.
-    Globals {
-        role: Option<String>,
-    },
-    Custom,
-    Directory(DirectoryDump),
-}
-
 pub fn tree_source(
     root: &Path,
     settings: &SourceSettings,
@@ -216,79 +174,6 @@ pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
         );
     }
     Ok(globs)
-}
-
-/// What archives need to become SQL text again.
-pub struct ArchivePrograms {
-    pub clients: ClientSearch,
-    /// For archives that have to be unpacked first.
-    pub work_dir: PathBuf,
-}
-
-/// `path`: the value of PATH.
-pub fn archive_programs(settings: &Settings, path: Option<&str>) -> ArchivePrograms {
-    ArchivePrograms {
-        clients: client_search(settings, path),
-        work_dir: settings.work_dir.value.clone(),
-    }
-}
-
-/// The target that reads a backup and keeps nothing.
-pub fn check_target(
-    backup: &Backup,
-    programs: &ArchivePrograms,
-    cancel: &Cancel,
-) -> Result<Box<dyn Target>, OperationError> {
-    match backup.format() {
-        Some(ArchiveFormat::Tree) => Ok(Box::new(TreeCheck::new(cancel.clone()))),
-        _ if backup.holds_globals() => Ok(Box::new(DumpCheck::of_globals(cancel.clone()))),
-        _ => {
-            let check = Box::new(DumpCheck::new(cancel.clone()));
-            text_target(backup, check, programs, cancel)
-        }
-    }
-}
-
-/// Lets `inner`, which receives the SQL text of a dump, receive this backup:
-/// what is no text yet goes through `pg_restore`.
-pub fn text_target(
-    backup: &Backup,
-    inner: Box<dyn Target>,
-    programs: &ArchivePrograms,
-    cancel: &Cancel,
-) -> Result<Box<dyn Target>, OperationError> {
-    let converter = || archive_converter(backup, &programs.clients);
-    match backup.format() {
-        Some(ArchiveFormat::Plain) => Ok(inner),
-        Some(ArchiveFormat::Custom) => {
-            let target = FromCustom::new(converter()?, inner, cancel.clone());
-            Ok(Box::new(target))
-        }
-        Some(ArchiveFormat::Directory) => {
-            let work_dir = &programs.work_dir;
-            let target = FromDirectory::new(converter()?, inner, work_dir, cancel.clone());
-            Ok(Box::new(target))
-        }
-        Some(ArchiveFormat::Tree) | None => Err(OperationError::Usage {
-            what: format!(
-                "{}: neither its name nor its manifest says that it is a dump that this kluis \
-                 reads: .sql, .dump or .dir.tar",
-                backup.archive
-            ),
-        }),
-    }
-}
-
-/// `pg_restore` of the major that made the archive, or a newer one.
-fn archive_converter(backup: &Backup, clients: &ClientSearch) -> Result<Converter, PostgresError> {
-    let manifest = backup.file.as_ref().map(|file| &file.manifest);
-    let database = manifest.and_then(|manifest| manifest.database.as_ref());
-    let major = database.and_then(|database| {
-        let digits = database.client_version.split(|c: char| !c.is_ascii_digit());
-        digits.into_iter().next()?.parse().ok()
-    });
-    let options = database.map_or(&[][..], |database| &database.options);
-    Converter::find(clients, major, options)
 }
 
 /// The configured keep rules; a count of 0 is no rule.

@@ -64,7 +64,11 @@ impl ClientSearch {
         newer.ok_or_else(|| PostgresError::ClientMissing {
             program: program.to_owned(),
             major,
-            package: format!("postgresql-client-{major}"),
+            package: match program {
+                // The one program that comes with the server.
+                "postgres" => format!("postgresql-{major}"),
+                _ => format!("postgresql-client-{major}"),
+            },
             looked: if looked.is_empty() {
                 "none at all".to_owned()
             } else {

@@ -12,6 +12,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("create", "a restore makes the database itself"),
     ("data-only", "such a dump restores nowhere by itself"),
     ("dbname", "use --url, or name the database"),
+    ("encoding", "kluis dumps in the database's own"),
     ("exclude-schema", "use -N"),
     ("exclude-table", "use -T"),
     ("file", "kluis takes the dump from pg_dump's output"),

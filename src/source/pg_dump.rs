@@ -88,9 +88,8 @@ impl PgDumpSource {
             warnings,
         } = Started::new(server, database, "plain", options)?;
         let tool = server
-            .tool(&client, database)
-            .arg("--format=plain")
-            .args(options.arguments());
+            .dump_tool(&client, database, options)?
+            .arg("--format=plain");
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
@@ -168,6 +167,9 @@ fn content(
         provider_locale: locale.provider_locale,
         extensions: facts.extensions,
         roles: facts.roles,
+        superusers: facts.superusers,
+        tablespaces: facts.tablespaces,
+        output_settings: facts.output_settings,
         ledger: Ledger::default(),
     }
 }

@@ -41,9 +41,8 @@ impl CustomDumpSource {
         let (copy, text) = spawn_filter(&converter.of_stream())?;
         // Uncompressed: the archive's own codec is better at it.
         let tool = server
-            .tool(&client, database)
-            .args(["--format=custom", "--compress=0"])
-            .args(options.arguments());
+            .dump_tool(&client, database, options)?
+            .args(["--format=custom", "--compress=0"]);
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             copy: Some(copy),

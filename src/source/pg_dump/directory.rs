@@ -78,10 +78,9 @@ impl DirectoryDumpSource {
         let mut file = OsString::from("--file=");
         file.push(&place);
         let tool = server
-            .tool(&client, database)
+            .dump_tool(&client, database, options)?
             .args(["--format=directory".to_owned(), compress])
             .arg(format!("--jobs={}", directory.jobs))
-            .args(options.arguments())
             .arg(file);
         cancel.check()?;
         let dumped = run_captured(&tool, b"");
