@@ -24,8 +24,14 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     if let (Destination::Replace(name), false, false) = (&destination, wanted.yes, wanted.dry_run) {
         confirm_replacing(session, backup, name, wanted.keep_old)?;
     }
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
     let target = open_target(session, backup, wanted, &destination)?;
     let target = select::only_chosen(session, &opened, backup, wanted, target)?;
+    let target = match destination {
+        Destination::Directory(_) => target,
+        // Whatever the format, the targets of databases receive SQL text.
+        _ => wiring::text_target(backup, target, &programs, session.cancel)?,
+    };
     if wanted.dry_run {
         // Dropping the target leaves nothing: it has only looked.
         drop(target);
@@ -157,8 +163,7 @@ fn open_target(
         .as_ref()
         .and_then(|file| file.manifest.database.as_ref());
     let target = DatabaseTarget::new(database.server, placement, content, session.cancel.clone())?;
-    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
-    wiring::text_target(backup, Box::new(target), &programs, session.cancel)
+    Ok(Box::new(target))
 }
 
 fn dry_run(
