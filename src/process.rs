@@ -26,7 +26,7 @@ mod streams;
 pub use background::ChildServer;
 pub use identity::{User, current, host, is_root, uid, user};
 pub use registry::terminate_all;
-pub use streams::{ChildReader, ChildWriter};
+pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
 
@@ -245,7 +245,9 @@ mod tests {
 
     use rustix::process::Signal;
 
-    use super::{ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured};
+    use super::{
+        ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured, spawn_filter,
+    };
 
     fn shell(script: &str) -> Tool {
         Tool::new("/bin/sh").args(["-c", script])
@@ -330,6 +332,34 @@ mod tests {
         };
         let error = ProcessError::from_io(error).unwrap();
         assert_eq!(error.to_string(), "`sh` failed (exit status: 7): full");
+    }
+
+    #[test]
+    fn a_filter_gives_back_more_than_a_pipe_holds() {
+        let (mut input, mut output) = spawn_filter(&shell("cat")).unwrap();
+        let sent = vec![b'x'; 5_000_000];
+        let mut back = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                input.write_all(&sent).unwrap();
+                drop(input);
+            });
+            output.read_to_end(&mut back).unwrap();
+        });
+        assert_eq!(back, sent);
+    }
+
+    #[test]
+    fn a_filter_that_goes_is_a_broken_pipe_and_its_reader_tells_why() {
+        let (mut input, mut output) = spawn_filter(&shell("echo full >&2; exit 7")).unwrap();
+        let error = loop {
+            if let Err(error) = input.write_all(&[0; 65536]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        let error = output.read(&mut [0; 1]).unwrap_err().to_string();
+        assert_eq!(error, "`sh` failed (exit status: 7): full");
     }
 
     #[test]

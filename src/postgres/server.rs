@@ -7,12 +7,12 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::quote::quote_conninfo;
-use super::{Client, ClientSearch, ConnectionSettings, PostgresError};
+use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
 use crate::process::{Tool, run_captured};
 
 /// Variables that would change what a client says or connects to, or that are
 /// nobody else's business; children do not inherit them from us.
-const NOT_INHERITED: &[&str] = &[
+pub(super) const NOT_INHERITED: &[&str] = &[
     "BACKUP_ENCRYPTION_KEY",
     "BACKUP_TRIGGER_API_KEY",
     "BACKUP_WEBHOOK_SECRET",
@@ -195,6 +195,16 @@ impl Server {
     ) -> Result<String, PostgresError> {
         let tool = query_tool(self.tool(&self.psql, database));
         run_query(&tool, database, action, sql, &self.place())
+    }
+
+    /// The `pg_restore` that reads what `pg_dump`, a client of this server,
+    /// writes; `options` are those that the dump was made with.
+    pub fn converter(
+        &self,
+        pg_dump: &Client,
+        options: &[String],
+    ) -> Result<Converter, PostgresError> {
+        Converter::find(&self.clients, Some(pg_dump.major), options)
     }
 
     /// [`Server::query`] of a statement that gives one JSON value: whatever
