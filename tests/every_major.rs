@@ -111,8 +111,9 @@ fn assert_same(before: &str, after: &str, what: &str) {
     assert_eq!(before.len(), after.len(), "{what}: one goes on");
 }
 
-/// Into a throwaway server, into a new database, then in place of the old one after that was spoilt.
-fn comes_back(major: u32, format: &str) {
+/// In each format: into a throwaway server, into a new database, then in place
+/// of the old one after that was spoilt.
+fn comes_back(major: u32) {
     let content = [EVERY_TYPE, EVERYTHING];
     let Some((cluster, home)) = furnished(major, locale(major), &content) else {
         return;
@@ -121,47 +122,52 @@ fn comes_back(major: u32, format: &str) {
     assert_eq!(cluster.psql(NAME, tables), "200");
     let before = dump(&cluster, NAME, &[]);
     let before_whole = dump(&cluster, NAME, &["--create"]);
-    home.run(&["backup", "db", NAME, "--format", format]);
-    home.run(&["verify", "latest:db", "--restore"]);
-    assert_eq!(home.json(&["list"])["backups"][0]["proof"], "restored");
-    home.run(&["restore", "latest:db", "--into", "a \"copy\""]);
-    assert_same(&before, &dump(&cluster, "a \"copy\"", &[]), "--into");
-    let spoil =
-        "SET default_transaction_read_only = off; DROP SCHEMA büro CASCADE; TRUNCATE bytes;";
-    cluster.psql(NAME, spoil);
-    home.run(&["restore", "latest:db", "--replace", "--yes"]);
-    assert_same(
-        &before_whole,
-        &dump(&cluster, NAME, &["--create"]),
-        "--replace",
-    );
-    let others = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%kluis%'";
-    assert_eq!(cluster.psql("postgres", others), "", "left behind");
+    for format in ["plain", "custom", "directory"] {
+        home.run(&["backup", "db", NAME, "--format", format]);
+        home.run(&["verify", "latest:db", "--restore"]);
+        assert_eq!(home.json(&["list"])["backups"][0]["proof"], "restored");
+        let copy = format!("a \"copy\" of {format}");
+        home.run(&["restore", "latest:db", "--into", &copy]);
+        assert_same(
+            &before,
+            &dump(&cluster, &copy, &[]),
+            &format!("{format} --into"),
+        );
+        let spoil =
+            "SET default_transaction_read_only = off; DROP SCHEMA büro CASCADE; TRUNCATE bytes;";
+        cluster.psql(NAME, spoil);
+        home.run(&["restore", "latest:db", "--replace", "--yes"]);
+        let after = dump(&cluster, NAME, &["--create"]);
+        assert_same(&before_whole, &after, &format!("{format} --replace"));
+        let others =
+            "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE '%kluis%'";
+        assert_eq!(cluster.psql("postgres", others), "", "left behind");
+    }
 }
 
 #[test]
-fn plain_comes_back_on_14() {
-    comes_back(14, "plain");
+fn everything_comes_back_in_every_format_on_14() {
+    comes_back(14);
 }
 
 #[test]
-fn plain_comes_back_on_15() {
-    comes_back(15, "plain");
+fn everything_comes_back_in_every_format_on_15() {
+    comes_back(15);
 }
 
 #[test]
-fn plain_comes_back_on_16() {
-    comes_back(16, "plain");
+fn everything_comes_back_in_every_format_on_16() {
+    comes_back(16);
 }
 
 #[test]
-fn plain_comes_back_on_17() {
-    comes_back(17, "plain");
+fn everything_comes_back_in_every_format_on_17() {
+    comes_back(17);
 }
 
 #[test]
-fn plain_comes_back_on_18() {
-    comes_back(18, "plain");
+fn everything_comes_back_in_every_format_on_18() {
+    comes_back(18);
 }
 
 /// Backed up on one major, restored on a newer one, whose pg_dump must name the
