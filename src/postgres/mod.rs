@@ -10,12 +10,15 @@ mod attributes;
 mod catalogue;
 mod clients;
 mod connection;
+mod discovery;
+mod docker;
 mod dump;
 mod quote;
 mod restrict;
 mod rights;
 mod server;
 mod staging;
+mod watch;
 
 use crate::process::{Failure, ProcessError};
 
@@ -23,6 +26,8 @@ pub use attributes::DatabaseAttributes;
 pub use catalogue::{DatabaseFacts, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
+pub use discovery::{Wanted, find_container};
+pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
@@ -92,6 +97,14 @@ pub enum PostgresError {
         source: Box<PostgresError>,
     },
     #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error("neither way to a server leads to one; directly: {direct}; in a container: {docker}")]
+    NoWay {
+        direct: Box<PostgresError>,
+        #[source]
+        docker: Box<PostgresError>,
+    },
+    #[error(transparent)]
     Process(#[from] ProcessError),
 }
 
@@ -152,6 +165,7 @@ impl PostgresError {
                 "check user, password (URL, PGPASSWORD or a passfile) and the server's \
                  pg_hba.conf",
             ),
+            Self::NoWay { direct, .. } => direct.hint(),
             _ => None,
         }
     }
