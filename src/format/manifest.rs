@@ -11,6 +11,11 @@ use crate::ledger::Ledger;
 
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// `database.format` of an archive of roles and tablespaces.
+pub const GLOBALS: &str = "globals";
+/// The name that such archives have in place of a database's.
+pub const GLOBALS_NAME: &str = "pg_globals";
+
 /// The immutable part. Unknown fields are kept out of the way, so that a newer
 /// kluis's manifest can still be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

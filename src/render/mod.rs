@@ -27,7 +27,7 @@ mod table;
 mod units;
 mod verify;
 
-pub use backup::{BackupDone, BackupReport, DatabaseSummary, Problem, TreeSummary};
+pub use backup::{BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, TreeSummary};
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
 pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity};
 pub use contents::{ContentsReport, ContentsRow};

@@ -8,6 +8,7 @@ use std::io::BufRead;
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod archive;
 mod contents_check;
 mod directory;
 mod dump_check;
@@ -18,6 +19,7 @@ mod selected;
 mod tree_check;
 mod tree_restore_check;
 
+pub use archive::{FromCustom, FromDirectory};
 pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
