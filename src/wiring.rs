@@ -1,4 +1,5 @@
 //! Settings to things: the one place that names every storage, source and target.
+//! Dumps and what reads archives back stand in files of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,14 +8,21 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
-use crate::format::manifest::{Kind, Manifest};
 use crate::operations::OperationError;
-use crate::postgres::{ClientSearch, DumpOptions, PostgresError, Server};
+use crate::postgres::{ClientSearch, PostgresError, Server};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
-use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
+use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{DumpCheck, Target, TreeCheck};
+
+mod dumps;
+mod readers;
+
+pub use dumps::{DumpForm, dump_source};
+pub use readers::{
+    ArchivePrograms, ProofPlan, archive_programs, check_target, contents_target, proof_plan,
+    proof_target, text_target,
+};
 
 mod way;
 
@@ -102,17 +110,6 @@ fn as_text(
     variables.iter().map(text).collect()
 }
 
-/// Starts pg_dump; its warnings come beside it.
-pub fn dump_source(
-    database: &Database,
-    options: DumpOptions,
-    cancel: &Cancel,
-) -> Result<(Box<dyn Source>, Vec<String>), OperationError> {
-    let source = PgDumpSource::start(&database.server, &database.name, options, cancel.clone())?;
-    let warnings = source.warnings().to_vec();
-    Ok((Box::new(source), warnings))
-}
-
 pub fn tree_source(
     root: &Path,
     settings: &SourceSettings,
@@ -165,14 +162,6 @@ pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
         );
     }
     Ok(globs)
-}
-
-/// The target that reads an archive of this kind and keeps nothing.
-pub fn check_target(kind: Kind, _manifest: Option<&Manifest>, cancel: &Cancel) -> Box<dyn Target> {
-    match kind {
-        Kind::Db => Box::new(DumpCheck::new(cancel.clone())),
-        Kind::Source => Box::new(TreeCheck::new(cancel.clone())),
-    }
 }
 
 /// The configured keep rules; a count of 0 is no rule.

@@ -3,7 +3,7 @@
 use crate::catalog::Backup;
 use crate::cli::Restore;
 use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Kind, Manifest, Trigger};
+use crate::format::manifest::{Kind, Trigger};
 use crate::operations::{Depth, OperationError, Reporter, restore, verify};
 use crate::render::{self, RestoreReport};
 use crate::target::{DatabaseTarget, DirectoryTarget, Placement, RestoreTreeOptions, Target};
@@ -11,14 +11,27 @@ use crate::wiring;
 
 use super::session::{Opened, Session};
 
+mod select;
+
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let (opened, key) = session.open_for(&wanted.backup)?;
     let backup = opened.find(&key)?;
+    if wanted.destination.list {
+        return select::list(session, &opened, backup);
+    }
+    select::check_flags(wanted)?;
     let destination = destination(backup, wanted)?;
     if let (Destination::Replace(name), false, false) = (&destination, wanted.yes, wanted.dry_run) {
         confirm_replacing(session, backup, name, wanted.keep_old)?;
     }
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
     let target = open_target(session, backup, wanted, &destination)?;
+    let target = select::only_chosen(session, &opened, backup, wanted, target)?;
+    let target = match destination {
+        Destination::Directory(_) => target,
+        // Whatever the format, the targets of databases receive SQL text.
+        _ => wiring::text_target(backup, target, &programs, session.cancel)?,
+    };
     if wanted.dry_run {
         // Dropping the target leaves nothing: it has only looked.
         drop(target);
@@ -160,9 +173,8 @@ fn dry_run(
     destination: &Destination,
 ) -> anyhow::Result<Exit> {
     let vault = session.vault(&opened.storage, "restore --dry-run", Trigger::Manual)?;
-    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
-        wiring::check_target(kind, manifest, session.cancel)
-    };
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
     let done = verify(&vault, backup, Depth::Full, session.now, &check)?;
     session.print(&RestoreReport {
         dry_run: true,

@@ -11,6 +11,11 @@ use crate::ledger::Ledger;
 
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// `database.format` of an archive of roles and tablespaces.
+pub const GLOBALS: &str = "globals";
+/// The name that such archives have in place of a database's.
+pub const GLOBALS_NAME: &str = "pg_globals";
+
 /// The immutable part. Unknown fields are kept out of the way, so that a newer
 /// kluis's manifest can still be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,6 +147,16 @@ pub struct DatabaseContent {
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something in the dump or are granted something by it.
     pub roles: Vec<String>,
+    /// Those of them that were superusers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superusers: Vec<String>,
+    /// Tablespaces that the dump names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tablespaces: Vec<String>,
+    /// TimeZone, bytea_output and lc_monetary as they were: another dump has the
+    /// same text for the same rows only where these are the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_settings: BTreeMap<String, String>,
     #[serde(flatten)]
     pub ledger: Ledger,
 }

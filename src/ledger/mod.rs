@@ -11,12 +11,18 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod comments;
+mod globals;
+mod large_objects;
 mod lexer;
 mod reader;
 mod rows;
 mod statement;
 
+pub(crate) use comments::ObjectTitle;
+pub use globals::{About, Global, Globals, GlobalsReader};
 pub use reader::DumpReader;
+pub(crate) use reader::Watch;
+pub(crate) use statement::{Cursor, name_text};
 
 /// What a dump holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

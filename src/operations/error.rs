@@ -7,8 +7,9 @@ use crate::format::legacy::LegacyError;
 use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
-use crate::postgres::PostgresError;
-use crate::source::TreeError;
+use crate::postgres::{LedgerDumpError, PostgresError};
+use crate::scratch::ScratchError;
+use crate::source::{DumpError, TreeError};
 use crate::storage::StorageError;
 use crate::target::TargetError;
 
@@ -32,6 +33,8 @@ pub enum OperationError {
     Tree(#[from] TreeError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     #[error("{archive}: {source}")]
     Header {
         archive: String,
@@ -61,6 +64,16 @@ pub enum OperationError {
     Refused { what: String },
 }
 
+impl From<DumpError> for OperationError {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Cancelled(cancelled) => cancelled.into(),
+            DumpError::Postgres(error) => error.into(),
+            DumpError::Scratch(error) => error.into(),
+        }
+    }
+}
+
 impl OperationError {
     /// Whether the archive is at fault (corrupt, wrong key, differs), rather
     /// than the place where it lies or goes to.
@@ -74,7 +87,11 @@ impl OperationError {
             ),
             Self::Target(error) => matches!(
                 error,
-                TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_)
+                TargetError::Stream(_)
+                    | TargetError::Hostile { .. }
+                    | TargetError::Dump(_)
+                    | TargetError::DoesNotRestore(_)
+                    | TargetError::Redump(LedgerDumpError::Dump { .. })
             ),
             Self::Catalog(CatalogError::Unreadable { .. }) => true,
             _ => false,
@@ -84,6 +101,9 @@ impl OperationError {
     /// What the operator can do about it, where the error does not say it itself.
     pub fn hint(&self) -> Option<String> {
         if let Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) = self {
+            return error.hint().map(str::to_owned);
+        }
+        if let Self::Catalog(error) = self {
             return error.hint().map(str::to_owned);
         }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \

@@ -2,6 +2,7 @@
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
 mod backup;
+mod contents;
 mod decrypt;
 mod error;
 mod making;
@@ -19,14 +20,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
+use crate::catalog::Backup;
 use crate::format::keys::Keyring;
-use crate::format::manifest::{Kind, Manifest, Trigger};
+use crate::format::manifest::Trigger;
 use crate::format::run_record::RunProcess;
 use crate::lock::{FILE_NAME, Holder, Lock, LockError, LockKind};
 use crate::storage::Storage;
 use crate::target::Target;
 
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
+pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
 pub use marker::Marker;
@@ -52,8 +55,8 @@ pub trait Reporter: Sync {
     fn warn(&self, text: &str);
 }
 
-/// Makes the target that reads an archive of this manifest without keeping it.
-pub type MakeCheck<'a> = &'a dyn Fn(Kind, Option<&Manifest>) -> Box<dyn Target>;
+/// Makes the target that reads this backup without keeping it.
+pub type MakeCheck<'a> = &'a dyn Fn(&Backup) -> Result<Box<dyn Target>, OperationError>;
 
 /// A storage and what every operation on it needs.
 pub struct Vault<'a> {

@@ -64,13 +64,30 @@ impl ClientSearch {
         newer.ok_or_else(|| PostgresError::ClientMissing {
             program: program.to_owned(),
             major,
-            package: format!("postgresql-client-{major}"),
+            package: match program {
+                // The one program that comes with the server.
+                "postgres" => format!("postgresql-{major}"),
+                _ => format!("postgresql-client-{major}"),
+            },
             looked: if looked.is_empty() {
                 "none at all".to_owned()
             } else {
                 looked.join("; ")
             },
         })
+    }
+
+    /// The newest one: for archives that do not say who made them.
+    pub fn newest(&self, program: &str) -> Result<Client, PostgresError> {
+        let found = self.all(program).into_iter();
+        found
+            .max_by_key(|client| (client.major, client.minor))
+            .ok_or_else(|| PostgresError::ClientMissing {
+                program: program.to_owned(),
+                major: 0,
+                package: "postgresql-client".to_owned(),
+                looked: "none at all".to_owned(),
+            })
     }
 
     /// Every one that can be run, in no order.

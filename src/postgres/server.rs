@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::docker::Container;
 use super::quote::quote_conninfo;
 use super::watch::Watch;
-use super::{Client, ClientSearch, ConnectionSettings, PostgresError};
+use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
 use crate::process::{ProcessError, Tool, run_captured};
 
 /// Variables that would change what a client says or connects to, or that are
@@ -70,6 +70,17 @@ impl Access {
         }
     }
 
+    /// What the connection settings already ask of a session: `-c name=value`.
+    pub(super) fn session_options(&self) -> &str {
+        match self {
+            Self::Direct(settings) => {
+                let options = settings.variables().get("PGOPTIONS");
+                options.map_or("", String::as_str)
+            }
+            Self::Docker(_) => "",
+        }
+    }
+
     fn tool(&self, program: &Path, database: &str) -> Tool {
         match self {
             Self::Direct(settings) => direct_tool(settings, program, database),
@@ -122,6 +133,10 @@ fn direct_tool(settings: &ConnectionSettings, program: &Path, database: &str) ->
         .arg(format!("--dbname=dbname={}", quote_conninfo(database)));
     for name in NOT_INHERITED {
         tool = tool.env_remove(*name);
+    }
+    // What is meant of these stands in the settings; ours may mean another server.
+    for name in ConnectionSettings::known_variables() {
+        tool = tool.env_remove(name);
     }
     // English messages: they are read to tell a refused login from a server
     // that is down. Data is not touched by this.
@@ -259,6 +274,16 @@ impl Server {
         // Not watched: short, and also what tidies up after a stop.
         let tool = query_tool(self.access.tool(&self.psql.path, database));
         run_query(&self.access, &tool, database, action, sql)
+    }
+
+    /// The `pg_restore` that reads what `pg_dump`, a client of this server,
+    /// writes; `options` are those that the dump was made with.
+    pub fn converter(
+        &self,
+        pg_dump: &Client,
+        options: &[String],
+    ) -> Result<Converter, PostgresError> {
+        Converter::find(&self.clients, Some(pg_dump.major), options)
     }
 
     /// [`Server::query`] of a statement that gives one JSON value: whatever

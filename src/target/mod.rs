@@ -5,18 +5,29 @@
 
 use std::io::BufRead;
 
+use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod archive;
+mod contents_check;
 mod directory;
 mod dump_check;
 mod postgres;
 mod psql;
+mod restore_check;
+mod selected;
 mod tree_check;
+mod tree_restore_check;
 
+pub use archive::{FromCustom, FromDirectory};
+pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
+pub use restore_check::{ProofPlace, RestoreCheck};
+pub use selected::Selected;
 pub use tree_check::TreeCheck;
+pub use tree_restore_check::TreeRestoreCheck;
 
 pub trait Target: Send {
     /// Reads `stream` to its end into the staging place. The bytes may still
@@ -41,6 +52,11 @@ pub trait Target: Send {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// What stands where in the dump, where that was asked for.
+    pub contents: Option<Contents>,
+    /// Only this part of the dump was let through: `database` tells of it alone,
+    /// and the manifest is to be compared for it alone.
+    pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
     /// What a replaced database is called now, where it was kept.
@@ -70,12 +86,17 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// A server that has all it needs refuses the dump.
+    #[error("it does not restore: {0}")]
+    DoesNotRestore(#[source] crate::postgres::PostgresError),
     /// What was restored could not be dumped again to compare it.
     #[error(transparent)]
     Redump(#[from] crate::postgres::LedgerDumpError),
     /// The stream is not a whole dump.
     #[error(transparent)]
     Dump(#[from] crate::ledger::LedgerError),
+    #[error(transparent)]
+    Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
     Cancelled(#[from] crate::cancel::Cancelled),
 }

@@ -5,6 +5,8 @@
 //! fails instead. KLUIS_TEST_PG_BIN names the binaries' directory, otherwise
 //! the newest below /usr/lib/postgresql is taken.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -24,6 +26,8 @@ pub struct ClusterOptions {
     pub password: Option<String>,
     /// Further server settings, `name=value`.
     pub settings: Vec<String>,
+    /// The directory of the server's programs, where not the usual one.
+    pub bin: Option<PathBuf>,
 }
 
 pub struct Cluster {
@@ -41,7 +45,7 @@ impl Cluster {
     }
 
     pub fn start_with(options: ClusterOptions) -> Option<Self> {
-        let bin = binaries()?;
+        let bin = options.bin.clone().or_else(binaries)?;
         let directory = tempfile::Builder::new()
             .prefix("kluis")
             .tempdir_in("/tmp")
