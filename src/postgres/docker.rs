@@ -248,10 +248,9 @@ impl Container {
         let says = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
         let detail = said.to_owned();
         let (container, image) = (self.name.clone(), self.image.clone());
-        if says(&[
-            "executable file not found",
-            "no such file or directory: unknown",
-        ]) {
+        // Before version 28 docker said why on stdout.
+        let not_started = [Some(126), Some(127)].contains(&failure.status.code());
+        if not_started && (said.is_empty() || says(&["executable file not found"])) {
             let program = failure.program.clone();
             return Ok(DockerError::NoClient {
                 container,
