@@ -75,10 +75,6 @@ pub struct Restore {
     )]
     pub schemas: Vec<String>,
 
-    /// Database: print what is in the backup, and restore nothing
-    #[arg(long, conflicts_with_all = ["to", "into", "replace"])]
-    pub list: bool,
-
     #[command(flatten)]
     pub server: ServerFlags,
 
@@ -110,6 +106,10 @@ pub struct Destination {
     /// Database: in place of the one it was made of, swapped in at once
     #[arg(long)]
     pub replace: bool,
+
+    /// Database: nowhere; print what is in the backup
+    #[arg(long, conflicts_with_all = ["tables", "schemas", "in_place", "keep_old", "dry_run"])]
+    pub list: bool,
 }
 
 /// Decrypt an archive file

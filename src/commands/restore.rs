@@ -16,7 +16,7 @@ mod select;
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let (opened, key) = session.open_for(&wanted.backup)?;
     let backup = opened.find(&key)?;
-    if wanted.list {
+    if wanted.destination.list {
         return select::list(session, &opened, backup);
     }
     select::check_flags(wanted)?;
@@ -157,7 +157,7 @@ fn open_target(
             keep_old: wanted.keep_old,
         },
     };
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = session.database(None)?;
     let content = backup
         .file
         .as_ref()
