@@ -157,7 +157,7 @@ fn open_target(
             keep_old: wanted.keep_old,
         },
     };
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = session.database(None)?;
     let content = backup
         .file
         .as_ref()
