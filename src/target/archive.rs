@@ -79,6 +79,10 @@ impl Target for FromCustom {
         }
     }
 
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back()
+    }
+
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
         self.inner.commit()
     }
@@ -131,6 +135,10 @@ impl Target for FromDirectory {
             Some(failure) => Err(unreadable(failure)),
             None => received,
         }
+    }
+
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back()
     }
 
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
