@@ -111,7 +111,7 @@ fn assert_same(before: &str, after: &str, what: &str) {
     assert_eq!(before.len(), after.len(), "{what}: one goes on");
 }
 
-/// Into a new database, then in place of the old one after that was spoilt.
+/// Into a throwaway server, into a new database, then in place of the old one after that was spoilt.
 fn comes_back(major: u32, format: &str) {
     let content = [EVERY_TYPE, EVERYTHING];
     let Some((cluster, home)) = furnished(major, locale(major), &content) else {
@@ -122,8 +122,8 @@ fn comes_back(major: u32, format: &str) {
     let before = dump(&cluster, NAME, &[]);
     let before_whole = dump(&cluster, NAME, &["--create"]);
     home.run(&["backup", "db", NAME, "--format", format]);
-    home.run(&["verify", "latest:db"]);
-    assert_eq!(home.json(&["list"])["backups"][0]["proof"], "verified");
+    home.run(&["verify", "latest:db", "--restore"]);
+    assert_eq!(home.json(&["list"])["backups"][0]["proof"], "restored");
     home.run(&["restore", "latest:db", "--into", "a \"copy\""]);
     assert_same(&before, &dump(&cluster, "a \"copy\"", &[]), "--into");
     let spoil =

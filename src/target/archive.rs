@@ -171,7 +171,11 @@ impl Read for Text {
             return Ok(count);
         }
         match self.fed.as_ref().map(Receiver::recv) {
-            None | Some(Ok(true)) => Ok(0),
+            None | Some(Ok(true)) => {
+                // Told once only; who asks again is at the end still.
+                self.fed = None;
+                Ok(0)
+            }
             Some(_) => Err(io::Error::other("the archive broke off")),
         }
     }
