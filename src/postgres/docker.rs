@@ -204,7 +204,7 @@ impl Container {
     }
 
     /// A program of the container that asks no server.
-    fn program(&self, program: &Path) -> Tool {
+    pub(super) fn program(&self, program: &Path) -> Tool {
         let mut tool = Tool::new(program)
             .env("LC_ALL", "C")
             .in_container(&self.runner, &self.name);
@@ -238,6 +238,17 @@ impl Container {
         Ok(client)
     }
 
+    /// Whether docker still says so.
+    fn runs(&self) -> bool {
+        let tool = self
+            .runner
+            .tool()
+            .args(["inspect", "--type", "container"])
+            .args(["--format", "{{.State.Running}}"])
+            .arg(&self.name);
+        run_captured(&tool, b"").is_ok_and(|answer| answer.trim_ascii() == b"true")
+    }
+
     /// What docker, and not the program in the container, said. Gives back
     /// what it did not say.
     pub(super) fn explain(&self, error: ProcessError) -> Result<DockerError, ProcessError> {
@@ -248,19 +259,13 @@ impl Container {
         let says = |signs: &[&str]| signs.iter().any(|sign| said.contains(sign));
         let detail = said.to_owned();
         let (container, image) = (self.name.clone(), self.image.clone());
-        // Before version 28 docker said why on stdout.
+        // Older dockers say on stdout why a program was not started: also that
+        // of a container that has just ended.
+        let silent = said.is_empty() || says(&["executable file not found"]);
+        let ended = says(&["o such container", "is not running"]);
         let not_started = [Some(126), Some(127)].contains(&failure.status.code());
-        if not_started && (said.is_empty() || says(&["executable file not found"])) {
-            let program = failure.program.clone();
-            return Ok(DockerError::NoClient {
-                container,
-                image,
-                program,
-            });
-        }
-        if says(&["No such container", "no such container", "is not running"])
-            || said.is_empty() && failure.status.code() == Some(KILLED_WITH_CONTAINER)
-        {
+        let killed = failure.status.code() == Some(KILLED);
+        if ended || silent && (not_started || killed) && !self.runs() {
             let command = self.runner.text();
             let detail = match detail.is_empty() {
                 true => "its programs were killed".to_owned(),
@@ -270,6 +275,14 @@ impl Container {
                 command,
                 container,
                 detail,
+            });
+        }
+        if silent && not_started {
+            let program = failure.program.clone();
+            return Ok(DockerError::NoClient {
+                container,
+                image,
+                program,
             });
         }
         if says(&[
@@ -283,7 +296,7 @@ impl Container {
 }
 
 /// What docker exec ends with when SIGKILL ended its program.
-const KILLED_WITH_CONTAINER: i32 = 137;
+const KILLED: i32 = 137;
 
 fn secret(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.to_owned())

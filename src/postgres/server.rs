@@ -283,7 +283,11 @@ impl Server {
         pg_dump: &Client,
         options: &[String],
     ) -> Result<Converter, PostgresError> {
-        Converter::find(&self.clients, Some(pg_dump.major), options)
+        let major = pg_dump.major;
+        match &self.access {
+            Access::Direct(_) => Converter::find(&self.clients, Some(major), options),
+            Access::Docker(container) => Converter::of_container(container, major, options),
+        }
     }
 
     /// [`Server::query`] of a statement that gives one JSON value: whatever

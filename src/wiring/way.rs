@@ -47,7 +47,7 @@ pub(super) fn reach(
 /// Whether the operator said which server is meant directly.
 pub fn says_where(database: &DatabaseSettings) -> bool {
     let set = |name: &&str| database.libpq.get(*name).is_some_and(|v| !v.is_empty());
-    database.url.is_some() || PLACES.iter().any(|name| set(name))
+    database.url.is_some() || PLACES.iter().any(set)
 }
 
 impl Ways<'_> {
