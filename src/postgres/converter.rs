@@ -41,7 +41,7 @@ impl Converter {
         Ok(Self::with_options(tool, options))
     }
 
-    fn with_options(tool: Tool, options: &[String]) -> Self {
+    pub(super) fn with_options(tool: Tool, options: &[String]) -> Self {
         let counts = |option: &&String| COUNT_AT_CONVERSION.contains(&option.as_str());
         Self {
             tool: tool

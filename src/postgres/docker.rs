@@ -204,7 +204,7 @@ impl Container {
     }
 
     /// A program of the container that asks no server.
-    fn program(&self, program: &Path) -> Tool {
+    pub(super) fn program(&self, program: &Path) -> Tool {
         let mut tool = Tool::new(program)
             .env("LC_ALL", "C")
             .in_container(&self.runner, &self.name);

@@ -283,7 +283,24 @@ impl Server {
         pg_dump: &Client,
         options: &[String],
     ) -> Result<Converter, PostgresError> {
-        Converter::find(&self.clients, Some(pg_dump.major), options)
+        match &self.access {
+            Access::Direct(_) => Converter::find(&self.clients, Some(pg_dump.major), options),
+            Access::Docker(container) => {
+                let tool = container.program(Path::new("pg_restore"));
+                Ok(Converter::with_options(tool, options))
+            }
+        }
+    }
+
+    /// Runs `sql` whole or not at all.
+    pub fn run_in_transaction(
+        &self,
+        database: &str,
+        action: &str,
+        sql: &str,
+    ) -> Result<(), PostgresError> {
+        let script = format!("BEGIN;\n{sql}\nCOMMIT;");
+        self.query(database, action, &script).map(|_| ())
     }
 
     /// [`Server::query`] of a statement that gives one JSON value: whatever
