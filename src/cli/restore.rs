@@ -95,9 +95,9 @@ pub struct Restore {
     pub dry_run: bool,
 }
 
-/// Where it goes; exactly one.
+/// Where it goes: exactly one, but for roles, which go in place.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct Destination {
     /// Source: into this directory, new or empty
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "mode", "container"])]

@@ -290,6 +290,17 @@ impl Server {
         }
     }
 
+    /// Runs `sql` whole or not at all.
+    pub fn run_in_transaction(
+        &self,
+        database: &str,
+        action: &str,
+        sql: &str,
+    ) -> Result<(), PostgresError> {
+        let script = format!("BEGIN;\n{sql}\nCOMMIT;");
+        self.query(database, action, &script).map(|_| ())
+    }
+
     /// [`Server::query`] of a statement that gives one JSON value: whatever
     /// stands in a name, its quoting is the server's work.
     pub(super) fn query_json<T: DeserializeOwned>(
