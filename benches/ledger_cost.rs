@@ -68,7 +68,7 @@ fn measure(
     let options = DumpOptions::default();
     let begun = Instant::now();
     let mut source: Box<dyn Read + Send> = if ledger {
-        let source = PgDumpSource::start(server, database, options, Cancel::default())?;
+        let source = PgDumpSource::start(server, database, &options, Cancel::default())?;
         Box::new(source)
     } else {
         // The same questions to the server, so that only the ledger differs.

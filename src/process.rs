@@ -1,6 +1,6 @@
-//! The only place that spawns children: PostgreSQL's clients, and later docker
-//! and hooks. Owns their pipes, their process groups and their end; knows
-//! nothing of what they say.
+//! The only place that spawns children: PostgreSQL's clients, here or inside a
+//! container, and later hooks. Owns their pipes, their process groups and their
+//! end; knows nothing of what they say.
 //!
 //! Refuses shells: a [`Tool`] is a program and an argument array. Invariant: a
 //! child that did not exit 0 is an error that tells why, and none outlives us,
@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use rustix::process::Signal;
@@ -19,16 +20,21 @@ use zeroize::Zeroizing;
 
 mod background;
 mod child;
+mod container;
 mod identity;
 mod registry;
 mod streams;
 
 pub use background::ChildServer;
+pub use container::Runner;
 pub use identity::{User, current, host, is_root, uid, user};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
+use container::Container;
+
+type CutShort = Arc<dyn Fn() + Send + Sync>;
 
 /// A program to run: where it is, what it gets. Its `Debug` and its errors
 /// never show the value of a secret.
@@ -43,6 +49,8 @@ pub struct Tool {
     user: Option<User>,
     ends_by: Option<Signal>,
     install: Option<String>,
+    container: Option<Container>,
+    when_cut_short: Option<CutShort>,
 }
 
 impl Tool {
@@ -58,6 +66,8 @@ impl Tool {
             user: None,
             ends_by: None,
             install: None,
+            container: None,
+            when_cut_short: None,
         }
     }
 
@@ -124,6 +134,23 @@ impl Tool {
         self
     }
 
+    /// Runs it in a container instead of here. Its variables go along; of a
+    /// secret one only the name stands in an argument.
+    #[must_use]
+    pub fn in_container(mut self, runner: &Runner, name: &str) -> Self {
+        self.container = Some(Container::new(runner, name));
+        self
+    }
+
+    /// What to do when it did not end with status 0, or is dropped before its
+    /// end: the child here is gone then, but what it runs elsewhere may go on.
+    /// Called once, after the child was reaped.
+    #[must_use]
+    pub fn when_cut_short(mut self, act: impl Fn() + Send + Sync + 'static) -> Self {
+        self.when_cut_short = Some(Arc::new(act));
+        self
+    }
+
     /// The program as messages name it: without its directory.
     pub fn name(&self) -> String {
         let path = std::path::Path::new(&self.program);
@@ -132,7 +159,10 @@ impl Tool {
     }
 
     fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = match &self.container {
+            None => std::process::Command::new(&self.program),
+            Some(container) => container.command(self),
+        };
         command.args(&self.args);
         if let Some(user) = self.user {
             // Without `groups` a change of user drops the ones that we have.
@@ -144,11 +174,21 @@ impl Tool {
         for name in &self.env_remove {
             command.env_remove(name);
         }
-        command.envs(&self.env);
+        if self.container.is_none() {
+            command.envs(&self.env);
+        }
         for (name, value) in &self.secret_env {
             command.env(name, value.as_str());
         }
         command
+    }
+
+    /// What is started here: the program, or what runs it in its container.
+    fn started(&self) -> &OsStr {
+        match &self.container {
+            None => &self.program,
+            Some(container) => container.program(),
+        }
     }
 
     /// Secrets of fewer than 4 bytes are left: masking them would only make
@@ -166,6 +206,7 @@ impl fmt::Debug for Tool {
         f.debug_struct("Tool")
             .field("program", &self.program)
             .field("args", &self.args)
+            .field("container", &self.container)
             .field("env", &self.env)
             .field("secret_env", &self.secret_env.keys())
             .finish_non_exhaustive()
@@ -380,6 +421,26 @@ mod tests {
         assert!(!format!("{error:?} {tool:?}").contains("hunter2"));
         let printed = shell("printf %s $PW").secret_env("PW", Zeroizing::new("abc".to_owned()));
         assert_eq!(read_all(&printed).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn only_a_child_that_was_cut_short_is_told_of() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = |script| {
+            let count = Arc::clone(&count);
+            shell(script).when_cut_short(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+        };
+        read_all(&counted("echo done")).unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+        read_all(&counted("exit 1")).unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        drop(ChildReader::spawn(&counted("exec sleep 600")).unwrap());
+        drop(ChildWriter::spawn(&counted("exec sleep 600")).unwrap());
+        assert_eq!(count.load(Ordering::SeqCst), 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
 use crate::operations::OperationError;
-use crate::postgres::{Access, ClientSearch, ConnectionSettings, PostgresError, Server};
+use crate::postgres::{ClientSearch, PostgresError, Server};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
 use crate::source::{DirectorySource, Source, TreeOptions};
@@ -24,8 +24,9 @@ pub use readers::{
     proof_target, text_target,
 };
 
-/// Where libpq itself would connect to without any setting.
-const DEFAULT_DATABASE: &str = "postgres";
+mod way;
+
+pub use way::says_where;
 
 /// Opens the configured storage.
 pub fn storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
@@ -81,27 +82,14 @@ pub struct Database {
     pub name: String,
 }
 
-/// Reaches the configured server. `name` goes before the configured database.
+/// Reaches the configured server. `name` goes before the configured database;
+/// `path` is the value of PATH.
 pub fn database(
     settings: &Settings,
     name: Option<&str>,
     path: Option<&str>,
 ) -> Result<Database, PostgresError> {
-    let configured = &settings.database;
-    let libpq = as_text(&configured.libpq)?;
-    let connection = match &configured.url {
-        Some(url) => ConnectionSettings::from_url(url.value.expose(), &libpq)?,
-        None => ConnectionSettings::from_environment(&libpq),
-    };
-    let wanted = configured.name.as_ref().map(|name| name.value.as_str());
-    let name = name
-        .or(wanted)
-        .or(connection.database())
-        .unwrap_or(DEFAULT_DATABASE)
-        .to_owned();
-    let clients = client_search(settings, path);
-    let server = Server::connect(Access::Direct(connection), clients, &name)?;
-    Ok(Database { server, name })
+    way::reach(settings, name, path)
 }
 
 /// Where client programs are looked for; `path` is the value of PATH.

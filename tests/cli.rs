@@ -69,7 +69,7 @@ For more information, try '--help'.
 error: the following required arguments were not provided:
   <--to <DIR>|--into <DB>|--replace|--list>
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace|--list> <BACKUP>
+Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
 
 For more information, try '--help'.
 
@@ -77,7 +77,7 @@ For more information, try '--help'.
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"
 error: the argument '--to <DIR>' cannot be used with '--into <DB>'
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace|--list> <BACKUP>
+Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
 
 For more information, try '--help'.
 
@@ -85,7 +85,7 @@ For more information, try '--help'.
     keep_old_belongs_to_replace: ["restore", "x", "--into", "db", "--keep-old"] => str![[r#"
 error: the argument '--into <DB>' cannot be used with '--keep-old'
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace|--list> <BACKUP>
+Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
 
 For more information, try '--help'.
 
@@ -93,7 +93,7 @@ For more information, try '--help'.
     links_outside_belongs_to_a_directory: ["restore", "x", "--into", "db", "--links-outside"] => str![[r#"
 error: the argument '--into <DB>' cannot be used with '--links-outside'
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace|--list> <BACKUP>
+Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
 
 For more information, try '--help'.
 
@@ -101,7 +101,7 @@ For more information, try '--help'.
     a_server_makes_no_sense_for_a_directory: ["restore", "x", "--to", "d", "--url", "postgres://h"] => str![[r#"
 error: the argument '--to <DIR>' cannot be used with '--url <URL>'
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace|--list> <BACKUP>
+Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
 
 For more information, try '--help'.
 

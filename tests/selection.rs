@@ -544,6 +544,13 @@ fn the_command_lists_what_is_in_a_backup_and_restores_a_table_of_it() {
         "{warning}"
     );
     home.run(&["restore", "latest", "-n", "sales", "--into", "schema"]);
+    for format in ["custom", "directory"] {
+        home.run(&["backup", "db", "--format", format]);
+        home.run(&["restore", "latest", "-t", "orders", "--into", format]);
+        assert_eq!(cluster.psql(format, rows), "1000|n999|1001", "{format}");
+        let other = "SELECT to_regclass('public.other')";
+        assert_eq!(cluster.psql(format, other), "", "{format}");
+    }
 
     for (refused, said) in [
         (

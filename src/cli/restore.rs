@@ -13,7 +13,10 @@ use super::ServerFlags;
 /// at the destination. A source tree goes into a new or empty directory; a
 /// database into a new one, or in place of one that exists.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    // The generated one is wider than 80 columns.
+    override_usage = "kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>",
+    after_help = "\
 Examples:
   kluis restore latest:source --to /srv/app-restored
   kluis restore latest:shop --into shop_copy
@@ -33,7 +36,8 @@ it comes along; what would need something that is not chosen is left out and
 named. With -t or -n the destination is --into.
 
 Exit code 3: restored, but links that point outside the tree were left out.
-Exit code 4: the archive is damaged, or the key is not its key.")]
+Exit code 4: the archive is damaged, or the key is not its key."
+)]
 pub struct Restore {
     /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     #[arg(value_name = "BACKUP")]
@@ -91,9 +95,9 @@ pub struct Restore {
     pub dry_run: bool,
 }
 
-/// Where it goes; exactly one.
+/// Where it goes: exactly one, but for roles, which go in place.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub struct Destination {
     /// Source: into this directory, new or empty
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "mode", "container"])]

@@ -11,11 +11,15 @@ use crate::wiring;
 
 use super::session::{Opened, Session};
 
+mod globals;
 mod select;
 
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let (opened, key) = session.open_for(&wanted.backup)?;
     let backup = opened.find(&key)?;
+    if backup.holds_globals() {
+        return globals::run(session, &opened, backup, wanted);
+    }
     if wanted.destination.list {
         return select::list(session, &opened, backup);
     }
@@ -133,7 +137,8 @@ fn destination(backup: &Backup, wanted: &Restore) -> Result<Destination, Operati
         )),
         (_, Some(_), _) => Err(usage("database: restore it with --into NAME or --replace")),
         (_, None, Some(into)) => Ok(Destination::Into(into.clone())),
-        (_, None, None) => Ok(Destination::Replace(backup.name().to_owned())),
+        (_, None, None) if flags.replace => Ok(Destination::Replace(backup.name().to_owned())),
+        (_, None, None) => Err(usage("database: restore it with --into NAME or --replace")),
     }
 }
 
@@ -157,7 +162,7 @@ fn open_target(
             keep_old: wanted.keep_old,
         },
     };
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = session.database(None)?;
     let content = backup
         .file
         .as_ref()

@@ -46,8 +46,12 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
             let last = state.and_then(|state| state.verification.as_ref());
             last.is_some_and(|last| last.ok && last.level >= level)
         };
+        // Globals and files without a manifest cannot be proven by a restore.
+        let can_be = |backup: &Backup| {
+            depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
+        };
         for backup in &opened.catalog.backups {
-            if wanted.all || !checked(backup) {
+            if can_be(backup) && (wanted.all || !checked(backup)) {
                 act(&opened, backup)?;
             }
         }

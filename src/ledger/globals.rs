@@ -43,8 +43,6 @@ pub enum About {
     Membership {
         role: String,
         member: String,
-        /// Who granted it, where that is said.
-        grantor: Option<String>,
     },
     /// `CREATE TABLESPACE`.
     Tablespace(String),
@@ -62,6 +60,18 @@ impl About {
             Self::Membership { .. } => Some("ROLE MEMBERSHIP"),
             Self::Tablespace(_) => Some("TABLESPACE"),
             Self::RoleAttributes(_) | Self::Other => None,
+        }
+    }
+}
+
+impl Global {
+    /// The statement without its `GRANTED BY`: then whoever runs it grants.
+    pub fn without_grantor(&self) -> &str {
+        let words = words(&self.text);
+        let granted = words.iter().skip(4).find(|w| w.keyword() == "GRANTED");
+        match granted {
+            Some(word) => self.text[..word.1].trim_ascii_end(),
+            None => &self.text,
         }
     }
 }
@@ -218,20 +228,16 @@ fn about(text: &str) -> About {
         ["ALTER", "ROLE", _, "SET", ..] => About::RoleSetting(name(2)),
         ["COMMENT", "ON", "ROLE", _, "IS", ..] => About::RoleComment(name(3)),
         ["CREATE", "TABLESPACE", ..] => About::Tablespace(name(2)),
-        ["GRANT", _, "TO", _, rest @ ..] => {
-            let granted = rest.iter().position(|word| *word == "GRANTED");
-            About::Membership {
-                role: name(1),
-                member: name(3),
-                grantor: granted.map(|at| name(4 + at + 2)),
-            }
-        }
+        ["GRANT", _, "TO", _, ..] => About::Membership {
+            role: name(1),
+            member: name(3),
+        },
         _ => About::Other,
     }
 }
 
-/// A word of a statement, as it is written.
-struct Word<'a>(&'a str);
+/// A word of a statement, as it is written, and where it begins.
+struct Word<'a>(&'a str, usize);
 
 impl Word<'_> {
     /// Nothing for what is quoted: a role may be called "WITH".
@@ -260,13 +266,13 @@ fn words(text: &str) -> Vec<Word<'_>> {
             ('"' | '\'', None) => quote = Some(c),
             (c, Some(open)) if c == open => quote = None,
             (c, None) if c.is_ascii_whitespace() => {
-                words.push(Word(&text[start..at]));
+                words.push(Word(&text[start..at], start));
                 start = at + 1;
             }
             _ => {}
         }
     }
-    words.push(Word(&text[start..]));
+    words.push(Word(&text[start..], start));
     words.retain(|word| !word.0.is_empty());
     words
 }
@@ -311,6 +317,10 @@ mod tests {
             panic!("whole");
         };
         let odd = "odd \"; TO\nname".to_owned();
+        assert_eq!(
+            globals.statements[7].without_grantor(),
+            "GRANT alice TO \"odd \"\"; TO\nname\" WITH ADMIN OPTION"
+        );
         let about: Vec<About> = globals.statements.into_iter().map(|s| s.about).collect();
         let alice = || "alice".to_owned();
         assert_eq!(
@@ -326,12 +336,10 @@ mod tests {
                 About::Membership {
                     role: alice(),
                     member: odd,
-                    grantor: Some("postgres".to_owned()),
                 },
                 About::Membership {
                     role: "WITH".to_owned(),
                     member: "bob".to_owned(),
-                    grantor: None,
                 },
                 About::Tablespace("fast".to_owned()),
             ]

@@ -39,7 +39,8 @@ pub struct DatabaseFacts {
     pub superusers: Vec<String>,
     /// Tablespaces other than the database's own that relations lie in, sorted.
     pub tablespaces: Vec<String>,
-    /// The session's settings that shape how values are written.
+    /// The session's settings that shape how values are written, and that a dump
+    /// leaves as they are: lc_monetary.
     pub output_settings: BTreeMap<String, String>,
     /// On disk, indexes included.
     pub database_bytes: u64,
@@ -77,8 +78,8 @@ impl Server {
                'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]')
                                FROM pg_tablespace t WHERE spcname !~ '^pg_' AND EXISTS
                                  (SELECT FROM pg_class WHERE reltablespace = t.oid)),
-               'output_settings', (SELECT json_object_agg(name, setting) FROM pg_settings
-                                   WHERE name IN ('TimeZone', 'bytea_output', 'lc_monetary')))
+               'output_settings', json_build_object(
+                  'lc_monetary', current_setting('lc_monetary')))
              FROM pg_database d WHERE d.datname = current_database();",
             owned_by_bootstrap_superuser = bootstrap_superuser_if_owner(),
         );

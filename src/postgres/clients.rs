@@ -170,7 +170,7 @@ fn probe(path: &Path) -> Result<Client, String> {
 }
 
 /// "pg_dump (PostgreSQL) 15.18 (Debian ...)"; of a beta "19beta1".
-fn parse_version(path: &Path, text: &str) -> Option<Client> {
+pub(super) fn parse_version(path: &Path, text: &str) -> Option<Client> {
     let (_, version) = text.trim().split_once("(PostgreSQL) ")?;
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let major = numbers.next()?.parse().ok()?;

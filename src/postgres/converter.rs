@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::dump_options::COUNT_AT_CONVERSION;
 use super::server::NOT_INHERITED;
-use super::{ClientSearch, PostgresError};
+use super::{ClientSearch, Container, PostgresError};
 use crate::process::Tool;
 
 /// A `pg_restore` that was found, with what it has to leave out.
@@ -39,6 +39,17 @@ impl Converter {
             tool = tool.env_remove(*name);
         }
         Ok(Self::with_options(tool, options))
+    }
+
+    /// The one of the container that the dump comes from; it reads streams
+    /// only.
+    pub(super) fn of_container(
+        container: &Container,
+        major: u32,
+        options: &[String],
+    ) -> Result<Self, PostgresError> {
+        let client = container.client("pg_restore", major)?;
+        Ok(Self::with_options(container.program(&client.path), options))
     }
 
     fn with_options(tool: Tool, options: &[String]) -> Self {

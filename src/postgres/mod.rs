@@ -11,6 +11,8 @@ mod catalogue;
 mod clients;
 mod connection;
 mod converter;
+mod discovery;
+mod docker;
 mod dump;
 mod dump_options;
 mod quote;
@@ -20,6 +22,7 @@ mod server;
 mod staging;
 mod stubs;
 mod throwaway;
+mod watch;
 
 use crate::process::{Failure, ProcessError};
 
@@ -28,6 +31,8 @@ pub use catalogue::{DatabaseFacts, ListedDatabase, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
 pub use converter::Converter;
+pub use discovery::{Wanted, find_container};
+pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use dump_options::check_dump_option;
 pub use quote::{quote_identifier, quote_literal};
@@ -106,6 +111,14 @@ pub enum PostgresError {
     #[error(transparent)]
     Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error("neither way to a server leads to one; directly: {direct}; in a container: {docker}")]
+    NoWay {
+        direct: Box<PostgresError>,
+        #[source]
+        docker: Box<PostgresError>,
+    },
+    #[error(transparent)]
     Process(#[from] ProcessError),
 }
 
@@ -166,6 +179,7 @@ impl PostgresError {
                 "check user, password (URL, PGPASSWORD or a passfile) and the server's \
                  pg_hba.conf",
             ),
+            Self::NoWay { direct, .. } => direct.hint(),
             _ => None,
         }
     }

@@ -48,7 +48,7 @@ impl GlobalsSource {
         }
         let tool = server
             .tool(&client, database)
-            .arg("--globals-only")
+            .args(["--globals-only", "--encoding=UTF8"])
             .args(role.map(|role| format!("--role={role}")))
             .args(options.iter().cloned());
         Ok(Self {

@@ -79,6 +79,10 @@ impl Target for FromCustom {
         }
     }
 
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back()
+    }
+
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
         self.inner.commit()
     }
@@ -133,6 +137,10 @@ impl Target for FromDirectory {
         }
     }
 
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back()
+    }
+
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
         self.inner.commit()
     }
@@ -171,7 +179,11 @@ impl Read for Text {
             return Ok(count);
         }
         match self.fed.as_ref().map(Receiver::recv) {
-            None | Some(Ok(true)) => Ok(0),
+            None | Some(Ok(true)) => {
+                // Told once only; who asks again is at the end still.
+                self.fed = None;
+                Ok(0)
+            }
             Some(_) => Err(io::Error::other("the archive broke off")),
         }
     }

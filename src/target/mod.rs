@@ -12,6 +12,7 @@ mod archive;
 mod contents_check;
 mod directory;
 mod dump_check;
+mod globals;
 mod postgres;
 mod psql;
 mod restore_check;
@@ -23,6 +24,7 @@ pub use archive::{FromCustom, FromDirectory};
 pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
+pub use globals::GlobalsTarget;
 pub use postgres::{DatabaseTarget, Placement};
 pub use restore_check::{ProofPlace, RestoreCheck};
 pub use selected::Selected;
@@ -59,6 +61,8 @@ pub struct Received {
     pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
+    /// Roles that are to be made: those that the server does not have.
+    pub roles: Vec<String>,
     /// What a replaced database is called now, where it was kept.
     pub kept_old: Option<String>,
     /// Things the operator should know that do not make the result wrong, such

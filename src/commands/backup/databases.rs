@@ -23,7 +23,8 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
     let dump = &session.settings.database.dump;
     let named = dump.names.value.first().map(String::as_str);
-    let database = wiring::database(&session.settings, named, session.path.as_deref())
+    let database = session
+        .database(named)
         .map_err(|error| not_made("the database", error.into()))?;
     let names = names(session, &database).map_err(|error| not_made("any database", error))?;
     if dump.globals.value && names.iter().any(|name| name == GLOBALS_NAME) {
