@@ -24,38 +24,52 @@ use support::Cluster;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Some 4 MB of archive: a fifth of a second of dump.
+/// More than all the buffers between pg_dump and the archive hold.
 const FILL: &str = "CREATE TABLE t AS SELECT i, md5(i::text) || md5((i + 1)::text) AS text
-                    FROM generate_series(1, 60000) AS i";
+                    FROM generate_series(1, 200000) AS i";
+/// What pg_dump writes of it, nearly.
+const DUMP_BYTES: f64 = 14e6;
 
-/// The sessions of kluis and what it runs, by the name that they all have.
-const SESSIONS: &str = "FROM pg_stat_activity WHERE application_name LIKE 'kluis%'";
+/// The sessions of kluis and of what it runs, by the name that they all have.
+const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'kluis%'";
 
 /// A house, the way to its server, and what was seen of the kills.
 struct Trial {
     house: House,
     server: Vec<String>,
-    /// Of a whole archive.
-    bytes: u64,
+    /// By what its processes are known in /proc: the file and what stands in it.
+    mark: (&'static str, String),
     known: Vec<String>,
     kills: usize,
     late: usize,
 }
 
 impl Trial {
-    fn new(server: &[&str]) -> Self {
+    /// Dumps over a URL are known by their home.
+    fn direct(cluster: &Cluster) -> Self {
+        let house = House::new();
+        let home = house.path("").display().to_string();
+        let mark = ("environ", format!("HOME={}", home.trim_end_matches('/')));
+        Self::new(house, &["--url", &cluster.url("shop")], mark)
+    }
+
+    /// Dumps in a container are known by its control group.
+    fn docker(container: &Container) -> Self {
+        let mark = ("cgroup", container.id());
+        Self::new(House::new(), &["--container", &container.name], mark)
+    }
+
+    fn new(house: House, server: &[&str], mark: (&'static str, String)) -> Self {
         let mut trial = Self {
-            house: House::new(),
+            house,
             server: server.iter().map(|text| (*text).to_owned()).collect(),
-            bytes: 0,
+            mark,
             known: Vec::new(),
             kills: 0,
             late: 0,
         };
         assert!(trial.backup().wait().unwrap().success());
         trial.known = trial.house.listed();
-        let archive = trial.house.storage().join(&trial.known[0]);
-        trial.bytes = fs::metadata(archive).unwrap().len();
         trial
     }
 
@@ -66,30 +80,26 @@ impl Trial {
         kluis.spawn().unwrap()
     }
 
-    /// A backup during which `kill` strikes once `part` of the archive is there.
-    /// `kill` tells whether it met something.
-    fn strike(&mut self, part: f64, mut kill: impl FnMut(&Self, &Child) -> bool) {
-        let wanted = (self.bytes as f64 * part) as u64;
+    /// A backup during which `kill` strikes once pg_dump, whose number it is
+    /// given, has written `part` of the dump. `kill` tells whether it met
+    /// something.
+    fn strike(&mut self, part: f64, mut kill: impl FnMut(&str, &Child) -> bool) {
+        let wanted = (DUMP_BYTES * part) as u64;
         let mut child = self.backup();
         let mut struck = false;
+        let mut dump = None;
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if !struck && self.grown().is_some_and(|bytes| bytes >= wanted) {
-                struck = kill(self, &child);
+            dump = dump.or_else(|| self.dumps().pop());
+            let written = dump.as_deref().and_then(written);
+            if !struck && written.is_some_and(|bytes| bytes >= wanted) {
+                struck = kill(dump.as_deref().unwrap_or_default(), &child);
             }
             std::thread::yield_now();
         };
         self.judge(part, status);
-    }
-
-    /// How large the archive's temporary is, `None` while there is none.
-    fn grown(&self) -> Option<u64> {
-        let storage = self.house.storage();
-        let is_archive = |name: &&String| name.starts_with(".kluis-tmp") && name.ends_with(".enc");
-        let name = names(&storage).iter().find(is_archive)?.clone();
-        Some(fs::metadata(storage.join(name)).ok()?.len())
     }
 
     fn judge(&mut self, part: f64, status: ExitStatus) {
@@ -125,16 +135,20 @@ impl Trial {
         self.known = self.house.listed();
     }
 
-    /// The processes of pg_dump on this machine that have this house's home.
+    /// The processes of pg_dump on this machine that are this trial's.
     fn dumps(&self) -> Vec<String> {
-        let home = format!("HOME={}", self.house.path("").display());
-        let home = home.trim_end_matches('/').as_bytes().to_vec();
+        let (file, mark) = &self.mark;
+        let holds_mark = |bytes: Vec<u8>| {
+            let mut windows = bytes.windows(mark.len());
+            windows.any(|window| window == mark.as_bytes())
+        };
         let is_dump = |pid: &String| {
             // A zombie has neither.
             let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let program = read("cmdline");
             let program = program.split(|byte| *byte == 0).next().unwrap_or_default();
-            program.ends_with(b"pg_dump") && read("environ").split(|b| *b == 0).any(|v| v == home)
+            let is_asking = read("cmdline").windows(9).any(|text| text == b"--version");
+            program.ends_with(b"pg_dump") && !is_asking && holds_mark(read(file))
         };
         names(Path::new("/proc"))
             .into_iter()
@@ -153,9 +167,31 @@ impl Trial {
     }
 }
 
-fn kill(pid: &str) -> bool {
+/// Bytes that the process has written so far.
+fn written(pid: &str) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("wchar: "))?;
+    line.parse().ok()
+}
+
+/// The server's process that serves a dump of `shop`, whatever it is doing.
+fn backend(data: &str) -> Option<String> {
+    let serves = |pid: &String| {
+        let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let directory = fs::read_link(format!("/proc/{pid}/cwd"));
+        title.starts_with(b"postgres: postgres shop [local]")
+            && directory.is_ok_and(|directory| directory == Path::new(data))
+    };
+    names(Path::new("/proc")).into_iter().find(serves)
+}
+
+fn signal(pid: &str, signal: Signal) -> bool {
     let pid = pid.parse().ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+}
+
+fn kill(pid: &str) -> bool {
+    signal(pid, Signal::KILL)
 }
 
 /// Parts of a dump, evenly spread, none of them its very end.
@@ -173,14 +209,13 @@ fn cluster() -> Option<Cluster> {
 #[test]
 fn pg_dump_killed_publishes_nothing() {
     let Some(cluster) = cluster() else { return };
-    let mut trial = Trial::new(&["--url", &cluster.url("shop")]);
+    let mut trial = Trial::direct(&cluster);
     for part in parts(66) {
-        trial.strike(part, |trial, _| trial.dumps().iter().any(|pid| kill(pid)));
+        trial.strike(part, |dump, _| kill(dump));
     }
-    assert_eq!(
-        cluster.psql("shop", &format!("SELECT count(*) {SESSIONS}")),
-        "0"
-    );
+    wait_until("its session stays", PATIENCE, || {
+        cluster.psql("postgres", SESSIONS) == "0"
+    });
     trial.tidy();
     trial.end("pg_dump", 60);
 }
@@ -188,25 +223,20 @@ fn pg_dump_killed_publishes_nothing() {
 #[test]
 fn its_backend_ended_or_killed_publishes_nothing() {
     let Some(cluster) = cluster() else { return };
-    let mut trial = Trial::new(&["--url", &cluster.url("shop")]);
-    let ended = format!(
-        "SELECT count(*) FROM (SELECT pg_terminate_backend(pid) {SESSIONS} AND query LIKE 'COPY%') t"
-    );
+    let data = cluster.psql("postgres", "SHOW data_directory");
+    let mut trial = Trial::direct(&cluster);
+    // As pg_terminate_backend does it.
     for part in parts(50) {
-        trial.strike(part, |_, _| cluster.psql("postgres", &ended) != "0");
-    }
-    // A backend that is killed takes the server down with it, which starts again.
-    let pid = format!("SELECT pid {SESSIONS} AND query LIKE 'COPY%'");
-    for part in parts(8) {
         trial.strike(part, |_, _| {
-            let pid = cluster.psql("postgres", &pid);
-            kill(&pid)
+            backend(&data).is_some_and(|pid| signal(&pid, Signal::TERM))
         });
+    }
+    // One that is killed takes the server down with it, which starts again.
+    for part in parts(8) {
+        trial.strike(part, |_, _| backend(&data).is_some_and(|pid| kill(&pid)));
         wait_until("the server stays down", PATIENCE, || {
-            let answer = cluster
-                .client("psql", "postgres")
-                .args(["-Xqc", "SELECT 1"])
-                .output();
+            let mut asked = cluster.client("psql", "postgres");
+            let answer = asked.args(["-Xqc", "SELECT 1"]).output();
             answer.is_ok_and(|output| output.status.success())
         });
     }
@@ -217,7 +247,7 @@ fn its_backend_ended_or_killed_publishes_nothing() {
 #[test]
 fn kluis_killed_publishes_nothing_and_the_next_run_tidies_up() {
     let Some(cluster) = cluster() else { return };
-    let mut trial = Trial::new(&["--url", &cluster.url("shop")]);
+    let mut trial = Trial::direct(&cluster);
     for (number, part) in parts(50).enumerate() {
         trial.strike(part, |_, child| kill(&child.id().to_string()));
         if number % 5 == 4 {
@@ -234,25 +264,18 @@ fn in_a_container_whoever_is_killed_nothing_is_published_and_nothing_runs_on() {
         return;
     };
     container.psql("postgres", FILL);
-    let mut trial = Trial::new(&["--container", &container.name]);
-    let idle = |what: &str| {
-        wait_until(what, PATIENCE, || container.clients_running().is_empty());
-    };
-    // By the number that the process has on this machine.
+    let mut trial = Trial::docker(&container);
     for part in parts(18) {
-        trial.strike(part, |_, _| {
-            let running = container.clients_running();
-            let dump = running.iter().find(|line| line.contains("pg_dump"));
-            dump.and_then(|line| line.split_whitespace().next())
-                .is_some_and(kill)
-        });
+        trial.strike(part, |dump, _| kill(dump));
     }
-    idle("pg_dump was killed, and runs on");
+    // judge() waits for pg_dump in the container to end.
     for part in parts(18) {
         trial.strike(part, |_, child| kill(&child.id().to_string()));
-        idle("kluis was killed, and pg_dump runs on");
     }
     trial.tidy();
+    wait_until("clients run on", PATIENCE, || {
+        container.clients_running().is_empty()
+    });
     trial.end("in a container", 30);
 }
 
@@ -264,7 +287,7 @@ fn a_container_that_is_killed_publishes_nothing() {
             return;
         };
         container.psql("postgres", FILL);
-        let mut trial = Trial::new(&["--container", &container.name]);
+        let mut trial = Trial::docker(&container);
         trial.strike(part, |_, _| {
             container.kill();
             true

@@ -5,6 +5,8 @@
 //! instead. Containers are gone when dropped; those of tests that were killed
 //! are removed by the next ones.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -170,6 +172,12 @@ impl Container {
             .filter(is_client)
             .map(str::to_owned)
             .collect()
+    }
+
+    /// As its control group is called.
+    pub fn id(&self) -> String {
+        let output = done(&mut docker(&["inspect", "--format", "{{.Id}}", &self.name]));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     pub fn kill(&self) {
