@@ -146,19 +146,6 @@ impl Container {
         self.psql("postgres", &sql);
     }
 
-    /// What pg_dump says of a database, without its random words.
-    pub fn dump(&self, database: &str) -> Vec<u8> {
-        let output = done(&mut self.client("pg_dump", database));
-        let lines = output.stdout.split_inclusive(|byte| *byte == b'\n');
-        let random =
-            |line: &&[u8]| line.starts_with(b"\\restrict ") || line.starts_with(b"\\unrestrict ");
-        lines
-            .filter(|line| !random(line))
-            .flatten()
-            .copied()
-            .collect()
-    }
-
     /// The client programs that run in it now.
     pub fn clients_running(&self) -> Vec<String> {
         let output = done(&mut docker(&["top", &self.name, "-eo", "pid,args"]));
@@ -182,10 +169,6 @@ impl Container {
 
     pub fn kill(&self) {
         done(&mut docker(&["kill", &self.name]));
-    }
-
-    pub fn stop(&self) {
-        done(&mut docker(&["stop", "--time", "5", &self.name]));
     }
 }
 
