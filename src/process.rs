@@ -16,10 +16,12 @@ use std::thread;
 use zeroize::Zeroizing;
 
 mod child;
+mod dialog;
 mod identity;
 mod registry;
 mod streams;
 
+pub use dialog::ChildDialog;
 pub use identity::{current, host, uid};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter};

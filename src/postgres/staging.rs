@@ -3,8 +3,10 @@
 //! whole and in use; after it, the new one is.
 //!
 //! Dropping a [`StagedDatabase`] that did not take its place drops the staging
-//! database. What a crash leaves is told by [`leftover`].
+//! database. What a crash leaves is told by [`leftover`], and swept by the next
+//! run: see `keeper`.
 
+use super::keeper::Keeper;
 use super::quote::{quote_identifier, quote_literal};
 use super::{DatabaseAttributes, Locale, PostgresError, Server, random_hex};
 
@@ -76,6 +78,9 @@ pub struct StagedDatabase {
     /// What the database in its place has, if there is one.
     replaces: Option<DatabaseAttributes>,
     in_place: bool,
+    /// Tells the sweeps of other runs that this one lives. Dropped at last, when
+    /// the staging database is gone.
+    _keeper: Keeper,
 }
 
 impl StagedDatabase {
@@ -99,6 +104,7 @@ impl StagedDatabase {
         let tablespace = replaces.as_ref().map(|old| old.tablespace.as_str());
         let tablespace = tablespace.filter(|name| *name != "pg_default");
         let sql = create_sql(server, &staging, locale, tablespace);
+        let keeper = Keeper::hold(server, &maintenance, &staging)?;
         // From here on Drop cleans up, also where CREATE was cut short.
         let staged = Self {
             server: server.clone(),
@@ -108,6 +114,7 @@ impl StagedDatabase {
             staging,
             replaces,
             in_place: false,
+            _keeper: keeper,
         };
         staged.run("create the staging database", &sql)?;
         Ok(staged)
@@ -196,27 +203,12 @@ impl StagedDatabase {
     }
 
     fn drop_old(&self) -> Result<(), PostgresError> {
-        let old = quote_identifier(&self.old);
-        let unmark = format!("ALTER DATABASE {old} IS_TEMPLATE false;\n");
-        let sql = unmark + &self.drop_sql(&self.old);
+        let sql = unmark_sql(&self.old) + &self.server.drop_database_sql(&self.old);
         self.run("drop the old database", &sql)
             .map_err(|source| PostgresError::OldDatabaseKept {
                 name: self.old.clone(),
                 source: Box::new(source),
             })
-    }
-
-    /// Servers before 13 cannot end the sessions while they drop.
-    fn drop_sql(&self, database: &str) -> String {
-        let force = if self.server.version().major() >= 13 {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
-        format!(
-            "DROP DATABASE IF EXISTS {}{force};",
-            quote_identifier(database)
-        )
     }
 
     fn run(&self, action: &str, sql: &str) -> Result<(), PostgresError> {
@@ -227,10 +219,20 @@ impl StagedDatabase {
 impl Drop for StagedDatabase {
     fn drop(&mut self) {
         if !self.in_place {
-            // What cannot be dropped now is known by its name later.
-            let _ = self.run("drop the staging database", &self.drop_sql(&self.staging));
+            // What cannot be dropped now is swept by a later run.
+            if self.replaces.as_ref().is_some_and(|old| old.is_template) {
+                let _ = self.run("unmark the template", &unmark_sql(&self.staging));
+            }
+            let sql = self.server.drop_database_sql(&self.staging);
+            let _ = self.run("drop the staging database", &sql);
         }
     }
+}
+
+/// A template cannot be dropped.
+pub(super) fn unmark_sql(database: &str) -> String {
+    let database = quote_identifier(database);
+    format!("ALTER DATABASE {database} IS_TEMPLATE false;\n")
 }
 
 fn is_in_use(error: &PostgresError) -> bool {
