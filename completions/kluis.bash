@@ -31,6 +31,9 @@ _kluis() {
             kluis,delete)
                 cmd="kluis__subcmd__delete"
                 ;;
+            kluis,doctor)
+                cmd="kluis__subcmd__doctor"
+                ;;
             kluis,keep)
                 cmd="kluis__subcmd__keep"
                 ;;
@@ -68,7 +71,7 @@ _kluis() {
 
     case "${cmd}" in
         kluis)
-            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help --version backup list show verify restore prune delete keep decrypt config completions man"
+            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help --version backup list show verify restore prune delete keep decrypt doctor config completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -526,6 +529,60 @@ _kluis() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        kluis__subcmd__doctor)
+            opts="-c -s -v -q -h --url --mode --container --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "auto direct docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -46,6 +46,7 @@ complete -c kluis -n "__fish_kluis_needs_command" -f -a "prune" -d 'Remove the b
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "delete" -d 'Delete backups for good'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "keep" -d 'Keep backups whatever the retention says'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an archive file'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "doctor" -d 'Check everything that backups and restores need'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "config" -d 'Look at the settings'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "man" -d 'Write the man pages into a directory'
@@ -276,6 +277,23 @@ complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s q -l quiet -d 'S
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
+direct\t'By the client programs of this machine'
+docker\t'By the programs inside the server\'s container'"
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l container -d 'The server\'s container; implies --mode docker' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s s -l storage -d 'The directory that holds the backups' -r -F

@@ -104,9 +104,24 @@ pub enum CatalogError {
         wanted: String,
         fitting: Vec<String>,
     },
+    #[error("{wanted:?} is too short to name a backup: give {PREFIX_MIN} digits of its id or more")]
+    TooShort { wanted: String },
     #[error("the manifest {key} cannot be believed: {reason}")]
     Unreadable { key: String, reason: String },
 }
+
+impl CatalogError {
+    /// What the operator can do about it, where the message does not say it.
+    pub fn hint(&self) -> Option<&'static str> {
+        matches!(self, Self::Unreadable { .. }).then_some(
+            "the archive may be whole: move its .json away, and verify or restore the archive \
+             by its path",
+        )
+    }
+}
+
+/// A mistyped letter must not pick a backup that is then restored or deleted.
+const PREFIX_MIN: usize = 4;
 
 impl Catalog {
     pub fn load(storage: &dyn Storage) -> Result<Self, CatalogError> {
@@ -237,6 +252,9 @@ impl Catalog {
         };
         let fitting: Vec<&Backup> = self.backups.iter().filter(fits).collect();
         match fitting[..] {
+            [_] if wanted.len() < PREFIX_MIN => Err(CatalogError::TooShort {
+                wanted: wanted.to_owned(),
+            }),
             [one] => Ok(one),
             [] => Err(CatalogError::NotFound {
                 wanted: wanted.to_owned(),

@@ -70,7 +70,11 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
     |error| row(error, |it: &OperationError| (of_operation(it), it.hint())),
-    |error| row(error, |it: &CatalogError| (of_catalog(it), None)),
+    |error| {
+        row(error, |it: &CatalogError| {
+            (of_catalog(it), it.hint().map(str::to_owned))
+        })
+    },
     |error| row(error, |it: &TargetError| (of_target(it), None)),
     |error| {
         row(error, |it: &PostgresError| {
@@ -116,6 +120,7 @@ fn of_catalog(error: &CatalogError) -> Exit {
         CatalogError::NotFound { .. }
         | CatalogError::Empty { .. }
         | CatalogError::NoManifest { .. }
+        | CatalogError::TooShort { .. }
         | CatalogError::Ambiguous { .. } => Exit::Usage,
         CatalogError::Unreadable { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,
@@ -124,10 +129,11 @@ fn of_catalog(error: &CatalogError) -> Exit {
 
 fn of_target(error: &TargetError) -> Exit {
     match error {
-        TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_) => {
-            Exit::Integrity
-        }
-        TargetError::Place { .. } => Exit::Failed,
+        TargetError::Stream(_)
+        | TargetError::Hostile { .. }
+        | TargetError::Dump(_)
+        | TargetError::DoesNotRestore(_) => Exit::Integrity,
+        TargetError::Place { .. } | TargetError::Scratch(_) => Exit::Failed,
         TargetError::Postgres(error) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Postgres(error)) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Dump { .. }) => Exit::Integrity,

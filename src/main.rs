@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         };
         // Done with an error: nobody reads stdout any more, so nothing is said.
         if exit != Exit::Done {
-            console.error(&error, hint_of(&error).as_deref());
+            console.error(&error, hint_of(&error).as_deref(), exit.code());
         }
         exit
     });

@@ -10,19 +10,23 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::thread;
 
+use rustix::process::Signal;
 use zeroize::Zeroizing;
 
+mod background;
 mod child;
 mod dialog;
 mod identity;
 mod registry;
 mod streams;
 
+pub use background::ChildServer;
 pub use dialog::ChildDialog;
-pub use identity::{current, host, uid};
+pub use identity::{User, current, host, is_root, uid, user};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter};
 
@@ -37,6 +41,9 @@ pub struct Tool {
     env: BTreeMap<OsString, OsString>,
     secret_env: BTreeMap<OsString, Zeroizing<String>>,
     env_remove: Vec<OsString>,
+    env_clear: bool,
+    user: Option<User>,
+    ends_by: Option<Signal>,
     install: Option<String>,
 }
 
@@ -49,6 +56,9 @@ impl Tool {
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
             env_remove: Vec::new(),
+            env_clear: false,
+            user: None,
+            ends_by: None,
             install: None,
         }
     }
@@ -86,6 +96,29 @@ impl Tool {
         self
     }
 
+    /// Keeps the whole of our environment from the child, PATH included.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.env_clear = true;
+        self
+    }
+
+    /// Runs it as another user, in the root directory and without our groups.
+    /// Only root may ask for this.
+    #[must_use]
+    pub fn run_as(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// The signal by which it ends at once and tidies up. It gets this one when
+    /// we are done with it, are told to stop, or die; others get SIGKILL.
+    #[must_use]
+    pub fn ends_by(mut self, signal: Signal) -> Self {
+        self.ends_by = Some(signal);
+        self
+    }
+
     /// What to do if the program is not there: "install the package ...".
     #[must_use]
     pub fn install_hint(mut self, hint: impl Into<String>) -> Self {
@@ -103,6 +136,13 @@ impl Tool {
     fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args);
+        if let Some(user) = self.user {
+            // Without `groups` a change of user drops the ones that we have.
+            command.uid(user.uid).gid(user.gid).current_dir("/");
+        }
+        if self.env_clear {
+            command.env_clear();
+        }
         for name in &self.env_remove {
             command.env_remove(name);
         }
@@ -205,7 +245,9 @@ mod tests {
 
     use zeroize::Zeroizing;
 
-    use super::{ChildReader, ChildWriter, ProcessError, Tool, run_captured};
+    use rustix::process::Signal;
+
+    use super::{ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured};
 
     fn shell(script: &str) -> Tool {
         Tool::new("/bin/sh").args(["-c", script])
@@ -328,5 +370,46 @@ mod tests {
             // The grandchild is killed, but reaped by whoever inherits it.
             while runs(pid) {}
         }
+    }
+
+    #[test]
+    fn a_server_ends_by_its_own_signal_and_tidies_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let [here, tidied] = ["here", "tidied"].map(|name| directory.path().join(name));
+        let script = "trap 'echo > \"$0.tidied\"; exit' QUIT; echo > \"$0.here\"; \
+                      while :; do sleep 0.01; done";
+        let script = script.replace("$0.here", here.to_str().unwrap());
+        let script = script.replace("$0.tidied", tidied.to_str().unwrap());
+        let mut server = ChildServer::spawn(&shell(&script).ends_by(Signal::QUIT)).unwrap();
+        while !here.exists() {
+            server.check().unwrap();
+        }
+        drop(server);
+        assert!(tidied.exists());
+    }
+
+    #[test]
+    fn a_server_that_went_says_why() {
+        let mut server = ChildServer::spawn(&shell("echo why >&2; exit 1")).unwrap();
+        let error = loop {
+            if let Err(error) = server.check() {
+                break error;
+            }
+        };
+        assert_eq!(error.to_string(), "`sh` failed (exit status: 1): why");
+    }
+
+    #[test]
+    fn another_user_has_none_of_our_groups_nor_our_environment() {
+        if !super::is_root() {
+            eprintln!("skipped: only root may become another user");
+            return;
+        }
+        let nobody = super::user("nobody").unwrap();
+        let tool = shell("pwd; id -u; id -G; env").run_as(nobody).env_clear();
+        let said = String::from_utf8(read_all(&tool).unwrap()).unwrap();
+        let User { uid, gid } = nobody;
+        assert!(said.starts_with(&format!("/\n{uid}\n{gid}\n")), "{said}");
+        assert!(!said.contains("CARGO"), "{said}");
     }
 }

@@ -78,6 +78,13 @@ impl Scratch {
         &self.path
     }
 
+    /// Bytes that may still be written below `base`.
+    pub fn free_bytes(base: &Path) -> Result<u64, ScratchError> {
+        let told = rustix::fs::statvfs(base).map_err(io::Error::from);
+        let room = at(told, "tell the free space of", base)?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// Removes what runs that died have left below `base`, and tells what. What
     /// cannot be removed is left to the next sweep.
     pub fn sweep(base: &Path) -> Vec<PathBuf> {

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
-use crate::format::manifest::{Kind, Manifest};
+use crate::format::manifest::{DatabaseContent, Kind, Manifest};
 use crate::operations::OperationError;
 use crate::postgres::{
-    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server, ThrowawayOptions,
 };
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
 use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{DumpCheck, Target, TreeCheck};
+use crate::target::{DumpCheck, ProofPlace, RestoreCheck, Target, TreeCheck, TreeRestoreCheck};
 
 /// Where libpq itself would connect to without any setting.
 const DEFAULT_DATABASE: &str = "postgres";
@@ -93,13 +93,15 @@ pub fn database(
         .or(connection.database())
         .unwrap_or(DEFAULT_DATABASE)
         .to_owned();
-    let directory = configured
-        .client_bin_dir
-        .as_ref()
-        .map(|directory| directory.value.clone());
-    let clients = ClientSearch::new(directory, path);
+    let clients = client_search(settings, path);
     let server = Server::connect(Access::Direct(connection), clients, &name)?;
     Ok(Database { server, name })
+}
+
+/// Where client programs are looked for; `path` is the value of PATH.
+pub fn client_search(settings: &Settings, path: Option<&str>) -> ClientSearch {
+    let directory = settings.database.client_bin_dir.as_ref();
+    ClientSearch::new(directory.map(|directory| directory.value.clone()), path)
 }
 
 fn as_text(
@@ -185,6 +187,72 @@ pub fn check_target(kind: Kind, _manifest: Option<&Manifest>, cancel: &Cancel) -
         Kind::Db => Box::new(DumpCheck::new(cancel.clone())),
         Kind::Source => Box::new(TreeCheck::new(cancel.clone())),
     }
+}
+
+/// Where `verify --restore` makes its copies.
+pub struct ProofPlan {
+    work_dir: PathBuf,
+    clients: ClientSearch,
+    /// With `--in-server`.
+    server: Option<Server>,
+}
+
+/// Reaches the configured server where the copies are to be made there.
+pub fn proof_plan(
+    settings: &Settings,
+    in_server: bool,
+    path: Option<&str>,
+) -> Result<ProofPlan, PostgresError> {
+    let server = match in_server {
+        true => Some(database(settings, None, path)?.server),
+        false => None,
+    };
+    Ok(ProofPlan {
+        work_dir: settings.work_dir.value.clone(),
+        clients: client_search(settings, path),
+        server,
+    })
+}
+
+/// The target that restores an archive of this kind into a throwaway place and
+/// reads it back from there.
+pub fn proof_target(
+    plan: &ProofPlan,
+    kind: Kind,
+    manifest: Option<&Manifest>,
+    cancel: &Cancel,
+) -> Box<dyn Target> {
+    let work_dir = plan.work_dir.clone();
+    if kind == Kind::Source {
+        let tree = manifest.and_then(|manifest| manifest.source.as_ref());
+        let bytes = tree.map_or(0, |tree| tree.bytes);
+        return Box::new(TreeRestoreCheck::new(work_dir, bytes, cancel.clone()));
+    }
+    let content = manifest.and_then(|manifest| manifest.database.as_ref());
+    let place = match &plan.server {
+        Some(server) => ProofPlace::Server(Box::new(server.clone())),
+        None => ProofPlace::Throwaway(ThrowawayOptions {
+            work_dir,
+            clients: plan.clients.clone(),
+            major: content.map_or(0, server_major),
+            bytes: manifest.map_or(0, restored_bytes),
+        }),
+    };
+    let name = manifest.map_or("proof", |manifest| manifest.name.as_str());
+    Box::new(RestoreCheck::new(place, name, content, cancel.clone()))
+}
+
+/// "15" of "15.18 (Debian 15.18-0+deb12u1)".
+fn server_major(content: &DatabaseContent) -> u32 {
+    let mut numbers = content.server_version.split(|c: char| !c.is_ascii_digit());
+    numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// As large as it was; where that was not asked, rows and indexes take about
+/// twice the dump.
+fn restored_bytes(manifest: &Manifest) -> u64 {
+    let told = manifest.database.as_ref().and_then(|db| db.database_bytes);
+    told.unwrap_or(manifest.content.raw_bytes.saturating_mul(2))
 }
 
 /// The configured keep rules; a count of 0 is no rule.

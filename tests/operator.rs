@@ -149,3 +149,37 @@ fn a_missing_directory_is_found_before_the_first_tree_is_read() {
         "{made}"
     );
 }
+
+#[test]
+fn with_json_a_failure_is_a_document_too() {
+    let home = tempfile::tempdir().unwrap();
+    let output = kluis(home.path(), &["show", "latest"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["exit_code"], 2);
+    let error = told["error"].as_str().unwrap();
+    assert!(error.starts_with("there is no storage at"), "{error}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(error));
+}
+
+#[test]
+fn one_letter_picks_no_backup() {
+    let home = tempfile::tempdir().unwrap();
+    tree(home.path(), "app", "content");
+    back_up(home.path(), "app");
+    let short = json(home.path(), &["show", "app"]);
+    assert_eq!(short["exit_code"], 2, "{short}");
+    assert!(short["error"].as_str().unwrap().contains("too short"));
+    let id = json(home.path(), &["list"])["backups"][0]["id"].clone();
+    let id = &id.as_str().unwrap()[..4];
+    kluis(home.path(), &["show", id]).assert().success();
+}
+
+#[test]
+fn latest_of_a_name_with_a_slash_is_no_path() {
+    let home = tempfile::tempdir().unwrap();
+    tree(home.path(), "app", "content");
+    let named = ["backup", "source", "--no-encrypt", "app", "--name", "a/b"];
+    kluis(home.path(), &named).assert().success();
+    let shown = json(home.path(), &["show", "latest:a/b"]);
+    assert!(shown["error"].is_null(), "{shown}");
+}

@@ -14,6 +14,7 @@ use clap_complete::Shell;
 use crate::config::duration::parse_wait;
 
 mod backup;
+mod doctor;
 mod restore;
 mod server;
 mod stored;
@@ -22,6 +23,7 @@ pub use backup::{
     BackupCommand, BackupDb, BackupSource, CodecArg, DatabaseFlags, FormatArg, RecordFlags,
     SealingFlags, TriggerArg,
 };
+pub use doctor::Doctor;
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -138,6 +140,7 @@ pub enum Command {
     Delete(Delete),
     Keep(Keep),
     Decrypt(Decrypt),
+    Doctor(Doctor),
     #[command(subcommand)]
     Config(ConfigCommand),
     Completions(Completions),

@@ -8,7 +8,7 @@ use crate::cli::Decrypt;
 use crate::exit::Exit;
 use crate::format::manifest::Trigger;
 use crate::operations::{DecryptDone, OperationError, Reporter, decrypt};
-use crate::render::{DecryptReport, StdoutWriter};
+use crate::render::DecryptReport;
 use crate::storage::Storage;
 use crate::wiring;
 
@@ -20,7 +20,7 @@ pub fn run(session: &Session<'_>, wanted: &Decrypt) -> anyhow::Result<Exit> {
     let vault = session.vault(&storage, "decrypt", Trigger::Manual)?;
     let output = match &wanted.output {
         Some(output) if output == Path::new("-") => {
-            let mut stdout = StdoutWriter::open()?;
+            let mut stdout = session.console.stdout()?;
             let done = decrypt(&vault, &archive, &mut stdout, "stdout")?;
             stdout.flush()?;
             warn_of_damage(session, &archive, &done);

@@ -17,6 +17,7 @@ mod backup;
 pub mod completions;
 pub mod config_show;
 mod decrypt;
+mod doctor;
 mod list;
 pub mod man;
 mod remove;
@@ -75,6 +76,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Delete(wanted) => remove::delete(session, &wanted),
         Command::Keep(wanted) => remove::keep(session, &wanted),
         Command::Decrypt(wanted) => decrypt::run(session, &wanted),
+        Command::Doctor(wanted) => doctor::run(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
             session.print(&config_show::report(&session.settings))?;
             Ok(Exit::Done)

@@ -49,7 +49,9 @@ impl Session<'_> {
     pub fn open_for(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
         let configured = self.settings.storage.place.is_some();
         let path = Path::new(wanted);
-        if !wanted.contains('/') && (configured || !path.is_file()) {
+        // A database may have a slash in its name.
+        let names_no_path = !wanted.contains('/') || wanted.starts_with("latest:");
+        if names_no_path && (configured || !path.is_file()) {
             return Ok((self.open()?, wanted.to_owned()));
         }
         let (storage, key) = wiring::storage_of_file(path)?;

@@ -4,23 +4,34 @@ use crate::catalog::Backup;
 use crate::cli::Verify;
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Trigger};
-use crate::operations::{Depth, OperationError, Reporter, VerifyDone, verify};
+use crate::operations::{Depth, MakeCheck, OperationError, Reporter, VerifyDone, verify};
 use crate::render::{VerifyReport, VerifyRow};
-use crate::target::Target;
 use crate::wiring;
 
 use super::session::{Opened, Session, each_backup};
 
 pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
-    let depth = if wanted.quick {
-        Depth::Quick
-    } else {
-        Depth::Full
+    let (depth, level) = match (wanted.quick, wanted.restore) {
+        (true, _) => (Depth::Quick, ProofLevel::Stored),
+        (_, true) => (Depth::Restore, ProofLevel::Restored),
+        _ => (Depth::Full, ProofLevel::Verified),
+    };
+    let plan = match depth {
+        Depth::Restore => Some(wiring::proof_plan(
+            &session.settings,
+            wanted.in_server,
+            session.path.as_deref(),
+        )?),
+        _ => None,
+    };
+    let check = |kind: Kind, manifest: Option<&Manifest>| match &plan {
+        Some(plan) => wiring::proof_target(plan, kind, manifest, session.cancel),
+        None => wiring::check_target(kind, manifest, session.cancel),
     };
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
-        let (row, exit) = one(session, opened, backup, depth)?;
+        let (row, exit) = one(session, opened, backup, depth, &check)?;
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
         }
@@ -29,11 +40,6 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     };
     if wanted.all || wanted.pending {
         let opened = session.open()?;
-        let level = if wanted.quick {
-            ProofLevel::Stored
-        } else {
-            ProofLevel::Verified
-        };
         let checked = |backup: &Backup| {
             let state = backup.file.as_ref().map(|file| &file.state);
             let last = state.and_then(|state| state.verification.as_ref());
@@ -65,12 +71,10 @@ fn one(
     opened: &Opened,
     backup: &Backup,
     depth: Depth,
+    check: MakeCheck<'_>,
 ) -> anyhow::Result<(VerifyRow, Exit)> {
     let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
-    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
-        wiring::check_target(kind, manifest, session.cancel)
-    };
-    match verify(&vault, backup, depth, session.now, &check) {
+    match verify(&vault, backup, depth, session.now, check) {
         Ok(done) => Ok((right(backup, done), Exit::Done)),
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
         Err(error) => Ok(wrong(backup, error)),

@@ -61,6 +61,7 @@ impl Flags {
                 flags.server = std::mem::take(&mut restore.server);
                 flags.no_pre_restore_backup = restore.no_pre_restore_backup;
             }
+            Command::Doctor(doctor) => flags.server = std::mem::take(&mut doctor.server),
             Command::Verify(verify) => flags.server = std::mem::take(&mut verify.server),
             Command::Prune(prune) => flags.retention = std::mem::take(&mut prune.retention),
             _ => {}

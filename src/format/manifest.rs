@@ -142,6 +142,16 @@ pub struct DatabaseContent {
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something in the dump or are granted something by it.
     pub roles: Vec<String>,
+    /// Those of them that were superusers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superusers: Vec<String>,
+    /// Tablespaces that the dump names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tablespaces: Vec<String>,
+    /// TimeZone, bytea_output and lc_monetary as they were: another dump has the
+    /// same text for the same rows only where these are the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_settings: BTreeMap<String, String>,
     #[serde(flatten)]
     pub ledger: Ledger,
 }

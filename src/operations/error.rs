@@ -7,7 +7,7 @@ use crate::format::legacy::LegacyError;
 use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
-use crate::postgres::PostgresError;
+use crate::postgres::{LedgerDumpError, PostgresError};
 use crate::source::TreeError;
 use crate::storage::StorageError;
 use crate::target::TargetError;
@@ -74,7 +74,11 @@ impl OperationError {
             ),
             Self::Target(error) => matches!(
                 error,
-                TargetError::Stream(_) | TargetError::Hostile { .. } | TargetError::Dump(_)
+                TargetError::Stream(_)
+                    | TargetError::Hostile { .. }
+                    | TargetError::Dump(_)
+                    | TargetError::DoesNotRestore(_)
+                    | TargetError::Redump(LedgerDumpError::Dump { .. })
             ),
             Self::Catalog(CatalogError::Unreadable { .. }) => true,
             _ => false,
@@ -84,6 +88,9 @@ impl OperationError {
     /// What the operator can do about it, where the error does not say it itself.
     pub fn hint(&self) -> Option<String> {
         if let Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) = self {
+            return error.hint().map(str::to_owned);
+        }
+        if let Self::Catalog(error) = self {
             return error.hint().map(str::to_owned);
         }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \

@@ -13,8 +13,9 @@ use crate::catalog::{Backup, read_whole};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
+use crate::ledger::Difference;
 use crate::lock::LockKind;
-use crate::target::Received;
+use crate::target::{Received, Target};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -22,6 +23,8 @@ pub enum Depth {
     Quick,
     /// Decrypt, hash, decompress, parse, compare with the manifest.
     Full,
+    /// And restore into a throwaway place, read that back, compare once more.
+    Restore,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,8 @@ pub fn verify(
     let run = Run::start_reading(vault, &backup.archive, now)?;
     let result = match depth {
         Depth::Quick => quick(vault, backup),
-        Depth::Full => full(vault, backup, make_check),
+        Depth::Full => full(vault, backup, make_check, ProofLevel::Verified),
+        Depth::Restore => restored(vault, backup, make_check),
     }
     .map_err(|error| vault.stopped_or(error));
     run.end_reading(&result, backup.stored_bytes());
@@ -138,18 +142,44 @@ fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<String, OperationEr
     hashed
 }
 
-fn full(
+/// Without a manifest there is nothing that the copy could be compared with, nor
+/// a place to write the result down.
+fn restored(
     vault: &Vault<'_>,
     backup: &Backup,
     make_check: MakeCheck<'_>,
 ) -> Result<VerifyDone, OperationError> {
+    if backup.file.is_none() {
+        return Err(OperationError::Usage {
+            what: format!(
+                "{} has no manifest to compare with; verify it without --restore",
+                backup.archive
+            ),
+        });
+    }
+    full(vault, backup, make_check, ProofLevel::Restored)
+}
+
+fn full(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    make_check: MakeCheck<'_>,
+    level: ProofLevel,
+) -> Result<VerifyDone, OperationError> {
     let kind = kind_of(backup)?;
     let mut check = make_check(kind, backup.file.as_ref().map(|file| &file.manifest));
-    let phase = format!("verifying {}", backup.name());
+    let phase = match level {
+        ProofLevel::Restored => format!("proving {}", backup.name()),
+        _ => format!("verifying {}", backup.name()),
+    };
     let (received, report) =
         read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
     if let Some(file) = &backup.file {
         compare(&backup.archive, &file.manifest, &received)?;
+        if level == ProofLevel::Restored {
+            let copy = read_back(vault, backup, check.as_mut())?;
+            compare_copy(&backup.archive, &file.manifest, &copy)?;
+        }
     }
     let ReadReport {
         unsealed,
@@ -163,11 +193,25 @@ fn full(
     }
     Ok(VerifyDone {
         archive: backup.archive.clone(),
-        level: ProofLevel::Verified,
+        level,
         stored_bytes: backup.stored_bytes(),
         raw_bytes: Some(unsealed.raw_bytes),
         took: Duration::ZERO,
         warnings: received.warnings,
+    })
+}
+
+fn read_back(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    check: &mut dyn Target,
+) -> Result<Received, OperationError> {
+    let phase = format!("comparing the restored {}", backup.name());
+    vault.reporter.phase(&phase, None);
+    let copy = check.read_back();
+    vault.reporter.phase_done();
+    copy?.ok_or_else(|| OperationError::Refused {
+        what: format!("{}: what was restored cannot be read back", backup.archive),
     })
 }
 
@@ -177,38 +221,73 @@ pub(super) fn compare(
     manifest: &Manifest,
     received: &Received,
 ) -> Result<(), OperationError> {
-    let mut differences = Vec::new();
-    if let (Kind::Db, Some(expected), Some(seen)) =
-        (manifest.kind, &manifest.database, &received.database)
-    {
-        let found = expected.ledger.differences(&seen.ledger);
-        differences.extend(found.iter().map(ToString::to_string));
+    let ledger = ledger_differences(manifest, received);
+    let tree = tree_differences(manifest, received);
+    told(archive, "its content", &ledger, tree)
+}
+
+/// What was restored is what the manifest says was dumped.
+fn compare_copy(archive: &str, manifest: &Manifest, copy: &Received) -> Result<(), OperationError> {
+    let mut ledger = ledger_differences(manifest, copy);
+    if !counts_alike(manifest, copy) {
+        ledger.retain(|difference| !matches!(difference, Difference::Objects { .. }));
     }
-    if let (Some(expected), Some(seen)) = (&manifest.source, &received.tree) {
-        let counts = [
-            ("files", expected.files, seen.files),
-            ("directories", expected.directories, seen.directories),
-            ("symlinks", expected.symlinks, seen.symlinks),
-            ("hard links", expected.hard_links, seen.hard_links),
-            ("bytes", expected.bytes, seen.bytes),
-        ];
-        let wrong = counts.iter().filter(|(_, expected, seen)| expected != seen);
-        differences
-            .extend(wrong.map(|(what, expected, seen)| format!("{what}: {seen}, not {expected}")));
+    let tree = tree_differences(manifest, copy);
+    told(archive, "the restored copy", &ledger, tree)
+}
+
+/// Objects are counted by pg_dump's names for them, which other majors of it, and
+/// of the server, have others of.
+fn counts_alike(manifest: &Manifest, copy: &Received) -> bool {
+    let (Some(dumped), Some(copy)) = (&manifest.database, &copy.database) else {
+        return true;
+    };
+    let major = |version: &str| {
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+        digits.unwrap_or_default().to_owned()
+    };
+    major(&dumped.server_version) == major(&copy.server_version)
+        && major(&dumped.client_version) == major(&copy.client_version)
+}
+
+fn ledger_differences(manifest: &Manifest, seen: &Received) -> Vec<Difference> {
+    match (manifest.kind, &manifest.database, &seen.database) {
+        (Kind::Db, Some(expected), Some(seen)) => expected.ledger.differences(&seen.ledger),
+        _ => Vec::new(),
     }
-    match differences.len() {
-        0 => Ok(()),
-        count => {
-            let shown = differences
-                .iter()
-                .take(5)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join("; ");
-            let what = format!("its content differs from its manifest in {count} places: {shown}");
-            Err(integrity(archive, &what))
-        }
+}
+
+fn tree_differences(manifest: &Manifest, seen: &Received) -> Vec<String> {
+    let (Some(expected), Some(seen)) = (&manifest.source, &seen.tree) else {
+        return Vec::new();
+    };
+    let counts = [
+        ("files", expected.files, seen.files),
+        ("directories", expected.directories, seen.directories),
+        ("symlinks", expected.symlinks, seen.symlinks),
+        ("hard links", expected.hard_links, seen.hard_links),
+        ("bytes", expected.bytes, seen.bytes),
+    ];
+    let wrong = counts.iter().filter(|(_, expected, seen)| expected != seen);
+    wrong
+        .map(|(what, expected, seen)| format!("{what}: {seen}, not {expected}"))
+        .collect()
+}
+
+fn told(
+    archive: &str,
+    subject: &str,
+    ledger: &[Difference],
+    tree: Vec<String>,
+) -> Result<(), OperationError> {
+    let count = ledger.len() + tree.len();
+    if count == 0 {
+        return Ok(());
     }
+    let all = ledger.iter().map(ToString::to_string).chain(tree);
+    let shown = all.take(5).collect::<Vec<_>>().join("; ");
+    let what = format!("{subject} differs from its manifest in {count} places: {shown}");
+    Err(integrity(archive, &what))
 }
 
 /// Changes the state only: the manifest's sealed bytes stay as they are. A lower

@@ -35,6 +35,12 @@ pub struct DatabaseFacts {
     pub extensions: BTreeMap<String, String>,
     /// Roles that own something or are granted something, sorted.
     pub roles: Vec<String>,
+    /// Those of them that are superusers.
+    pub superusers: Vec<String>,
+    /// Tablespaces other than the database's own that relations lie in, sorted.
+    pub tablespaces: Vec<String>,
+    /// The session's settings that shape how values are written.
+    pub output_settings: BTreeMap<String, String>,
     /// On disk, indexes included.
     pub database_bytes: u64,
 }
@@ -44,17 +50,27 @@ impl Server {
     pub fn facts(&self, database: &str) -> Result<DatabaseFacts, PostgresError> {
         let (provider, locale) = self.locale_columns();
         let sql = format!(
-            "SELECT json_build_object(
+            "WITH named AS (
+               SELECT r.rolname, r.rolsuper FROM pg_shdepend s
+                 JOIN pg_roles r ON r.oid = s.refobjid
+                WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND s.refclassid = 'pg_authid'::regclass
+               UNION {owned_by_bootstrap_superuser})
+             SELECT json_build_object(
                'encoding', pg_encoding_to_char(d.encoding),
                'collate', d.datcollate, 'ctype', d.datctype,
                'provider', {provider}, 'provider_locale', {locale},
                'database_bytes', pg_database_size(d.oid),
                'extensions', (SELECT coalesce(json_object_agg(extname, extversion), '{{}}')
                               FROM pg_extension),
-               'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM (
-                  SELECT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
-                   WHERE s.dbid = d.oid AND s.refclassid = 'pg_authid'::regclass
-                   UNION {owned_by_bootstrap_superuser}) AS named))
+               'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM named),
+               'superusers', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]')
+                              FROM named WHERE rolsuper),
+               'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]')
+                               FROM pg_tablespace t WHERE spcname !~ '^pg_' AND EXISTS
+                                 (SELECT FROM pg_class WHERE reltablespace = t.oid)),
+               'output_settings', (SELECT json_object_agg(name, setting) FROM pg_settings
+                                   WHERE name IN ('TimeZone', 'bytea_output', 'lc_monetary')))
              FROM pg_database d WHERE d.datname = current_database();",
             owned_by_bootstrap_superuser = bootstrap_superuser_if_owner(),
         );
@@ -186,7 +202,7 @@ fn bootstrap_superuser_if_owner() -> String {
         format!("EXISTS (SELECT FROM {table} WHERE {owner} = 10 AND oid >= {FIRST_USER_OID})")
     };
     format!(
-        "SELECT rolname FROM pg_roles WHERE oid = 10 AND ({})",
+        "SELECT rolname, rolsuper FROM pg_roles WHERE oid = 10 AND ({})",
         owners.map(owns).join(" OR ")
     )
 }

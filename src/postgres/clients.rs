@@ -64,13 +64,23 @@ impl ClientSearch {
         newer.ok_or_else(|| PostgresError::ClientMissing {
             program: program.to_owned(),
             major,
-            package: format!("postgresql-client-{major}"),
+            package: match program {
+                // The one program that comes with the server.
+                "postgres" => format!("postgresql-{major}"),
+                _ => format!("postgresql-client-{major}"),
+            },
             looked: if looked.is_empty() {
                 "none at all".to_owned()
             } else {
                 looked.join("; ")
             },
         })
+    }
+
+    /// Every one that can be run, in no order.
+    pub fn all(&self, program: &str) -> Vec<Client> {
+        let candidates = self.candidates(program, 0).into_iter();
+        candidates.filter_map(|path| probe(&path).ok()).collect()
     }
 
     /// Any one, the newest first: to ask a server what it is.

@@ -64,9 +64,8 @@ impl ConnectionSettings {
     /// libpq's variables out of `environment`, and nothing else of it.
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Self {
         let mut settings = Self::default();
-        let known = PARAMETERS.iter().map(|(_, variable)| variable);
-        for variable in known.chain(OTHER_VARIABLES) {
-            if let Some(value) = environment.get(*variable).filter(|v| !v.is_empty()) {
+        for variable in Self::known_variables() {
+            if let Some(value) = environment.get(variable).filter(|v| !v.is_empty()) {
                 settings.set(variable, value.clone());
             }
         }
@@ -168,6 +167,12 @@ impl ConnectionSettings {
             Some(host) => format!("{host}:{port}"),
             None => format!("the local socket, port {port}"),
         }
+    }
+
+    /// Every variable that a connection can depend on.
+    pub(super) fn known_variables() -> impl Iterator<Item = &'static str> {
+        let with_parameter = PARAMETERS.iter().map(|(_, variable)| *variable);
+        with_parameter.chain(OTHER_VARIABLES.iter().copied())
     }
 
     pub(super) fn variables(&self) -> &BTreeMap<String, String> {

@@ -1,13 +1,18 @@
 //! How pg_dump is asked, and the dump that is only read: for its ledger.
+//!
+//! Invariant: what a dump says depends on the content of the database alone,
+//! or a copy that stands elsewhere would look different.
 
 use std::io::{ErrorKind, Read};
 use std::time::Duration;
 
-use super::{PostgresError, Server};
+use serde::Deserialize;
+
+use super::{Client, PostgresError, Server};
 use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::Selection;
 use crate::ledger::{DumpReader, Ledger, LedgerError};
-use crate::process::{ChildReader, ProcessError};
+use crate::process::{ChildReader, ProcessError, Tool};
 
 /// As large as a pipe gets.
 const READ_BYTES: usize = 1 << 20;
@@ -35,8 +40,8 @@ impl Default for DumpOptions {
 }
 
 impl DumpOptions {
-    /// pg_dump's arguments, but for the format and the connection.
-    pub fn arguments(&self) -> Vec<String> {
+    /// pg_dump's arguments, but for the format, the encoding and the connection.
+    fn arguments(&self) -> Vec<String> {
         let selection = &self.selection;
         let timeout = self.lock_wait_timeout.as_millis();
         let mut arguments = vec![format!("--lock-wait-timeout={timeout}ms")];
@@ -50,6 +55,42 @@ impl DumpOptions {
         }
         arguments.extend(self.options.iter().cloned());
         arguments
+    }
+}
+
+/// How a session of ours would print, by the settings of database and role.
+#[derive(Deserialize)]
+struct Printing {
+    /// The database's own: "UTF8".
+    encoding: String,
+    /// "hex" or "escape".
+    bytea_output: String,
+}
+
+impl Server {
+    /// [`Server::tool`] for a pg_dump of `database`. pg_dump itself fixes how
+    /// dates and floats are printed, but neither the time zone of timestamps,
+    /// nor the form of bytea, nor the encoding: those of a database's or role's
+    /// settings a copy would not have.
+    pub fn dump_tool(
+        &self,
+        client: &Client,
+        database: &str,
+        options: &DumpOptions,
+    ) -> Result<Tool, PostgresError> {
+        let sql = "SELECT json_build_object('encoding', current_setting('server_encoding'),
+                     'bytea_output', current_setting('bytea_output'));";
+        let printing: Printing = self.query_json(database, "tell how it prints", sql)?;
+        let mut tool = self.tool(client, database).env("PGTZ", "UTC");
+        // Only where it is needed: some poolers refuse a session with options.
+        if printing.bytea_output != "hex" {
+            let given = self.access().session_options();
+            let ours = format!("{given} -c bytea_output=hex");
+            tool = tool.env("PGOPTIONS", ours.trim_start());
+        }
+        Ok(tool
+            .arg(format!("--encoding={}", printing.encoding))
+            .args(options.arguments()))
     }
 }
 
@@ -77,9 +118,8 @@ pub fn dump_ledger(
 ) -> Result<Ledger, LedgerDumpError> {
     let client = server.client("pg_dump")?;
     let tool = server
-        .tool(&client, database)
-        .arg("--format=plain")
-        .args(options.arguments());
+        .dump_tool(&client, database, options)?
+        .arg("--format=plain");
     let mut dump = ChildReader::spawn(&tool).map_err(PostgresError::from)?;
     let mut reader = DumpReader::new();
     let mut buffer = vec![0; READ_BYTES];

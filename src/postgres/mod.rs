@@ -14,8 +14,11 @@ mod dump;
 mod keeper;
 mod quote;
 mod restrict;
+mod rights;
 mod server;
 mod staging;
+mod stubs;
+mod throwaway;
 
 use crate::process::{Failure, ProcessError};
 
@@ -27,8 +30,11 @@ pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use keeper::SweptStaging;
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
+pub use rights::Rights;
 pub use server::{Access, Server, ServerVersion};
 pub use staging::{Leftover, StagedDatabase, leftover};
+pub use stubs::StubRoles;
+pub use throwaway::{ThrowawayCluster, ThrowawayOptions};
 
 /// What a server or its client programs answered instead of doing it.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +97,12 @@ pub enum PostgresError {
         #[source]
         source: Box<PostgresError>,
     },
+    #[error("the throwaway server could not be started: {what}")]
+    Throwaway { what: String },
+    #[error("it cannot be proven here: {what}; {remedy}")]
+    NotProvable { what: String, remedy: String },
+    #[error(transparent)]
+    Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
     Process(#[from] ProcessError),
 }
@@ -156,6 +168,33 @@ impl PostgresError {
         }
     }
 
+    /// Whether the server's situation is the reason: no room, no right, an
+    /// extension or a locale that is not installed, an end of the connection.
+    /// What was to be done may be fine elsewhere.
+    pub fn is_of_the_place(&self) -> bool {
+        let Self::Statement {
+            sqlstate, detail, ..
+        } = self
+        else {
+            return !matches!(self, Self::Query { sqlstate, .. } if !is_class_of_place(sqlstate));
+        };
+        let names = |signs: &[&str]| signs.iter().any(|sign| detail.contains(sign));
+        match sqlstate.as_str() {
+            // psql's own words.
+            "" => names(&["connection"]),
+            "22023" => names(&["locale"]),
+            "42704" => names(&["role \"", "tablespace \"", "collation \""]),
+            "55000" => names(&["shared_preload_libraries"]),
+            code => is_class_of_place(code),
+        }
+    }
+
+    /// Whether something is missing that the statement refers to: a relation,
+    /// a schema, a type, a function.
+    pub fn is_undefined_object(&self) -> bool {
+        matches!(self.sqlstate(), Some("42P01" | "3F000" | "42704" | "42883"))
+    }
+
     /// The SQLSTATE of a refused statement, where there is one.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -163,6 +202,13 @@ impl PostgresError {
             _ => None,
         }
     }
+}
+
+/// By SQLSTATE: connections, resources, an operator's stop, the system, bugs of
+/// the server; features it does not have, rights.
+fn is_class_of_place(sqlstate: &str) -> bool {
+    let classes = ["08", "53", "57", "58", "XX"];
+    classes.iter().any(|class| sqlstate.starts_with(class)) || matches!(sqlstate, "0A000" | "42501")
 }
 
 fn message(failure: &Failure) -> String {

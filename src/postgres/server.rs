@@ -55,6 +55,16 @@ impl Access {
         }
     }
 
+    /// What the connection settings already ask of a session: `-c name=value`.
+    pub(super) fn session_options(&self) -> &str {
+        match self {
+            Self::Direct(settings) => {
+                let options = settings.variables().get("PGOPTIONS");
+                options.map_or("", String::as_str)
+            }
+        }
+    }
+
     fn tool(&self, program: &Path, database: &str) -> Tool {
         match self {
             Self::Direct(settings) => direct_tool(settings, program, database),
@@ -69,6 +79,10 @@ fn direct_tool(settings: &ConnectionSettings, program: &Path, database: &str) ->
         .arg(format!("--dbname=dbname={}", quote_conninfo(database)));
     for name in NOT_INHERITED {
         tool = tool.env_remove(*name);
+    }
+    // What is meant of these stands in the settings; ours may mean another server.
+    for name in ConnectionSettings::known_variables() {
+        tool = tool.env_remove(name);
     }
     // English messages: they are read to tell a refused login from a server
     // that is down. Data is not touched by this.

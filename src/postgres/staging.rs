@@ -6,9 +6,12 @@
 //! database. What a crash leaves is told by [`leftover`], and swept by the next
 //! run: see `keeper`.
 
+use std::collections::BTreeMap;
+
 use super::keeper::Keeper;
 use super::quote::{quote_identifier, quote_literal};
 use super::{DatabaseAttributes, Locale, PostgresError, Server, random_hex};
+use crate::format::manifest::DatabaseContent;
 
 /// PostgreSQL cuts longer names off, in silence (NAMEDATALEN - 1).
 const NAME_MAX_BYTES: usize = 63;
@@ -128,6 +131,51 @@ impl StagedDatabase {
     /// The name the old database gets, if there is an old one.
     pub fn old_name(&self) -> Option<&str> {
         self.replaces.as_ref().map(|_| self.old.as_str())
+    }
+
+    /// Makes sessions in it write values as they were written when `settings` were
+    /// read. Tells what this server does not know.
+    pub fn set_output(
+        &self,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, PostgresError> {
+        let database = quote_identifier(&self.staging);
+        let mut unknown = Vec::new();
+        for (name, value) in settings {
+            let sql = format!(
+                "ALTER DATABASE {database} SET {} = {};",
+                quote_identifier(name),
+                quote_literal(value)
+            );
+            match self.run("set how values are written", &sql) {
+                Err(PostgresError::Query { detail, .. }) => unknown.push(detail),
+                done => done?,
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// Makes what a dump of a part leaves out and yet builds on: the database's
+    /// extensions, and the schemas of single tables.
+    pub fn make_context(&self, content: &DatabaseContent) -> Result<(), PostgresError> {
+        if content.selection.is_everything() {
+            return Ok(());
+        }
+        let mut sql = String::new();
+        for extension in content.extensions.keys() {
+            let name = quote_identifier(extension);
+            sql += &format!("CREATE EXTENSION IF NOT EXISTS {name} CASCADE;\n");
+        }
+        if !content.selection.tables.is_empty() {
+            for table in &content.ledger.tables {
+                let name = quote_identifier(&table.schema);
+                sql += &format!("CREATE SCHEMA IF NOT EXISTS {name};\n");
+            }
+        }
+        let made = self
+            .server
+            .query(&self.staging, "make the dump's context", &sql);
+        made.map(drop)
     }
 
     /// Puts it in its place. `only_over_empty`: what stands there now must

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded, unbounded};
 use rustix::io::Errno;
@@ -15,6 +16,9 @@ use super::{Failure, ProcessError, Tool, registry};
 
 /// How much of a child's stderr is kept: its end, where the reason stands.
 const STDERR_TAIL_BYTES: usize = 4096;
+/// How long a child has to end by the signal that it asked for.
+const ORDERLY_END_MAX: Duration = Duration::from_secs(10);
+const POLL_PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) struct Child {
     tool: Tool,
@@ -29,10 +33,13 @@ impl Child {
         let mut command = tool.command();
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         command.process_group(0);
-        let mut process = spawn_from_lasting_thread(command).map_err(|e| not_started(tool, e))?;
+        let at_our_death = tool.ends_by.unwrap_or(Signal::KILL);
+        let mut process = spawn_from_lasting_thread(command, at_our_death)
+            .map_err(|error| not_started(tool, error))?;
         let stderr = process.stderr.take().map(drain);
         // A process id of 0 or below does not come from a successful spawn.
-        let ticket = Pid::from_raw(process.id().cast_signed()).map(registry::enter);
+        let ticket = Pid::from_raw(process.id().cast_signed())
+            .map(|leader| registry::enter(leader, tool.ends_by.unwrap_or(Signal::TERM)));
         Ok(Self {
             tool: tool.clone(),
             process,
@@ -71,6 +78,23 @@ impl Child {
         }))
     }
 
+    /// Whether it ended; its number stays ours until it is reaped.
+    pub(super) fn has_ended(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let pid = Pid::from_raw(self.process.id().cast_signed());
+        let running = |pid| matches!(waitid(WaitId::Pid(pid), look), Ok(None) | Err(Errno::INTR));
+        self.ticket.is_none() || !pid.is_some_and(running)
+    }
+
+    /// Asks it to end by itself, and waits for that.
+    fn end_in_order(&self, ticket: u64, signal: Signal) {
+        registry::signal(ticket, signal);
+        let patience = Instant::now();
+        while !self.has_ended() && patience.elapsed() < ORDERLY_END_MAX {
+            thread::sleep(POLL_PAUSE);
+        }
+    }
+
     /// First sees the end without reaping, so that the number of the group is
     /// still ours; ends whatever the child left behind in it; reaps then.
     fn reap(&mut self) -> io::Result<ExitStatus> {
@@ -89,6 +113,9 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket {
+            if let Some(signal) = self.tool.ends_by {
+                self.end_in_order(ticket, signal);
+            }
             registry::signal(ticket, Signal::KILL);
             // Killed: it cannot fail to end, and nobody asks how.
             let _ = self.reap();
@@ -127,7 +154,10 @@ type SpawnRequest = (Command, Sender<io::Result<std::process::Child>>);
 /// The kernel sends a parent's death signal when the *thread* that forked
 /// ends, not its process. So all children come from one thread that never
 /// ends: only our own death, `kill -9` included, takes them along.
-fn spawn_from_lasting_thread(mut command: Command) -> io::Result<std::process::Child> {
+fn spawn_from_lasting_thread(
+    mut command: Command,
+    at_our_death: Signal,
+) -> io::Result<std::process::Child> {
     static SPAWNER: OnceLock<Sender<SpawnRequest>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (requests, inbox) = unbounded::<SpawnRequest>();
@@ -139,7 +169,7 @@ fn spawn_from_lasting_thread(mut command: Command) -> io::Result<std::process::C
         });
         requests
     });
-    die_with_parent(&mut command);
+    die_with_parent(&mut command, at_our_death);
     let (answer, outcome) = bounded(1);
     let gone = |_| io::Error::other("the thread that starts programs has ended");
     spawner
@@ -148,11 +178,13 @@ fn spawn_from_lasting_thread(mut command: Command) -> io::Result<std::process::C
     outcome.recv().map_err(|e| gone(e.to_string()))?
 }
 
-/// Makes the kernel kill the child when we die, however we die.
-fn die_with_parent(command: &mut Command) {
+/// Makes the kernel signal the child when we die, however we die. A change of
+/// user would take that back, so it is the last thing before the program: the
+/// standard library changes the user before it runs `pre_exec`.
+fn die_with_parent(command: &mut Command, signal: Signal) {
     let parent = rustix::process::getpid();
     let request = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
         // We may have died between the fork and the request above; then no
         // signal will come, and the child has another parent already.
         if rustix::process::getppid() != Some(parent) {

@@ -24,6 +24,30 @@ fn start_ticks() -> Option<u64> {
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// A user of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// Looks a user up in /etc/passwd. One that only a name service knows is not
+/// found.
+pub fn user(name: &str) -> Option<User> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then_some(())?;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        Some(User { uid, gid })
+    })
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// The user's number, where the environment names no user.
 pub fn uid() -> String {
     format!("uid {}", rustix::process::getuid().as_raw())

@@ -15,10 +15,11 @@ static LIVING: Mutex<Living> = Mutex::new(Living {
 });
 static ENDED: Condvar = Condvar::new();
 
-/// Leaders of process groups by a number that is never used twice.
+/// Leaders of process groups by a number that is never used twice, each with
+/// the signal that asks it to end.
 struct Living {
     next: u64,
-    leaders: BTreeMap<u64, Pid>,
+    leaders: BTreeMap<u64, (Pid, Signal)>,
 }
 
 fn living() -> MutexGuard<'static, Living> {
@@ -27,11 +28,11 @@ fn living() -> MutexGuard<'static, Living> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn enter(leader: Pid) -> u64 {
+pub(super) fn enter(leader: Pid, ends_by: Signal) -> u64 {
     let mut living = living();
     let ticket = living.next;
     living.next += 1;
-    living.leaders.insert(ticket, leader);
+    living.leaders.insert(ticket, (leader, ends_by));
     ticket
 }
 
@@ -47,28 +48,28 @@ pub(super) fn leave<T>(ticket: u64, reap: impl FnOnce() -> T) -> T {
 
 /// Signals one child's group, if the child is still ours to signal.
 pub(super) fn signal(ticket: u64, signal: Signal) {
-    if let Some(leader) = living().leaders.get(&ticket) {
+    if let Some((leader, _)) = living().leaders.get(&ticket) {
         // ESRCH: the group is gone already, which is what was wanted.
         let _ = kill_process_group(*leader, signal);
     }
 }
 
-/// Asks every living child to end (SIGTERM to its group), and kills those that
-/// are still there after `grace`. Children spawned meanwhile, such as the
+/// Asks every living child to end (SIGTERM to its group, or what its tool ends
+/// by), and kills those that are still there after `grace`. Children spawned meanwhile, such as the
 /// `psql` that cleans up, are left alone. Callable from any thread; not from
 /// within a signal handler, because it takes a lock.
 pub fn terminate_all(grace: Duration) {
     let mut living = living();
     let asked: Vec<u64> = living.leaders.keys().copied().collect();
-    for leader in living.leaders.values() {
-        let _ = kill_process_group(*leader, Signal::TERM);
+    for (leader, ends_by) in living.leaders.values() {
+        let _ = kill_process_group(*leader, *ends_by);
     }
     let mine = |living: &mut Living| asked.iter().any(|t| living.leaders.contains_key(t));
     living = ENDED
         .wait_timeout_while(living, grace, mine)
         .unwrap_or_else(PoisonError::into_inner)
         .0;
-    for leader in asked.iter().filter_map(|t| living.leaders.get(t)) {
+    for (leader, _) in asked.iter().filter_map(|t| living.leaders.get(t)) {
         let _ = kill_process_group(*leader, Signal::KILL);
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use anstream::{AutoStream, ColorChoice};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::style::{Style, line, lines};
 use super::units::{duration, size};
@@ -44,6 +46,8 @@ pub struct StdoutFailed(#[source] io::Error);
 pub struct Console {
     verbosity: Verbosity,
     json: bool,
+    /// A result is on stdout.
+    printed: AtomicBool,
     progress: bool,
     color: ColorChoice,
     /// The bar that is drawn now; messages go above it.
@@ -61,6 +65,7 @@ impl Console {
         Self {
             verbosity,
             json: flags.json,
+            printed: AtomicBool::new(false),
             progress: progress && io::stderr().is_terminal(),
             color: match flags.color {
                 // anstream asks the terminal and NO_COLOR.
@@ -83,12 +88,30 @@ impl Console {
 
     /// A command's result: text, or one JSON document with `--json`.
     pub fn print<R: Report>(&self, report: &R, view: &View) -> io::Result<()> {
+        self.printed.store(true, Ordering::Relaxed);
         if self.json {
-            let mut document = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
-            document.push('\n');
-            return self.print_text(&document);
+            return self.print_json(report);
         }
         self.print_text(&report.text(view))
+    }
+
+    fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
+        text.push('\n');
+        self.print_text(&text)
+    }
+
+    /// stdout for a result of bytes. Refused on a terminal, which archives would
+    /// only confuse.
+    pub fn stdout(&self) -> io::Result<StdoutWriter> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(io::Error::other(
+                "stdout is a terminal; send it to a file or a pipe",
+            ));
+        }
+        self.printed.store(true, Ordering::Relaxed);
+        Ok(StdoutWriter(stdout))
     }
 
     /// Text that is the result as it is, such as a completion script. A closed
@@ -105,18 +128,23 @@ impl Console {
     }
 
     /// The one error that ended the run, its causes, and what to do about it.
-    pub fn error(&self, error: &anyhow::Error, hint: Option<&str>) {
-        let mut text = format!(
-            "{} {}\n",
-            Style::Red.paint("error:"),
-            lines(&error.to_string())
-        );
-        let mut said = error.to_string();
-        for cause in error.chain().skip(1).map(<dyn StdError>::to_string) {
-            // Many errors say their source themselves.
-            if !said.contains(&cause) {
-                text.push_str(&format!("  because: {}\n", lines(&cause)));
-                said = cause;
+    /// With `--json` also as the document on stdout, unless a result is there.
+    pub fn error(&self, error: &anyhow::Error, hint: Option<&str>, exit_code: u8) {
+        let messages = messages(error);
+        if self.json && !self.printed.load(Ordering::Relaxed) {
+            let document = ErrorDocument {
+                error: messages.join(": "),
+                hint,
+                exit_code,
+            };
+            // Who has closed stdout is told on stderr.
+            let _ = self.print_json(&document);
+        }
+        let mut text = String::new();
+        for (index, message) in messages.iter().enumerate() {
+            match index {
+                0 => text = format!("{} {}\n", Style::Red.paint("error:"), lines(message)),
+                _ => text.push_str(&format!("  because: {}\n", lines(message))),
             }
         }
         if let Some(hint) = hint {
@@ -148,6 +176,27 @@ impl Console {
     fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a run that failed prints with `--json`.
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    exit_code: u8,
+}
+
+/// The error and its causes. Many errors say their source themselves: then it is
+/// not said again.
+fn messages(error: &anyhow::Error) -> Vec<String> {
+    let mut messages: Vec<String> = vec![error.to_string()];
+    for cause in error.chain().skip(1).map(<dyn StdError>::to_string) {
+        if messages.last().is_none_or(|said| !said.contains(&cause)) {
+            messages.push(cause);
+        }
+    }
+    messages
 }
 
 impl Reporter for Console {
@@ -242,19 +291,6 @@ fn shortened(message: &str) -> String {
 /// stdout for bytes, such as a decrypted archive. That nobody reads any more is
 /// an error here, so that the work stops, but a quiet one.
 pub struct StdoutWriter(io::Stdout);
-
-impl StdoutWriter {
-    /// Refused on a terminal, which archives would only confuse.
-    pub fn open() -> io::Result<Self> {
-        let stdout = io::stdout();
-        if stdout.is_terminal() {
-            return Err(io::Error::other(
-                "stdout is a terminal; send it to a file or a pipe",
-            ));
-        }
-        Ok(Self(stdout))
-    }
-}
 
 impl Write for StdoutWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

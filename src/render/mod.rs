@@ -13,6 +13,7 @@ use serde::Serialize;
 mod backup;
 mod changes;
 mod console;
+mod doctor;
 mod fields;
 mod list;
 mod prompt;
@@ -28,13 +29,14 @@ mod verify;
 pub use backup::{BackupDone, BackupReport, DatabaseSummary, Problem, TreeSummary};
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
 pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity};
+pub use doctor::{Check, DoctorReport, Health};
 pub use list::{ListReport, ListRow, Proof};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
 pub use restore::{ComparedTable, RestoreReport};
 pub use settings::SettingsReport;
 pub use show::ShowReport;
-pub use units::{age, count, duration, rate, size, when};
+pub use units::{age, count, counted, duration, rate, size, when};
 pub use verify::{VerifyReport, VerifyRow};
 
 /// A command's result.

@@ -37,9 +37,8 @@ impl PgDumpSource {
         let client = server.client("pg_dump")?;
         let warning = client.warning("pg_dump", server.version().major());
         let tool = server
-            .tool(&client, database)
-            .arg("--format=plain")
-            .args(options.arguments());
+            .dump_tool(&client, database, &options)?
+            .arg("--format=plain");
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
@@ -117,6 +116,9 @@ fn content(
         provider_locale: locale.provider_locale,
         extensions: facts.extensions,
         roles: facts.roles,
+        superusers: facts.superusers,
+        tablespaces: facts.tablespaces,
+        output_settings: facts.output_settings,
         ledger: Ledger::default(),
     }
 }

@@ -11,12 +11,16 @@ mod directory;
 mod dump_check;
 mod postgres;
 mod psql;
+mod restore_check;
 mod tree_check;
+mod tree_restore_check;
 
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
+pub use restore_check::{ProofPlace, RestoreCheck};
 pub use tree_check::TreeCheck;
+pub use tree_restore_check::TreeRestoreCheck;
 
 pub trait Target: Send {
     /// Reads `stream` to its end into the staging place. The bytes may still
@@ -70,12 +74,17 @@ pub enum TargetError {
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),
+    /// A server that has all it needs refuses the dump.
+    #[error("it does not restore: {0}")]
+    DoesNotRestore(#[source] crate::postgres::PostgresError),
     /// What was restored could not be dumped again to compare it.
     #[error(transparent)]
     Redump(#[from] crate::postgres::LedgerDumpError),
     /// The stream is not a whole dump.
     #[error(transparent)]
     Dump(#[from] crate::ledger::LedgerError),
+    #[error(transparent)]
+    Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
     Cancelled(#[from] crate::cancel::Cancelled),
 }

@@ -24,6 +24,8 @@ pub struct ClusterOptions {
     pub password: Option<String>,
     /// Further server settings, `name=value`.
     pub settings: Vec<String>,
+    /// The directory of the server's programs, where not the usual one.
+    pub bin: Option<PathBuf>,
 }
 
 pub struct Cluster {
@@ -41,7 +43,7 @@ impl Cluster {
     }
 
     pub fn start_with(options: ClusterOptions) -> Option<Self> {
-        let bin = binaries()?;
+        let bin = options.bin.clone().or_else(binaries)?;
         let directory = tempfile::Builder::new()
             .prefix("kluis")
             .tempdir_in("/tmp")

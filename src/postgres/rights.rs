@@ -1,0 +1,60 @@
+//! What the role we log in as may do, and what would make a dump fail or a
+//! restore impossible.
+
+use serde::Deserialize;
+
+use super::{PostgresError, Server};
+
+/// The rights of the current role, asked in one database.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Rights {
+    pub role: String,
+    pub superuser: bool,
+    pub create_databases: bool,
+    pub create_roles: bool,
+    /// May read role passwords, which a dump of the globals holds.
+    pub read_passwords: bool,
+    /// Tables and sequences that the role may not read, at most ten of them:
+    /// pg_dump stops at the first.
+    pub unreadable: Vec<String>,
+    /// All of them.
+    pub unreadable_count: u64,
+    /// Tables whose row-level security holds for this role: pg_dump refuses
+    /// them rather than dump some of their rows. At most ten are named.
+    pub row_security: Vec<String>,
+    pub row_security_count: u64,
+}
+
+impl Server {
+    /// [`Rights`] in `database`.
+    pub fn rights(&self, database: &str) -> Result<Rights, PostgresError> {
+        let user_relations = "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+        let name = "format('%I.%I', n.nspname, c.relname)";
+        let unreadable = format!(
+            "{user_relations} AND (c.relkind IN ('r', 'p', 'm') AND NOT has_table_privilege(c.oid, 'SELECT')
+              OR c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'SELECT'))"
+        );
+        let row_security =
+            format!("{user_relations} AND c.relkind IN ('r', 'p') AND row_security_active(c.oid)");
+        let named = |relations: &str| {
+            format!(
+                "(SELECT coalesce(json_agg(name), '[]') FROM
+                  (SELECT {name} AS name FROM {relations} ORDER BY 1 LIMIT 10) AS found)"
+            )
+        };
+        let sql = format!(
+            "SELECT json_build_object(
+               'role', current_user, 'superuser', r.rolsuper,
+               'create_databases', r.rolcreatedb OR r.rolsuper,
+               'create_roles', r.rolcreaterole OR r.rolsuper,
+               'read_passwords', has_table_privilege('pg_authid', 'SELECT'),
+               'unreadable', {}, 'unreadable_count', (SELECT count(*) FROM {unreadable}),
+               'row_security', {}, 'row_security_count', (SELECT count(*) FROM {row_security}))
+             FROM pg_roles r WHERE r.rolname = current_user;",
+            named(&unreadable),
+            named(&row_security),
+        );
+        self.query_json(database, "tell its roles' rights", &sql)
+    }
+}

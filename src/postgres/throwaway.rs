@@ -1,0 +1,270 @@
+//! A server that is started to prove one backup, and thrown away.
+//!
+//! Owns its directory, its postmaster and who may enter: the socket lies in a
+//! directory that only its user may enter, and it listens nowhere else. Nothing
+//! in it is meant to last, so nothing waits for the disk. As root it runs as
+//! `nobody`: what a dump makes it do, it does without rights on this machine.
+//! Invariant: it ends when this is dropped, and when we die, however we die.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Access, Client, ClientSearch, ConnectionSettings, PostgresError, Server, random_hex};
+use crate::process::{self, ChildServer, Tool, User, run_captured};
+use crate::scratch::Scratch;
+
+/// Who runs the server where we are root, which it refuses; the first that is
+/// there. `postgres` comes last: it may own the machine's real databases.
+const UNPRIVILEGED: [&str; 2] = ["nobody", "postgres"];
+/// `sockaddr_un` has room for 107 bytes, of which `/.s.PGSQL.5432` takes 14.
+const SOCKET_DIRECTORY_MAX_BYTES: usize = 107 - 14;
+/// Where sockets go if the work directory's path is longer than that.
+const SHORT_DIRECTORY: &str = "/tmp";
+const START_MAX: Duration = Duration::from_secs(120);
+const POLL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Nothing waits for the disk, nothing runs by itself, nothing lies outside the
+/// directory. A dump is restored in one transaction and dumped in another, each
+/// of which locks every object: hence the room for locks, 200,000 in all.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=",
+    "port=5432",
+    "unix_socket_permissions=0700",
+    "shared_preload_libraries=",
+    "logging_collector=off",
+    "lc_messages=C",
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=4GB",
+    "checkpoint_timeout=1h",
+    "autovacuum=off",
+    "jit=off",
+    "shared_buffers=128MB",
+    "dynamic_shared_memory_type=mmap",
+    "max_connections=10",
+    "max_locks_per_transaction=8192",
+];
+
+/// What kind of server is wanted.
+#[derive(Clone, Debug)]
+pub struct ThrowawayOptions {
+    /// Where its directory is made.
+    pub work_dir: PathBuf,
+    /// Where the server's programs are looked for.
+    pub clients: ClientSearch,
+    /// The major that is wanted; a newer one is taken with a warning.
+    pub major: u32,
+    /// The room that it will need.
+    pub bytes: u64,
+}
+
+/// A running server of our own. Its fields are dropped in their order: it goes
+/// before its files.
+pub struct ThrowawayCluster {
+    server: Server,
+    warnings: Vec<String>,
+    _postmaster: ChildServer,
+    _directories: Vec<Scratch>,
+}
+
+impl ThrowawayCluster {
+    /// Makes and starts one. What earlier runs have left is removed first.
+    pub fn start(options: &ThrowawayOptions) -> Result<Self, PostgresError> {
+        let program = options.clients.find("postgres", options.major)?;
+        let warning = (program.major != options.major).then(|| another_major(&program, options));
+        Scratch::sweep(&options.work_dir);
+        check_room(options)?;
+        let user = unprivileged()?;
+        let scratch = Scratch::create(&options.work_dir, "proof")?;
+        let home = private_directory(&scratch, user)?;
+        let mut directories = vec![scratch];
+        let mut sockets = home.clone();
+        if sockets.as_os_str().len() > SOCKET_DIRECTORY_MAX_BYTES {
+            Scratch::sweep(Path::new(SHORT_DIRECTORY));
+            let short = Scratch::create(Path::new(SHORT_DIRECTORY), "proof")?;
+            sockets = private_directory(&short, user)?;
+            directories.push(short);
+        }
+        let data = home.join("data");
+        let superuser = format!("kluis_{}", random_hex::<4>()?);
+        init(
+            &program.path.with_file_name("initdb"),
+            &data,
+            &superuser,
+            user,
+        )?;
+        let mut postmaster = start(&program.path, &data, &sockets, user)?;
+        wait_until_ready(&mut postmaster, &data)?;
+        let access = Access::Direct(connection(&sockets, &superuser)?);
+        Ok(Self {
+            server: Server::connect(access, options.clients.clone(), "postgres")?,
+            warnings: warning.into_iter().collect(),
+            _postmaster: postmaster,
+            _directories: directories,
+        })
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn another_major(program: &Client, options: &ThrowawayOptions) -> String {
+    let major = options.major;
+    format!(
+        "restored into PostgreSQL {}, for want of {major}: objects by type were not compared; \
+         install postgresql-{major}",
+        program.version
+    )
+}
+
+fn trouble(what: impl Into<String>) -> PostgresError {
+    PostgresError::Throwaway { what: what.into() }
+}
+
+fn check_room(options: &ThrowawayOptions) -> Result<(), PostgresError> {
+    let place = options.work_dir.display();
+    let free = Scratch::free_bytes(&options.work_dir)?;
+    if free >= options.bytes {
+        return Ok(());
+    }
+    Err(trouble(format!(
+        "{place} has {} MiB free, and the restored database may need {} MiB; choose another \
+         directory with work_dir or TMPDIR, or use --in-server",
+        free >> 20,
+        options.bytes.div_ceil(1 << 20)
+    )))
+}
+
+fn unprivileged() -> Result<Option<User>, PostgresError> {
+    if !process::is_root() {
+        return Ok(None);
+    }
+    let user = UNPRIVILEGED.iter().find_map(|name| process::user(name));
+    user.map(Some).ok_or_else(|| {
+        trouble(
+            "a server does not run as root, and there is no user nobody or postgres here; run \
+             kluis as another user, or use --in-server",
+        )
+    })
+}
+
+/// A directory in `scratch` that the server's user owns and nobody else enters.
+/// The scratch directory stays ours; others may pass through, and see nothing.
+fn private_directory(scratch: &Scratch, user: Option<User>) -> Result<PathBuf, PostgresError> {
+    let path = scratch.path().join("server");
+    let made = || {
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        let Some(User { uid, gid }) = user else {
+            return Ok(());
+        };
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711))?;
+        std::os::unix::fs::chown(&path, Some(uid), Some(gid))
+    };
+    let made: std::io::Result<()> = made();
+    made.map_err(|error| trouble(format!("cannot make {}: {error}", path.display())))?;
+    Ok(path)
+}
+
+/// One of the server's programs: nothing of our environment is its business.
+fn tool(program: &Path, user: Option<User>) -> Tool {
+    let tool = Tool::new(program)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C");
+    match user {
+        Some(user) => tool.run_as(user),
+        None => tool,
+    }
+}
+
+/// Template databases in C and UTF8: the dump's own locale is its database's.
+fn init(
+    initdb: &Path,
+    data: &Path,
+    superuser: &str,
+    user: Option<User>,
+) -> Result<(), PostgresError> {
+    let initdb = tool(initdb, user)
+        .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
+        .arg(format!("--username={superuser}"))
+        .arg("--pgdata")
+        .arg(data);
+    let made = run_captured(&initdb, b"");
+    made.map(drop).map_err(|error| {
+        let user = user.map_or(String::new(), |user| {
+            format!(
+                " (it runs as uid {}, who must be able to get there)",
+                user.uid
+            )
+        });
+        trouble(format!(
+            "cannot make one in {}{user}: {error}",
+            data.display()
+        ))
+    })
+}
+
+fn start(
+    postgres: &Path,
+    data: &Path,
+    sockets: &Path,
+    user: Option<User>,
+) -> Result<ChildServer, PostgresError> {
+    let mut postgres = tool(postgres, user)
+        .arg("-D")
+        .arg(data)
+        .arg("-k")
+        .arg(sockets)
+        // Immediate shutdown: its children end too, its shared memory is freed.
+        .ends_by(Signal::QUIT);
+    for setting in SETTINGS {
+        postgres = postgres.args(["-c", setting]);
+    }
+    ChildServer::spawn(&postgres).map_err(|error| trouble(error.to_string()))
+}
+
+/// The eighth line of `postmaster.pid` says how far the server is.
+fn wait_until_ready(postmaster: &mut ChildServer, data: &Path) -> Result<(), PostgresError> {
+    let begun = Instant::now();
+    loop {
+        postmaster
+            .check()
+            .map_err(|error| trouble(error.to_string()))?;
+        let status = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+        if status.lines().nth(7).map(str::trim) == Some("ready") {
+            return Ok(());
+        }
+        if begun.elapsed() > START_MAX {
+            let seconds = START_MAX.as_secs();
+            return Err(trouble(format!("it is not ready after {seconds} s")));
+        }
+        thread::sleep(POLL_PAUSE);
+    }
+}
+
+fn connection(sockets: &Path, superuser: &str) -> Result<ConnectionSettings, PostgresError> {
+    let host = sockets
+        .to_str()
+        .ok_or_else(|| trouble("the work directory's path is not UTF-8 text"))?;
+    let variables = [("PGHOST", host), ("PGPORT", "5432"), ("PGUSER", superuser)];
+    let variables: BTreeMap<String, String> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Ok(ConnectionSettings::from_environment(&variables))
+}

@@ -1,0 +1,266 @@
+//! Proves a dump: restores it into a database that is thrown away, and dumps
+//! that again.
+//!
+//! Owns the copy and everything made for it; all of it is gone when this is
+//! dropped. Refuses what cannot be told here (a missing extension, no room):
+//! only a dump that fails by itself is said not to restore.
+
+use std::io::{BufRead, ErrorKind};
+
+use super::postgres::locale;
+use super::psql::PsqlFeed;
+use super::{Received, Target, TargetError};
+use crate::cancel::Cancel;
+use crate::format::manifest::DatabaseContent;
+use crate::postgres::{
+    DumpOptions, Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster,
+    ThrowawayOptions, dump_ledger,
+};
+
+/// Where the copy is made.
+pub enum ProofPlace {
+    /// On a server of its own.
+    Throwaway(ThrowawayOptions),
+    /// In a database of its own on a server that stays.
+    Server(Box<Server>),
+}
+
+/// The target of `verify --restore` for a database.
+pub struct RestoreCheck {
+    place: ProofPlace,
+    /// The database's own name: the copy's is made of it.
+    name: String,
+    /// The manifest's, or empty where there is none.
+    content: DatabaseContent,
+    cancel: Cancel,
+    copy: Option<Restored>,
+}
+
+/// The restored database. Its fields are dropped in their order: the roles can
+/// go when the database is gone, and the server at last.
+struct Restored {
+    database: StagedDatabase,
+    _stubs: Option<StubRoles>,
+    server: Server,
+    _cluster: Option<ThrowawayCluster>,
+    warnings: Vec<String>,
+}
+
+impl RestoreCheck {
+    /// Does nothing yet; `content` is the manifest's.
+    pub fn new(
+        place: ProofPlace,
+        name: &str,
+        content: Option<&DatabaseContent>,
+        cancel: Cancel,
+    ) -> Self {
+        Self {
+            place,
+            name: name.to_owned(),
+            content: content.cloned().unwrap_or_default(),
+            cancel,
+            copy: None,
+        }
+    }
+
+    /// An empty database with everything around it that the dump names.
+    fn prepare(&self) -> Result<Restored, PostgresError> {
+        let copy = match &self.place {
+            ProofPlace::Throwaway(options) => self.on_throwaway(options)?,
+            ProofPlace::Server(server) => self.in_server(server)?,
+        };
+        let settings = &self.content.output_settings;
+        let mut warnings = copy.database.set_output(settings)?;
+        copy.database.make_context(&self.content)?;
+        warnings.extend(copy.warnings);
+        Ok(Restored { warnings, ..copy })
+    }
+
+    fn on_throwaway(&self, options: &ThrowawayOptions) -> Result<Restored, PostgresError> {
+        let cluster = ThrowawayCluster::start(options)?;
+        let server = cluster.server().clone();
+        let ask_in = server.maintenance_database(&self.name)?;
+        self.check_extensions(&server, &ask_in)?;
+        server.stand_in(&ask_in, &self.content)?;
+        let mut warnings = cluster.warnings().to_vec();
+        let database = match self.stage(&server, self.locale().as_ref()) {
+            Err(error) if self.locale().is_some() && !error.is_of_the_place() => {
+                let (database, warning) = self.stage_in_c(&server, &error)?;
+                warnings.push(warning);
+                database
+            }
+            staged => staged?,
+        };
+        Ok(Restored {
+            database,
+            _stubs: None,
+            server,
+            _cluster: Some(cluster),
+            warnings,
+        })
+    }
+
+    fn in_server(&self, server: &Server) -> Result<Restored, PostgresError> {
+        let ask_in = server.maintenance_database(&self.name)?;
+        server.sweep_stubs(&ask_in)?;
+        self.check_extensions(server, &ask_in)?;
+        let missing = server.missing_tablespaces(&ask_in, &self.content.tablespaces)?;
+        if !missing.is_empty() {
+            return Err(PostgresError::NotProvable {
+                what: format!("the server lacks the tablespaces {}", missing.join(", ")),
+                remedy: "create them, or leave --in-server out".to_owned(),
+            });
+        }
+        let database = self.stage(server, self.locale().as_ref())?;
+        let name = database.staging_name();
+        let stubs = StubRoles::make(server, &ask_in, &self.content.roles, name)?;
+        Ok(Restored {
+            database,
+            _stubs: Some(stubs),
+            server: server.clone(),
+            _cluster: None,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn check_extensions(&self, server: &Server, ask_in: &str) -> Result<(), PostgresError> {
+        let missing = server.missing_extensions(ask_in, &self.content.extensions)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let major = server.version().major();
+        Err(PostgresError::NotProvable {
+            what: format!(
+                "the extensions {} are not installed for PostgreSQL {major} at {}",
+                missing.join(", "),
+                server.place()
+            ),
+            remedy: format!(
+                "install their packages (such as postgresql-{major}-{}), or prove it where they \
+                 are, with --in-server",
+                missing[0].replace('_', "-")
+            ),
+        })
+    }
+
+    fn stage(
+        &self,
+        server: &Server,
+        locale: Option<&Locale>,
+    ) -> Result<StagedDatabase, PostgresError> {
+        StagedDatabase::create(server, &self.name, locale)
+    }
+
+    /// `None` where no manifest tells it.
+    fn locale(&self) -> Option<Locale> {
+        (!self.content.encoding.is_empty()).then(|| locale(&self.content))
+    }
+
+    /// What the operating system does not know cannot be had; the bytes are the
+    /// same in C, only their order is another.
+    fn stage_in_c(
+        &self,
+        server: &Server,
+        why: &PostgresError,
+    ) -> Result<(StagedDatabase, String), PostgresError> {
+        let wanted = &self.content.locale;
+        let plain = Locale {
+            encoding: self.content.encoding.clone(),
+            collate: "C".to_owned(),
+            ctype: "C".to_owned(),
+            ..Locale::default()
+        };
+        let warning = format!(
+            "restored in the locale C, for want of {wanted} on this machine: text is ordered \
+             otherwise ({why})"
+        );
+        Ok((self.stage(server, Some(&plain))?, warning))
+    }
+
+    /// A dump that does not restore is read to its end all the same: the
+    /// archive's own faults are found there, and are told first.
+    fn refused(&self, error: TargetError, stream: &mut dyn BufRead) -> TargetError {
+        let TargetError::Postgres(error @ PostgresError::Statement { .. }) = error else {
+            return error;
+        };
+        if error.is_of_the_place() {
+            return error.into();
+        }
+        if let Err(error) = self.drain(stream) {
+            return error;
+        }
+        if self.is_partial() && error.is_undefined_object() {
+            return PostgresError::NotProvable {
+                what: format!("it holds a part of a database, and needs another ({error})"),
+                remedy: "restore it beside what it refers to, or back up more".to_owned(),
+            }
+            .into();
+        }
+        TargetError::DoesNotRestore(error)
+    }
+
+    fn is_partial(&self) -> bool {
+        !self.content.selection.is_everything() || !self.content.options.is_empty()
+    }
+
+    fn drain(&self, stream: &mut dyn BufRead) -> Result<(), TargetError> {
+        loop {
+            self.cancel.check()?;
+            let piece_bytes = match stream.fill_buf() {
+                Ok(piece) => piece.len(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(TargetError::Stream(error)),
+            };
+            if piece_bytes == 0 {
+                return Ok(());
+            }
+            stream.consume(piece_bytes);
+        }
+    }
+}
+
+impl Target for RestoreCheck {
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        self.cancel.check()?;
+        let copy = self.copy.insert(self.prepare()?);
+        let feed = PsqlFeed {
+            server: &copy.server,
+            database: copy.database.staging_name(),
+            meant: &self.name,
+            cancel: &self.cancel,
+        };
+        let filled = feed.fill(stream);
+        let warnings = copy.warnings.clone();
+        let mut received = filled.map_err(|error| self.refused(error, stream))?;
+        received.warnings.extend(warnings);
+        Ok(received)
+    }
+
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        let Some(copy) = &self.copy else {
+            return Ok(None);
+        };
+        let options = DumpOptions {
+            selection: self.content.selection.clone(),
+            options: self.content.options.clone(),
+            ..DumpOptions::default()
+        };
+        let database = copy.database.staging_name();
+        let ledger = dump_ledger(&copy.server, database, &options, &self.cancel)?;
+        let database = DatabaseContent {
+            server_version: copy.server.version().text.clone(),
+            client_version: copy.server.client("pg_dump")?.version,
+            ledger,
+            ..DatabaseContent::default()
+        };
+        Ok(Some(Received {
+            database: Some(database),
+            ..Received::default()
+        }))
+    }
+
+    /// What was proven is thrown away.
+    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! Proves a tree: restores it into a directory that is thrown away, and reads
+//! that again as a backup would.
+//!
+//! Owns the copy, which is gone when this is dropped. Refuses to judge a copy
+//! that this user cannot read whole.
+
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::path::PathBuf;
+
+use super::{DirectoryTarget, Received, RestoreTreeOptions, Target, TargetError};
+use crate::cancel::Cancel;
+use crate::scratch::Scratch;
+use crate::source::{DirectorySource, Produced, Source, TreeOptions};
+
+const READ_BYTES: usize = 1 << 18;
+
+/// The target of `verify --restore` for a source tree.
+pub struct TreeRestoreCheck {
+    work_dir: PathBuf,
+    /// The files' bytes, as the manifest says.
+    bytes: u64,
+    cancel: Cancel,
+    copy: Option<Restored>,
+}
+
+/// The restored tree. Its fields are dropped in their order.
+struct Restored {
+    target: Option<Box<DirectoryTarget>>,
+    root: PathBuf,
+    _scratch: Scratch,
+}
+
+impl TreeRestoreCheck {
+    /// Does nothing yet.
+    pub fn new(work_dir: PathBuf, bytes: u64, cancel: Cancel) -> Self {
+        Self {
+            work_dir,
+            bytes,
+            cancel,
+            copy: None,
+        }
+    }
+
+    fn check_room(&self) -> Result<(), TargetError> {
+        let free = Scratch::free_bytes(&self.work_dir)?;
+        if free >= self.bytes {
+            return Ok(());
+        }
+        let (free, wanted) = (free >> 20, self.bytes.div_ceil(1 << 20));
+        let what = format!("{free} MiB are free, {wanted} MiB are needed; set work_dir or TMPDIR");
+        Err(self.at_work_dir(io::Error::new(ErrorKind::StorageFull, what)))
+    }
+
+    fn at_work_dir(&self, source: io::Error) -> TargetError {
+        TargetError::Place {
+            action: "prove a tree in",
+            place: self.work_dir.display().to_string(),
+            source,
+        }
+    }
+
+    /// Reads the tree to its end as a backup of all of it would.
+    fn read_tree(&self, copy: &Restored) -> Result<Produced, io::Error> {
+        let everything = TreeOptions {
+            default_excludes: false,
+            ..TreeOptions::default()
+        };
+        let source = DirectorySource::new(&copy.root, everything, self.cancel.clone());
+        let mut source = source.map_err(io::Error::other)?;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match source.read(&mut buffer) {
+                Ok(0) => return Ok(Box::new(source).finish()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Target for TreeRestoreCheck {
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        Scratch::sweep(&self.work_dir);
+        self.check_room()?;
+        let scratch = Scratch::create(&self.work_dir, "proof")?;
+        let root = scratch.path().join("tree");
+        // Nobody follows a link of the copy, so those that leave it are made too.
+        let all = RestoreTreeOptions {
+            links_outside: true,
+        };
+        let target = DirectoryTarget::new(&root, all, self.cancel.clone())?;
+        let copy = self.copy.insert(Restored {
+            target: None,
+            root,
+            _scratch: scratch,
+        });
+        let target = copy.target.insert(Box::new(target));
+        let received = target.receive(stream)?;
+        Ok(Received {
+            // Owners that only root could set are no matter of a copy.
+            warnings: Vec::new(),
+            ..received
+        })
+    }
+
+    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+        let Some(mut copy) = self.copy.take() else {
+            return Ok(None);
+        };
+        if let Some(target) = copy.target.take() {
+            target.commit()?;
+        }
+        let read = self.read_tree(&copy);
+        self.cancel.check()?;
+        let Produced::Tree(tree) = read.map_err(|error| self.at_work_dir(error))? else {
+            return Ok(None);
+        };
+        if tree.unreadable > 0 {
+            let what = format!(
+                "{} entries of the copy are not readable for this user; prove it as root",
+                tree.unreadable
+            );
+            let source = io::Error::new(ErrorKind::PermissionDenied, what);
+            return Err(self.at_work_dir(source));
+        }
+        Ok(Some(Received {
+            tree: Some(tree),
+            ..Received::default()
+        }))
+    }
+
+    /// What was proven is thrown away.
+    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! What the comparison of two ledgers must find in a restored copy, and what
+//! must not make an equal copy look different. Against real servers: the
+//! ledgers are of dumps that are made of the database and of its copy.
+
+mod support;
+
+use std::path::PathBuf;
+
+use kluis::cancel::Cancel;
+use kluis::ledger::Ledger;
+use kluis::postgres::{Access, ClientSearch, ConnectionSettings, DumpOptions, Server, dump_ledger};
+
+use support::Cluster;
+
+const SHOP: &str = "
+    CREATE TABLE item (id integer PRIMARY KEY, name text, price numeric, at timestamptz, picture bytea);
+    INSERT INTO item SELECT g, 'item ' || g, g / 3.0, timestamptz '2026-01-01 00:00+00' + g * interval '7 hours',
+        decode(md5(g::text), 'hex') FROM generate_series(1, 1000) g;
+    CREATE TABLE without_key (a integer, b text);
+    INSERT INTO without_key SELECT g % 10, 'ünï ' || g % 10 FROM generate_series(1, 100) g;
+    CREATE TABLE part (id integer, t text) PARTITION BY HASH (id);
+    CREATE TABLE part_0 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE part_1 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    INSERT INTO part SELECT g, g::text FROM generate_series(1, 100) g;
+    CREATE TABLE empty (a integer);
+    CREATE SEQUENCE numbers;
+    SELECT setval('numbers', 41);
+    CREATE INDEX item_name ON item (name);
+    CREATE VIEW dear AS SELECT * FROM item WHERE price > 100;
+    CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+    ALTER TABLE item ADD CONSTRAINT priced CHECK (price > 0);
+    SELECT lo_from_bytea(4200001, '\\x00ff'), lo_from_bytea(4200002, '');";
+
+fn server(cluster: &Cluster) -> Server {
+    let settings = ConnectionSettings::from_url(&cluster.url("postgres"), &Default::default());
+    let clients = ClientSearch::new(None::<PathBuf>, None);
+    Server::connect(Access::Direct(settings.unwrap()), clients, "postgres").unwrap()
+}
+
+fn ledger(server: &Server, database: &str) -> Ledger {
+    dump_ledger(
+        server,
+        database,
+        &DumpOptions::default(),
+        &Cancel::default(),
+    )
+    .unwrap()
+}
+
+fn shop() -> Option<(Cluster, Server)> {
+    let cluster = Cluster::start()?;
+    cluster.create_db("shop");
+    cluster.psql("shop", SHOP);
+    let server = server(&cluster);
+    Some((cluster, server))
+}
+
+/// Damage to a copy, and how each difference that is told of it begins.
+const DAMAGE: &[(&str, &[&str])] = &[
+    (
+        "UPDATE item SET price = price + 0.0000000000000000001 WHERE id = 500",
+        &["table public.item has 1000 rows as it should, but not the same ones"],
+    ),
+    (
+        "UPDATE item SET picture = set_byte(picture, 15, get_byte(picture, 15) # 1) WHERE id = 1",
+        &["table public.item has 1000 rows as it should, but not the same ones"],
+    ),
+    (
+        "UPDATE item SET name = NULL WHERE id = 7",
+        &["table public.item has 1000 rows as it should, but not the same ones"],
+    ),
+    (
+        "DELETE FROM item WHERE id = 1000",
+        &["table public.item has 999 rows instead of 1000"],
+    ),
+    (
+        "INSERT INTO without_key VALUES (3, 'ünï 3')",
+        &["table public.without_key has 101 rows instead of 100"],
+    ),
+    (
+        "DELETE FROM without_key WHERE ctid = '(0,1)'; INSERT INTO without_key VALUES (2, 'ünï 2')",
+        &["table public.without_key has 100 rows as it should, but not the same ones"],
+    ),
+    (
+        "UPDATE item AS i SET name = o.name FROM item AS o WHERE (i.id, o.id) IN ((1, 2), (2, 1))",
+        &["table public.item has 1000 rows as it should, but not the same ones"],
+    ),
+    (
+        "UPDATE part SET t = 'other' WHERE id = (SELECT min(id) FROM part_1)",
+        &["table public.part_1 has 48 rows as it should, but not the same ones"],
+    ),
+    (
+        "DROP TABLE part_1",
+        &[
+            "table public.part_1 (48 rows) is missing",
+            "5 objects of type TABLE instead of 6",
+            "1 objects of type TABLE ATTACH instead of 2",
+            "4 objects of type TABLE DATA instead of 5",
+        ],
+    ),
+    (
+        "INSERT INTO empty VALUES (NULL)",
+        &["table public.empty has 1 rows instead of 0"],
+    ),
+    (
+        "SELECT setval('numbers', 42)",
+        &["sequence public.numbers is at 42 instead of at 41"],
+    ),
+    (
+        "SELECT setval('numbers', 41, false)",
+        &["sequence public.numbers is at 41, not yet handed out instead of at 41"],
+    ),
+    (
+        "SELECT lo_put(4200001, 1, '\\xfe')",
+        &["large objects: 2 with 2 bytes"],
+    ),
+    (
+        "SELECT lo_unlink(4200002)",
+        &[
+            "1 objects of type BLOB instead of 2",
+            "large objects: 1 with 2 bytes",
+        ],
+    ),
+    (
+        "DROP INDEX item_name",
+        &["0 objects of type INDEX instead of 1"],
+    ),
+    ("DROP VIEW dear", &["0 objects of type VIEW instead of 1"]),
+    (
+        "DROP FUNCTION one()",
+        &["0 objects of type FUNCTION instead of 1"],
+    ),
+];
+
+#[test]
+fn each_damage_to_a_copy_is_found() {
+    let Some((cluster, server)) = shop() else {
+        return;
+    };
+    let dumped = ledger(&server, "shop");
+    for (damage, expected) in DAMAGE {
+        cluster.psql("postgres", "CREATE DATABASE copy TEMPLATE shop");
+        assert_eq!(
+            dumped.differences(&ledger(&server, "copy")),
+            [],
+            "untouched"
+        );
+        cluster.psql("copy", damage);
+        let found = dumped.differences(&ledger(&server, "copy"));
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len(), "{damage}: {told:?}");
+        for (told, expected) in told.iter().zip(*expected) {
+            assert!(told.starts_with(expected), "{damage}: {told}");
+        }
+        cluster.psql("postgres", "DROP DATABASE copy");
+    }
+}
+
+/// A copy has none of its original's settings until it takes its place, and a
+/// throwaway server has another configuration altogether.
+#[test]
+fn settings_of_a_database_or_a_role_change_nothing_in_its_ledger() {
+    let Some((cluster, server)) = shop() else {
+        return;
+    };
+    let dumped = ledger(&server, "shop");
+    for (name, value) in [
+        ("TimeZone", "Asia/Kathmandu"),
+        ("bytea_output", "escape"),
+        ("client_encoding", "LATIN1"),
+        ("DateStyle", "SQL, DMY"),
+        ("IntervalStyle", "iso_8601"),
+        ("extra_float_digits", "-15"),
+        ("standard_conforming_strings", "off"),
+        ("quote_all_identifiers", "on"),
+        ("search_path", "pg_temp"),
+        ("default_transaction_read_only", "on"),
+        ("row_security", "off"),
+        ("xmloption", "document"),
+        ("statement_timeout", "1"),
+    ] {
+        for owner in ["DATABASE shop", "ROLE postgres"] {
+            let set = format!("ALTER {owner} SET {name} TO '{value}'");
+            cluster.psql("template1", &set);
+            let found = dumped.differences(&ledger(&server, "shop"));
+            assert_eq!(found, [], "{set}");
+            let reset = format!(
+                "SET statement_timeout = 0; SET default_transaction_read_only = off; ALTER {owner} RESET {name}"
+            );
+            cluster.psql("template1", &reset);
+        }
+    }
+}
