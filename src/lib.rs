@@ -37,6 +37,7 @@ pub mod pipeline;
 
 // Pure: no file, process, clock or environment.
 pub mod cancel;
+pub mod dump;
 pub mod format;
 pub mod ids;
 pub mod ledger;

@@ -16,7 +16,9 @@ use crate::retention::KeepRules;
 use crate::secrets::load_key;
 use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{DumpCheck, ProofPlace, RestoreCheck, Target, TreeCheck, TreeRestoreCheck};
+use crate::target::{
+    ContentsCheck, DumpCheck, ProofPlace, RestoreCheck, Target, TreeCheck, TreeRestoreCheck,
+};
 
 /// Where libpq itself would connect to without any setting.
 const DEFAULT_DATABASE: &str = "postgres";
@@ -253,6 +255,11 @@ fn server_major(content: &DatabaseContent) -> u32 {
 fn restored_bytes(manifest: &Manifest) -> u64 {
     let told = manifest.database.as_ref().and_then(|db| db.database_bytes);
     told.unwrap_or(manifest.content.raw_bytes.saturating_mul(2))
+}
+
+/// The target that reads a database's archive and keeps what stands where in it.
+pub fn contents_target(cancel: &Cancel) -> Box<dyn Target> {
+    Box::new(ContentsCheck::new(cancel.clone()))
 }
 
 /// The configured keep rules; a count of 0 is no rule.

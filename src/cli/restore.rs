@@ -19,10 +19,18 @@ Examples:
   kluis restore latest:shop --into shop_copy
   kluis restore 3f9a --replace --keep-old
   kluis restore latest:shop --into shop_copy --dry-run
+  kluis restore latest:shop --list
+  kluis restore latest:shop -t sales.orders --into shop_orders
 
 BACKUP is an id, a unique prefix of one, a file name, a path to a file,
 latest, latest:db, latest:source or latest:NAME. After a failure what was
 there before is as it was.
+
+TABLE is a table, view or sequence, as orders or sales.orders; SCHEMA is a
+schema. * stands for any text, ? for one character, double quotes make a name
+exact. A table without a schema is looked for in every schema. What belongs to
+it comes along; what would need something that is not chosen is left out and
+named. With -t or -n the destination is --into.
 
 Exit code 3: restored, but links that point outside the tree were left out.
 Exit code 4: the archive is damaged, or the key is not its key.")]

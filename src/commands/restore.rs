@@ -11,14 +11,21 @@ use crate::wiring;
 
 use super::session::{Opened, Session};
 
+mod select;
+
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let (opened, key) = session.open_for(&wanted.backup)?;
     let backup = opened.find(&key)?;
+    if wanted.list {
+        return select::list(session, &opened, backup);
+    }
+    select::check_flags(wanted)?;
     let destination = destination(backup, wanted)?;
     if let (Destination::Replace(name), false, false) = (&destination, wanted.yes, wanted.dry_run) {
         confirm_replacing(session, backup, name, wanted.keep_old)?;
     }
     let target = open_target(session, backup, wanted, &destination)?;
+    let target = select::only_chosen(session, &opened, backup, wanted, target)?;
     if wanted.dry_run {
         // Dropping the target leaves nothing: it has only looked.
         drop(target);

@@ -9,8 +9,21 @@
 pub(super) enum Title {
     Header,
     Trailer,
-    /// An object of this type: "TABLE", "TABLE DATA", "SEQUENCE SET".
-    Object(String),
+    Object(ObjectTitle),
+}
+
+/// What a block says of the object whose SQL follows. Newlines in names have
+/// become blanks here, so the names are for show: the true ones stand in the SQL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ObjectTitle {
+    /// Of what hangs on a table with the table before it: "orders orders_pkey".
+    pub name: String,
+    /// "TABLE", "TABLE DATA", "SEQUENCE SET".
+    pub object_type: String,
+    /// Empty for what is in no schema.
+    pub schema: String,
+    /// Empty for what has no owner.
+    pub owner: String,
 }
 
 /// Puts comment lines together to blocks.
@@ -36,6 +49,11 @@ impl Block {
         None
     }
 
+    /// Whether the next bare line opens a block.
+    pub fn is_outside(&self) -> bool {
+        matches!(self, Self::Outside)
+    }
+
     /// Something else than a comment came: a block that was open is none.
     pub fn interrupt(&mut self) {
         *self = Self::Outside;
@@ -46,28 +64,45 @@ fn title(line: &[u8]) -> Option<Title> {
     match line {
         b" PostgreSQL database dump" => Some(Title::Header),
         b" PostgreSQL database dump complete" => Some(Title::Trailer),
-        _ => object_type(line).map(Title::Object),
+        _ => object(line).map(Title::Object),
     }
 }
 
-/// The type in ` Name: x; Type: TABLE; Schema: public; Owner: y`, where the
-/// name may follow `Data for ` or `Statistics for `. A name can hold the same
-/// marks (newlines in it have become blanks), hence the last of them counts.
-fn object_type(line: &[u8]) -> Option<String> {
-    let named = ["Name: ", "Data for Name: ", "Statistics for Name: "];
+/// Reads ` Name: x; Type: TABLE; Schema: public; Owner: y`, where the name may
+/// follow `Data for ` or `Statistics for `. A name can hold the same marks,
+/// hence the last of them counts.
+fn object(line: &[u8]) -> Option<ObjectTitle> {
+    let named: [&[u8]; 3] = [b"Name: ", b"Data for Name: ", b"Statistics for Name: "];
     let text = line.strip_prefix(b" ")?;
-    if !named.iter().any(|start| text.starts_with(start.as_bytes())) {
-        return None;
-    }
+    let text = named.iter().find_map(|start| text.strip_prefix(*start))?;
     let mark = b"; Type: ";
     let at = memchr::memmem::rfind(text, mark)?;
-    let rest = &text[at + mark.len()..];
-    let length = memchr::memmem::find(rest, b"; Schema: ")?;
-    let object_type = &rest[..length];
+    let (name, rest) = (&text[..at], &text[at + mark.len()..]);
+    let mark = b"; Schema: ";
+    let length = memchr::memmem::find(rest, mark)?;
+    let (object_type, rest) = (&rest[..length], &rest[length + mark.len()..]);
     let is_type = |byte: &u8| byte.is_ascii_uppercase() || *byte == b' ';
-    let object_type = std::str::from_utf8(object_type).ok()?;
-    (!object_type.is_empty() && object_type.bytes().all(|byte| is_type(&byte)))
-        .then(|| object_type.to_owned())
+    if object_type.is_empty() || !object_type.iter().all(is_type) {
+        return None;
+    }
+    let owner_at = memchr::memmem::rfind(rest, b"; Owner:").unwrap_or(rest.len());
+    let (schema, owner) = rest.split_at(owner_at);
+    let owner = owner.strip_prefix(b"; Owner:").unwrap_or_default();
+    let end = memchr::memmem::rfind(owner, b"; Tablespace: ").unwrap_or(owner.len());
+    Some(ObjectTitle {
+        name: shown(name),
+        object_type: shown(object_type),
+        schema: shown(schema),
+        owner: shown(&owner[..end]),
+    })
+}
+
+/// A hyphen stands for nothing.
+fn shown(text: &[u8]) -> String {
+    match text.trim_ascii() {
+        b"-" => String::new(),
+        text => String::from_utf8_lossy(text).into_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +115,37 @@ mod tests {
             .iter()
             .filter_map(|line| block.line(line.as_bytes()))
             .collect()
+    }
+
+    fn titled(name: &str, object_type: &str, schema: &str, owner: &str) -> Title {
+        Title::Object(ObjectTitle {
+            name: name.to_owned(),
+            object_type: object_type.to_owned(),
+            schema: schema.to_owned(),
+            owner: owner.to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_title_tells_name_schema_and_owner() {
+        let read = |line: &str| object(line.as_bytes()).map(Title::Object);
+        let cases = [
+            (
+                " Name: a; Type: X; Type: INDEX; Schema: s; Owner: o; Tablespace: fast",
+                titled("a; Type: X", "INDEX", "s", "o"),
+            ),
+            (
+                " Name: EXTENSION x; Type: COMMENT; Schema: -; Owner: ",
+                titled("EXTENSION x", "COMMENT", "", ""),
+            ),
+            (
+                " Data for Name: t; Type: TABLE DATA; Schema: s; Owner: -",
+                titled("t", "TABLE DATA", "s", ""),
+            ),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(read(line), Some(expected), "{line}");
+        }
     }
 
     #[test]
@@ -134,7 +200,8 @@ mod tests {
             ("Name: t; Type: TABLE; Schema: p; Owner: o", None),
         ];
         for (line, expected) in cases {
-            assert_eq!(object_type(line.as_bytes()).as_deref(), expected, "{line}");
+            let found = object(line.as_bytes()).map(|title| title.object_type);
+            assert_eq!(found.as_deref(), expected, "{line}");
         }
     }
 
@@ -144,7 +211,7 @@ mod tests {
         let name = " Name: t; Type: TABLE; Schema: public; Owner: o";
         assert_eq!(
             titles(&["", toc, " Dependencies: 1 2", name, ""]),
-            [Title::Object("TABLE".to_owned())]
+            [titled("t", "TABLE", "public", "o")]
         );
     }
 }

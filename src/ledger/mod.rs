@@ -11,12 +11,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod comments;
+mod large_objects;
 mod lexer;
 mod reader;
 mod rows;
 mod statement;
 
+pub(crate) use comments::ObjectTitle;
 pub use reader::DumpReader;
+pub(crate) use reader::Watch;
+pub(crate) use statement::{Cursor, name_text};
 
 /// What a dump holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,19 +7,38 @@
 use std::collections::BTreeMap;
 
 use memchr::memchr;
-use xxhash_rust::xxh3::Xxh3;
 
-use super::comments::{Block, Title};
+use super::comments::{Block, ObjectTitle, Title};
+use super::large_objects::LargeObjectReader;
 use super::lexer::{Event, KEPT_BYTES, Lexer};
 use super::rows::{CutRow, Tables, copy_rows};
 use super::statement::{self, Statement, TableName};
-use super::{LargeObjects, Ledger, LedgerError, SequenceLedger, hex_hash};
+use super::{Ledger, LedgerError, SequenceLedger};
 
 /// Leaves psql's restricted mode, with the token that it was entered with.
 const UNRESTRICT: &[u8] = b"\\unrestrict ";
 
+/// Is told on the way where in the dump what stands. Places are bytes from the
+/// dump's start.
+pub(crate) trait Watch {
+    /// An object's title: its section begins at `start`.
+    fn object(&mut self, start: u64, title: ObjectTitle);
+    /// The trailer's block begins at `start`.
+    fn trailer(&mut self, start: u64);
+    /// A statement, as [`Lexer::statement`] keeps it, whose semicolon stands
+    /// before `end`. `backslashes`: whether they escape in its plain literals.
+    fn statement(&mut self, text: &[u8], backslashes: bool, end: u64);
+}
+
+/// Watches nothing, at no cost.
+impl Watch for () {
+    fn object(&mut self, _: u64, _: ObjectTitle) {}
+    fn trailer(&mut self, _: u64) {}
+    fn statement(&mut self, _: &[u8], _: bool, _: u64) {}
+}
+
 /// Reads one dump, whole, in slices cut anywhere.
-pub struct DumpReader {
+pub struct DumpReader<W = ()> {
     mode: Mode,
     lexer: Lexer,
     cut: CutRow,
@@ -34,6 +53,11 @@ pub struct DumpReader {
     /// The token that psql's restricted mode was entered with.
     restricted: Option<Vec<u8>>,
     error: Option<LedgerError>,
+    /// Bytes read so far.
+    offset: u64,
+    /// Where the comment block began that is open.
+    block_start: u64,
+    watch: W,
 }
 
 #[derive(Clone, Copy)]
@@ -61,6 +85,19 @@ impl Default for DumpReader {
 
 impl DumpReader {
     pub fn new() -> Self {
+        Self::watched(())
+    }
+
+    /// What the dump held, if it was whole.
+    pub fn finish(self) -> Result<Ledger, LedgerError> {
+        self.finish_watched().map(|(ledger, (), _)| ledger)
+    }
+}
+
+// Public as the bare reader is; the watchers are the crate's own.
+#[expect(private_bounds, reason = "only the crate itself watches")]
+impl<W: Watch> DumpReader<W> {
+    pub(crate) fn watched(watch: W) -> Self {
         Self {
             mode: Mode::Sql,
             lexer: Lexer::new(),
@@ -75,6 +112,9 @@ impl DumpReader {
             trailer_seen: false,
             restricted: None,
             error: None,
+            offset: 0,
+            block_start: 0,
+            watch,
         }
     }
 
@@ -92,8 +132,8 @@ impl DumpReader {
         }
     }
 
-    /// What the dump held, if it was whole.
-    pub fn finish(mut self) -> Result<Ledger, LedgerError> {
+    /// The ledger, who watched, and the dump's length in bytes.
+    pub(crate) fn finish_watched(mut self) -> Result<(Ledger, W, u64), LedgerError> {
         self.end_last_line();
         if let Some(error) = self.error {
             return Err(error);
@@ -111,16 +151,17 @@ impl DumpReader {
         if self.trailer_seen && self.lexer.in_statement() {
             return Err(after_trailer(self.lexer.statement()));
         }
-        let is_open = self.restricted.is_some() || self.large_objects.current.is_some();
+        let is_open = self.restricted.is_some() || self.large_objects.is_open();
         if !self.trailer_seen || is_open {
             return Err(LedgerError::TrailerMissing);
         }
-        Ok(Ledger {
+        let ledger = Ledger {
             tables: self.tables.into_ledger(),
             objects: self.objects,
             sequences: self.sequences,
             large_objects: self.large_objects.into_ledger(),
-        })
+        };
+        Ok((ledger, self.watch, self.offset))
     }
 
     /// The last line may lack its newline. A psql command there is taken for cut
@@ -141,11 +182,13 @@ impl DumpReader {
     }
 
     fn copy_line(&mut self, rest: &[u8], place: usize) -> usize {
-        let Some(end) = memchr(b'\n', rest) else {
-            return rest.len();
-        };
-        self.mode = Mode::CopyRows(place);
-        end + 1
+        let end = memchr(b'\n', rest);
+        if end.is_some() {
+            self.mode = Mode::CopyRows(place);
+        }
+        let used = end.map_or(rest.len(), |end| end + 1);
+        self.offset += used as u64;
+        used
     }
 
     fn copy_rows(&mut self, rest: &[u8], place: usize) -> usize {
@@ -154,11 +197,14 @@ impl DumpReader {
             self.mode = Mode::Sql;
             self.lexer.skip_to_new_line();
         }
-        end.unwrap_or(rest.len())
+        let used = end.unwrap_or(rest.len());
+        self.offset += used as u64;
+        used
     }
 
     fn sql(&mut self, rest: &[u8]) -> usize {
         let (used, event) = self.lexer.scan(rest);
+        self.offset += used as u64;
         if self.insert.in_row {
             if event == Some(Event::RowClose) {
                 let totals = self.tables.totals(self.insert.place);
@@ -194,10 +240,26 @@ impl DumpReader {
     }
 
     fn comment(&mut self) {
-        match self.block.line(self.lexer.line()) {
+        const BARE_LINE: u64 = "--\n".len() as u64;
+        let line = self.lexer.line();
+        if line.is_empty() && self.block.is_outside() {
+            self.block_start = self.offset.saturating_sub(BARE_LINE);
+        }
+        match self.block.line(line) {
             Some(Title::Header) => self.header_seen = true,
-            Some(Title::Trailer) => self.trailer_seen = self.header_seen,
-            Some(Title::Object(object_type)) => *self.objects.entry(object_type).or_default() += 1,
+            Some(Title::Trailer) => {
+                self.trailer_seen = self.header_seen;
+                self.watch.trailer(self.block_start);
+            }
+            Some(Title::Object(title)) => {
+                match self.objects.get_mut(&title.object_type) {
+                    Some(count) => *count += 1,
+                    None => {
+                        self.objects.insert(title.object_type.clone(), 1);
+                    }
+                }
+                self.watch.object(self.block_start, title);
+            }
             None => {}
         }
     }
@@ -235,6 +297,8 @@ impl DumpReader {
 
     fn statement(&mut self, text: &[u8]) -> Result<(), LedgerError> {
         self.check_place(text)?;
+        self.watch
+            .statement(text, self.lexer.backslashes, self.offset);
         if !text.is_empty() && text == self.insert.text {
             // Its rows were counted while they went by.
             return Ok(());
@@ -322,53 +386,10 @@ fn excerpt(text: &[u8]) -> String {
     }
 }
 
-/// Large objects come one after the other: open, writes, close.
-#[derive(Default)]
-struct LargeObjectReader {
-    current: Option<Box<Xxh3>>,
-    count: u64,
-    bytes: u64,
-    hash: u128,
-}
-
-/// Each gives `false` where the statement comes out of turn.
-impl LargeObjectReader {
-    fn open(&mut self, oid: &[u8]) -> bool {
-        let mut stream = Box::new(Xxh3::new());
-        stream.update(oid);
-        stream.update(b":");
-        self.current.replace(stream).is_none()
-    }
-
-    fn write(&mut self, hex: &[u8]) -> bool {
-        self.bytes += hex.len() as u64 / 2;
-        self.current
-            .as_mut()
-            .map(|stream| stream.update(hex))
-            .is_some()
-    }
-
-    fn close(&mut self) -> bool {
-        let Some(stream) = self.current.take() else {
-            return false;
-        };
-        self.count += 1;
-        self.hash = self.hash.wrapping_add(stream.digest128());
-        true
-    }
-
-    fn into_ledger(self) -> LargeObjects {
-        LargeObjects {
-            count: self.count,
-            bytes: self.bytes,
-            hash: hex_hash(self.hash),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::hex_hash;
 
     const HEADER: &str = "--\n-- PostgreSQL database dump\n--\n\n";
     const TRAILER: &str = "\n--\n-- PostgreSQL database dump complete\n--\n\n";

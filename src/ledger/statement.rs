@@ -86,13 +86,15 @@ pub(super) fn insert_table(text: &[u8]) -> Option<TableName> {
     cursor.eat(KNOWN[1]).then(|| cursor.table())?
 }
 
-struct Cursor<'a> {
-    rest: &'a [u8],
-    backslashes: bool,
+/// Reads names, literals and fixed words off the front of a text. Each reading
+/// gives `None` or `false` where something else stands there.
+pub(crate) struct Cursor<'a> {
+    pub rest: &'a [u8],
+    pub backslashes: bool,
 }
 
 impl<'a> Cursor<'a> {
-    fn eat(&mut self, text: &[u8]) -> bool {
+    pub fn eat(&mut self, text: &[u8]) -> bool {
         let Some(rest) = self.rest.strip_prefix(text) else {
             return false;
         };
@@ -163,7 +165,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    fn identifier(&mut self) -> Option<String> {
+    pub fn identifier(&mut self) -> Option<String> {
         if self.rest.first() == Some(&b'"') {
             return self
                 .quoted(b'"', false)
@@ -178,7 +180,7 @@ impl<'a> Cursor<'a> {
         (plain > 0).then(|| name_text(name.to_vec()))
     }
 
-    fn literal(&mut self) -> Option<Cow<'a, [u8]>> {
+    pub fn literal(&mut self) -> Option<Cow<'a, [u8]>> {
         let escapes = self.eat(b"E") || self.backslashes;
         self.quoted(b'\'', escapes)
     }
@@ -214,7 +216,7 @@ impl<'a> Cursor<'a> {
 
 /// A name as text. Names of a database that is not in UTF-8 stay distinct: each
 /// byte that does not fit stands as `\xNN`.
-fn name_text(bytes: Vec<u8>) -> String {
+pub(crate) fn name_text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| {
         let mut text = String::new();
         for chunk in error.as_bytes().utf8_chunks() {

@@ -2,6 +2,7 @@
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
 mod backup;
+mod contents;
 mod decrypt;
 mod error;
 mod making;
@@ -27,6 +28,7 @@ use crate::storage::Storage;
 use crate::target::Target;
 
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
+pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
 pub use marker::Marker;

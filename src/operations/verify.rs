@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::read::{ReadReport, integrity, kind_of, read_backup};
 use super::{MakeCheck, OperationError, Run, Vault};
 use crate::catalog::{Backup, read_whole};
+use crate::dump::{expected_part, without_objects};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
@@ -252,7 +253,13 @@ fn counts_alike(manifest: &Manifest, copy: &Received) -> bool {
 
 fn ledger_differences(manifest: &Manifest, seen: &Received) -> Vec<Difference> {
     match (manifest.kind, &manifest.database, &seen.database) {
-        (Kind::Db, Some(expected), Some(seen)) => expected.ledger.differences(&seen.ledger),
+        (Kind::Db, Some(expected), Some(found)) => match &seen.part {
+            None => expected.ledger.differences(&found.ledger),
+            Some(part) => {
+                let expected = expected_part(&expected.ledger, part);
+                expected.differences(&without_objects(&found.ledger))
+            }
+        },
         _ => Vec::new(),
     }
 }

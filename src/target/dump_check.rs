@@ -24,25 +24,7 @@ impl DumpCheck {
 impl Target for DumpCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         let mut reader = DumpReader::new();
-        // Also a dump that is known to be broken is read to its end: the
-        // archive's own faults are found there, and are told first.
-        loop {
-            self.cancel.check()?;
-            let block = match stream.fill_buf() {
-                Ok(block) => block,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    self.cancel.check()?;
-                    return Err(TargetError::Stream(error));
-                }
-            };
-            if block.is_empty() {
-                break;
-            }
-            reader.feed(block);
-            let block_bytes = block.len();
-            stream.consume(block_bytes);
-        }
+        feed_all(stream, &self.cancel, |block| reader.feed(block))?;
         let ledger = reader.finish()?;
         let database = DatabaseContent {
             ledger,
@@ -56,6 +38,33 @@ impl Target for DumpCheck {
 
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
         Ok(())
+    }
+}
+
+/// The whole stream into a reader of dumps. Also a dump that the reader knows to
+/// be broken is read to its end: the archive's own faults are found there, and
+/// are told first.
+pub(super) fn feed_all(
+    stream: &mut dyn BufRead,
+    cancel: &Cancel,
+    mut feed: impl FnMut(&[u8]),
+) -> Result<(), TargetError> {
+    loop {
+        cancel.check()?;
+        let block = match stream.fill_buf() {
+            Ok(block) => block,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => {
+                cancel.check()?;
+                return Err(TargetError::Stream(error));
+            }
+        };
+        if block.is_empty() {
+            return Ok(());
+        }
+        feed(block);
+        let block_bytes = block.len();
+        stream.consume(block_bytes);
     }
 }
 

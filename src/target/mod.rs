@@ -5,20 +5,25 @@
 
 use std::io::BufRead;
 
+use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod contents_check;
 mod directory;
 mod dump_check;
 mod postgres;
 mod psql;
 mod restore_check;
+mod selected;
 mod tree_check;
 mod tree_restore_check;
 
+pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use postgres::{DatabaseTarget, Placement};
 pub use restore_check::{ProofPlace, RestoreCheck};
+pub use selected::Selected;
 pub use tree_check::TreeCheck;
 pub use tree_restore_check::TreeRestoreCheck;
 
@@ -45,6 +50,11 @@ pub trait Target: Send {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// What stands where in the dump, where that was asked for.
+    pub contents: Option<Contents>,
+    /// Only this part of the dump was let through: `database` tells of it alone,
+    /// and the manifest is to be compared for it alone.
+    pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
     /// What a replaced database is called now, where it was kept.

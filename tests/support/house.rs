@@ -1,6 +1,8 @@
 //! The real binary in a house of its own: home, storage and key in a temporary
 //! directory, nothing of the machine's environment.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

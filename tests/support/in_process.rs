@@ -1,6 +1,8 @@
 //! Operations without a binary around them: a vault over any storage, a small
 //! tree as the source, and a reporter that remembers what it was told.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::path::Path;
 use std::sync::Mutex;
 

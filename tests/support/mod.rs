@@ -5,6 +5,8 @@
 //! fails instead. KLUIS_TEST_PG_BIN names the binaries' directory, otherwise
 //! the newest below /usr/lib/postgresql is taken.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! The kernel's answers, changed on the way: strace's fault injection.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::process::Command;
 
 use crate::house::House;

@@ -1,0 +1,120 @@
+//! `kluis restore -t`, `-n` and `--list`: a part of a database, or what is in it.
+
+use crate::catalog::Backup;
+use crate::cli::Restore;
+use crate::dump::{Choice, Contents, Entry, Name, Pattern};
+use crate::exit::Exit;
+use crate::format::manifest::{Kind, Trigger};
+use crate::operations::{ContentsDone, OperationError, Reporter, contents};
+use crate::render::{ContentsReport, ContentsRow};
+use crate::target::{Selected, Target};
+use crate::wiring;
+
+use super::{Opened, Session};
+
+/// A part cannot take a whole database's place.
+pub fn check_flags(wanted: &Restore) -> Result<(), OperationError> {
+    let is_part = !wanted.tables.is_empty() || !wanted.schemas.is_empty();
+    if is_part && (wanted.destination.replace || wanted.in_place) {
+        return Err(OperationError::Usage {
+            what: "-t and -n bring a part of a database, which would replace the whole of it; \
+                   restore the part with --into NAME, into a new database, and take from there"
+                .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The target for what `-t` and `-n` choose; for everything without them. The
+/// choice takes a reading of its own, which changes nothing.
+pub fn only_chosen(
+    session: &Session<'_>,
+    opened: &Opened,
+    backup: &Backup,
+    wanted: &Restore,
+    target: Box<dyn Target>,
+) -> anyhow::Result<Box<dyn Target>> {
+    if wanted.tables.is_empty() && wanted.schemas.is_empty() {
+        return Ok(target);
+    }
+    let (tables, schemas) = (patterns(&wanted.tables)?, patterns(&wanted.schemas)?);
+    let done = read(session, opened, backup)?;
+    let choice = Choice::resolve(&done.contents, &tables, &schemas)
+        .map_err(|error| usage(&format!("{}: {error}", backup.archive)))?;
+    for name in &choice.relations {
+        session.console.detail(&format!("chosen: {name}"));
+    }
+    Ok(Box::new(Selected::new(
+        target,
+        choice,
+        session.cancel.clone(),
+    )))
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OperationError> {
+    let parse = |text: &String| text.parse().map_err(|error| usage(&format!("{error}")));
+    texts.iter().map(parse).collect()
+}
+
+fn usage(what: &str) -> OperationError {
+    OperationError::Usage {
+        what: what.to_owned(),
+    }
+}
+
+fn read(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Result<ContentsDone> {
+    if backup.kind() == Some(Kind::Source) {
+        let what = format!(
+            "{} is a source tree: -t, -n and --list are for databases",
+            backup.archive
+        );
+        return Err(usage(&what).into());
+    }
+    let vault = session.vault(&opened.storage, "restore --list", Trigger::Manual)?;
+    let target = wiring::contents_target(session.cancel);
+    Ok(contents(&vault, backup, session.now, target)?)
+}
+
+pub fn list(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Result<Exit> {
+    let done = read(session, opened, backup)?;
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    session.print(&ContentsReport {
+        id: manifest.map_or_else(|| "-".to_owned(), |manifest| manifest.id.to_string()),
+        name: backup.name().to_owned(),
+        file: backup.archive.clone(),
+        raw_bytes: done.contents.raw_bytes(),
+        large_objects: done.contents.ledger.large_objects.count,
+        entries: done
+            .contents
+            .entries
+            .iter()
+            .map(|entry| row(&done.contents, entry))
+            .collect(),
+        warnings: done.warnings,
+    })?;
+    Ok(Exit::Done)
+}
+
+fn row(contents: &Contents, entry: &Entry) -> ContentsRow {
+    let tables = &contents.ledger.tables;
+    let of_table = |name: &Name| {
+        let key = (name.schema.as_str(), name.name.as_str());
+        let found = tables.binary_search_by(|t| (t.schema.as_str(), t.name.as_str()).cmp(&key));
+        found.ok().map(|at| &tables[at])
+    };
+    let data = match entry.object_type.as_str() {
+        "TABLE DATA" => entry.belongs_to.as_ref().and_then(of_table),
+        "TABLE" => of_table(&entry.own_name()),
+        _ => None,
+    };
+    ContentsRow {
+        object_type: entry.object_type.clone(),
+        schema: entry.schema.clone(),
+        name: entry.name.clone(),
+        qualified: entry.own_name().to_string(),
+        owner: entry.owner.clone(),
+        belongs_to: entry.belongs_to.as_ref().map(ToString::to_string),
+        rows: data.map(|table| table.rows),
+        data_bytes: data.map(|table| table.bytes),
+    }
+}
