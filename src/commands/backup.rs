@@ -32,6 +32,7 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let named = dump.names.value.first().map(String::as_str);
     let database = wiring::database(&session.settings, named, session.path.as_deref())
         .map_err(|error| not_made("the database", error.into()))?;
+    wiring::sweep_staging(&database.server, session.console);
     let plan = plan(
         session,
         &vault,
@@ -130,7 +131,7 @@ fn name_of(root: &Path) -> String {
     name.map_or_else(|| "root".to_owned(), |name| name.into_owned())
 }
 
-fn plan(
+pub(super) fn plan(
     session: &Session<'_>,
     vault: &Vault<'_>,
     name: &str,

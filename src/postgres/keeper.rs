@@ -14,10 +14,11 @@ use crate::process::ChildDialog;
 /// One lock per name; the locks' numbers are the server's own hash of it.
 const KEY: &str = "pg_catalog.hashtextextended";
 
-/// Holds a staging database's lock until it is dropped, or its process dies.
+/// Holds the locks of a run's databases until it is dropped, or its process dies.
 #[derive(Debug)]
 pub struct Keeper {
-    _session: ChildDialog,
+    session: ChildDialog,
+    ask_in: String,
 }
 
 impl Keeper {
@@ -36,20 +37,36 @@ impl Keeper {
             "--set=ON_ERROR_STOP=1",
             "--set=VERBOSITY=verbose",
         ]);
-        let mut session = ChildDialog::spawn(&tool)?;
+        let mut keeper = Self {
+            session: ChildDialog::spawn(&tool)?,
+            ask_in: ask_in.to_owned(),
+        };
+        keeper.ask(server, idle_for_long(server), database)?;
+        Ok(keeper)
+    }
+
+    /// Takes the lock of another database too.
+    pub(super) fn hold_too(
+        &mut self,
+        server: &Server,
+        database: &str,
+    ) -> Result<(), PostgresError> {
+        self.ask(server, "", database)
+    }
+
+    fn ask(&mut self, server: &Server, first: &str, database: &str) -> Result<(), PostgresError> {
         let question = format!(
-            "{}SELECT 'held' FROM (SELECT pg_catalog.pg_advisory_lock({KEY}({}, 0))) AS held;\n",
-            idle_for_long(server),
+            "{first}SELECT 'held' FROM (SELECT pg_catalog.pg_advisory_lock({KEY}({}, 0))) AS held;\n",
             quote_literal(database)
         );
         let action = "hold the staging database";
-        match session.ask(&question) {
-            Ok(answer) if answer == "held" => Ok(Self { _session: session }),
+        match self.session.ask(&question) {
+            Ok(answer) if answer == "held" => Ok(()),
             Ok(answer) => Err(PostgresError::Answer {
                 action: action.to_owned(),
                 detail: answer,
             }),
-            Err(error) => Err(server.explain(error, action, ask_in)),
+            Err(error) => Err(server.explain(error, action, &self.ask_in)),
         }
     }
 }

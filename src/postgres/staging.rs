@@ -24,9 +24,10 @@ const SWAP_TRIES: u32 = 10;
 /// What a restore that was cut short may leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
-    /// Half restored, never in use: safe to drop when no restore runs.
+    /// Half restored, or replaced and about to be dropped: of no use to anybody
+    /// when no restore runs.
     Staging,
-    /// What a swap put aside: whole, kept on request or not dropped in time.
+    /// What a swap put aside: whole, and kept on request.
     Old,
 }
 
@@ -83,7 +84,7 @@ pub struct StagedDatabase {
     in_place: bool,
     /// Tells the sweeps of other runs that this one lives. Dropped at last, when
     /// the staging database is gone.
-    _keeper: Keeper,
+    keeper: Keeper,
 }
 
 impl StagedDatabase {
@@ -117,7 +118,7 @@ impl StagedDatabase {
             staging,
             replaces,
             in_place: false,
-            _keeper: keeper,
+            keeper,
         };
         staged.run("create the staging database", &sql)?;
         Ok(staged)
@@ -128,7 +129,7 @@ impl StagedDatabase {
         &self.staging
     }
 
-    /// The name the old database gets, if there is an old one.
+    /// The name that the old database gets where it is kept, if there is one.
     pub fn old_name(&self) -> Option<&str> {
         self.replaces.as_ref().map(|_| self.old.as_str())
     }
@@ -185,6 +186,12 @@ impl StagedDatabase {
         only_over_empty: bool,
         keep_old: bool,
     ) -> Result<(), PostgresError> {
+        // What only the comparison needed.
+        let reset = format!(
+            "ALTER DATABASE {} RESET ALL;",
+            quote_identifier(&self.staging)
+        );
+        self.run("take back how values are written", &reset)?;
         if let Some(old) = &self.replaces {
             if only_over_empty && !self.server.database_is_empty(&self.name)? {
                 let name = self.name.clone();
@@ -192,6 +199,12 @@ impl StagedDatabase {
             }
             let sql = old.to_sql(&self.staging);
             self.run("carry over the database's settings", &sql)?;
+        }
+        if self.replaces.is_some() && !keep_old {
+            // By this name it is swept if we die between the swap and its end.
+            let id = random_hex::<{ ID_DIGITS / 2 }>()?;
+            self.old = marked(&self.name, STAGING_MARK, &id);
+            self.keeper.hold_too(&self.server, &self.old)?;
         }
         self.swap()?;
         self.in_place = true;

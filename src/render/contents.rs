@@ -158,6 +158,17 @@ mod tests {
             warnings: Vec::new(),
         };
         let text = anstream::adapter::strip_str(&report.text(&View::for_tests())).to_string();
-        snapbox::assert_data_eq!(text, snapbox::str![""]);
+        snapbox::assert_data_eq!(
+            text,
+            snapbox::str![[r#"
+TYPE   NAME             ROWS     DATA  WITH
+type   public.mood
+table  public.orders  12,345  1.9 MiB  constraint, 2 index
+
+shop: 2.9 MiB of text in shop.sql.gz
+and 2 large objects, which come with the whole only
+
+"#]]
+        );
     }
 }
