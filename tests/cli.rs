@@ -66,12 +66,7 @@ For more information, try '--help'.
 
 "#]];
     restore_needs_a_destination: ["restore", "latest"] => str![[r#"
-error: the following required arguments were not provided:
-  <--to <DIR>|--into <DB>|--replace|--list>
-
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
-
-For more information, try '--help'.
+error: where to? say --to DIR for a source tree, --into DB or --replace for a database
 
 "#]];
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"
