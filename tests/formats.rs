@@ -115,7 +115,7 @@ fn every_type_comes_back_from_every_format_the_same() {
     }
     assert_eq!(ledgers[0], ledgers[1], "plain and custom");
     assert_eq!(ledgers[0], ledgers[2], "plain and directory");
-    assert_eq!(bench.left(), [PathBuf::new(); 0]);
+    assert!(bench.left().is_empty(), "{:?}", bench.left());
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_damaged_archive_of_every_format_is_found_and_nothing_is_restored() {
         }
     }
     assert_eq!(bench.databases(), databases);
-    assert_eq!(bench.left(), [PathBuf::new(); 0]);
+    assert!(bench.left().is_empty(), "{:?}", bench.left());
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_tar_with_anything_but_flat_files_is_refused() {
         bench.home.ends(4, &["verify", text(&bare)]);
     }
     assert!(!bench.home.path("outside").exists());
-    assert_eq!(bench.left(), [PathBuf::new(); 0]);
+    assert!(bench.left().is_empty(), "{:?}", bench.left());
 }
 
 /// Real programs in a directory of our own, one of them replaced.
@@ -327,7 +327,7 @@ fn fails_with(program: &str, script: &str, arguments: &[&str], words: &str) {
     assert!(said.contains(words), "{said}");
     let listed = bench.home.json(&["list"]);
     assert_eq!(listed["backups"].as_array().unwrap().len(), 0);
-    assert_eq!(bench.left(), [PathBuf::new(); 0]);
+    assert!(bench.left().is_empty(), "{:?}", bench.left());
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_run_that_was_killed_is_swept_by_the_next() {
     assert!(!bench.left().is_empty());
     let bench = bench.configure("");
     bench.back_up(&["--format", "directory"]);
-    assert_eq!(bench.left(), [PathBuf::new(); 0]);
+    assert!(bench.left().is_empty(), "{:?}", bench.left());
 }
 
 #[test]

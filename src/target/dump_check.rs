@@ -37,7 +37,7 @@ impl DumpCheck {
 }
 
 enum Reader {
-    Database(DumpReader),
+    Database(Box<DumpReader>),
     Globals(GlobalsReader),
 }
 
@@ -60,7 +60,7 @@ impl Reader {
 impl Target for DumpCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         let mut reader = match self.dump_of {
-            DumpOf::Database => Reader::Database(DumpReader::new()),
+            DumpOf::Database => Reader::Database(Box::default()),
             DumpOf::Globals => Reader::Globals(GlobalsReader::default()),
         };
         feed_all(stream, &self.cancel, |block| reader.feed(block))?;
