@@ -118,6 +118,7 @@ pub(super) fn plan(
         level,
         encryption,
         note: record.note.clone(),
+        before_restore_of: None,
         keep: record.keep,
     }
 }

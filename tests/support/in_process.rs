@@ -76,6 +76,7 @@ pub fn at(n: i64) -> Timestamp {
 
 pub fn plan(name: &str, encryption: Encryption) -> BackupPlan {
     BackupPlan {
+        before_restore_of: None,
         name: name.to_owned(),
         format: ArchiveFormat::Tree,
         codec: Codec::Gzip,

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::cli::{RecordFlags, TriggerArg};
 use crate::commands::backup;
 use crate::format::names::ArchiveFormat;
-use crate::operations::{self, OperationError, Reporter, Vault};
+use crate::operations::{self, BackupPlan, OperationError, Reporter, Vault};
 use crate::postgres::{DumpOptions, Preflight, Server};
 use crate::storage::LocalStorage;
 use crate::wiring::{self, DumpForm};
@@ -67,7 +67,10 @@ pub fn back_up(
         trigger: TriggerArg::Manual,
     };
     let encryption = backup::encryption(session, vault);
-    let plan = backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record);
+    let plan = BackupPlan {
+        before_restore_of: Some(restoring.backup.archive.clone()),
+        ..backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record)
+    };
     let settings = &session.settings.database.dump;
     let options = DumpOptions {
         lock_wait_timeout: settings.lock_wait_timeout.value,
