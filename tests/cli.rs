@@ -72,7 +72,7 @@ error: where to? say --to DIR for a source tree, --into DB or --replace for a da
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"
 error: the argument '--to <DIR>' cannot be used with '--into <DB>'
 
-Usage: kluis restore <--to <DIR>|--into <DB>|--replace> <BACKUP>
+Usage: kluis restore --to <DIR> <BACKUP>
 
 For more information, try '--help'.
 
