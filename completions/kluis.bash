@@ -843,7 +843,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__restore)
-            opts="-t -n -c -s -v -q -h --to --into --replace --keep-old --in-place --no-pre-restore-backup --table --schema --list --url --mode --container --links-outside --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-t -n -c -s -v -q -h --to --into --replace --list --keep-old --in-place --no-pre-restore-backup --table --schema --url --mode --container --links-outside --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

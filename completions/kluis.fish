@@ -202,10 +202,10 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Database: nowhere; print what is in the backup'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Database: print what is in the backup, and restore nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'

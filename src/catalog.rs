@@ -10,10 +10,10 @@ use std::io::Read;
 
 use jiff::Timestamp;
 
-use crate::format::manifest::{Kind, ProofLevel};
+use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{
-    ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key, utc_in_name,
+    ArchiveFormat, ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key, utc_in_name,
 };
 use crate::format::run_record::{RunRecord, RunStatus};
 use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
@@ -40,6 +40,30 @@ impl Backup {
             .as_ref()
             .map(|file| file.manifest.kind)
             .or_else(named)
+    }
+
+    /// What the stream inside is. `None`: nothing says it, or a newer kluis made
+    /// it in a format that this one does not know.
+    pub fn format(&self) -> Option<ArchiveFormat> {
+        let Some(file) = &self.file else {
+            return self.named.as_ref().map(|named| named.format);
+        };
+        match (file.manifest.kind, &file.manifest.database) {
+            (Kind::Source, _) => Some(ArchiveFormat::Tree),
+            (Kind::Db, Some(database)) => ArchiveFormat::of_database(&database.format),
+            (Kind::Db, None) => self.named.as_ref().map(|named| named.format),
+        }
+    }
+
+    /// Whether it holds what all databases of a server share, and no database.
+    pub fn holds_globals(&self) -> bool {
+        match &self.file {
+            Some(file) => {
+                let database = file.manifest.database.as_ref();
+                database.is_some_and(|database| database.format == GLOBALS)
+            }
+            None => self.kind() == Some(Kind::Db) && self.name() == GLOBALS_NAME,
+        }
     }
 
     pub fn name(&self) -> &str {

@@ -148,6 +148,8 @@ fn of_postgres(error: &PostgresError) -> Exit {
     match error {
         // The new database is in place: that is not "nothing was changed".
         PostgresError::OldDatabaseKept { .. } => Exit::Incomplete,
+        PostgresError::Docker(error) if error.is_usage() => Exit::Usage,
+        PostgresError::NoWay { docker, .. } => of_postgres(docker),
         _ => Exit::Failed,
     }
 }

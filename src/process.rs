@@ -1,6 +1,6 @@
-//! The only place that spawns children: PostgreSQL's clients, and later docker
-//! and hooks. Owns their pipes, their process groups and their end; knows
-//! nothing of what they say.
+//! The only place that spawns children: PostgreSQL's clients, here or inside a
+//! container, and later hooks. Owns their pipes, their process groups and their
+//! end; knows nothing of what they say.
 //!
 //! Refuses shells: a [`Tool`] is a program and an argument array. Invariant: a
 //! child that did not exit 0 is an error that tells why, and none outlives us,
@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use rustix::process::Signal;
@@ -19,18 +20,23 @@ use zeroize::Zeroizing;
 
 mod background;
 mod child;
+mod container;
 mod dialog;
 mod identity;
 mod registry;
 mod streams;
 
 pub use background::ChildServer;
+pub use container::Runner;
 pub use dialog::ChildDialog;
 pub use identity::{User, current, host, is_root, uid, user};
 pub use registry::terminate_all;
-pub use streams::{ChildReader, ChildWriter};
+pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
+use container::Container;
+
+type CutShort = Arc<dyn Fn() + Send + Sync>;
 
 /// A program to run: where it is, what it gets. Its `Debug` and its errors
 /// never show the value of a secret.
@@ -45,6 +51,8 @@ pub struct Tool {
     user: Option<User>,
     ends_by: Option<Signal>,
     install: Option<String>,
+    container: Option<Container>,
+    when_cut_short: Option<CutShort>,
 }
 
 impl Tool {
@@ -60,6 +68,8 @@ impl Tool {
             user: None,
             ends_by: None,
             install: None,
+            container: None,
+            when_cut_short: None,
         }
     }
 
@@ -126,6 +136,23 @@ impl Tool {
         self
     }
 
+    /// Runs it in a container instead of here. Its variables go along; of a
+    /// secret one only the name stands in an argument.
+    #[must_use]
+    pub fn in_container(mut self, runner: &Runner, name: &str) -> Self {
+        self.container = Some(Container::new(runner, name));
+        self
+    }
+
+    /// What to do when it did not end with status 0, or is dropped before its
+    /// end: the child here is gone then, but what it runs elsewhere may go on.
+    /// Called once, after the child was reaped.
+    #[must_use]
+    pub fn when_cut_short(mut self, act: impl Fn() + Send + Sync + 'static) -> Self {
+        self.when_cut_short = Some(Arc::new(act));
+        self
+    }
+
     /// The program as messages name it: without its directory.
     pub fn name(&self) -> String {
         let path = std::path::Path::new(&self.program);
@@ -134,7 +161,10 @@ impl Tool {
     }
 
     fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = match &self.container {
+            None => std::process::Command::new(&self.program),
+            Some(container) => container.command(self),
+        };
         command.args(&self.args);
         if let Some(user) = self.user {
             // Without `groups` a change of user drops the ones that we have.
@@ -146,11 +176,21 @@ impl Tool {
         for name in &self.env_remove {
             command.env_remove(name);
         }
-        command.envs(&self.env);
+        if self.container.is_none() {
+            command.envs(&self.env);
+        }
         for (name, value) in &self.secret_env {
             command.env(name, value.as_str());
         }
         command
+    }
+
+    /// What is started here: the program, or what runs it in its container.
+    fn started(&self) -> &OsStr {
+        match &self.container {
+            None => &self.program,
+            Some(container) => container.program(),
+        }
     }
 
     /// Secrets of fewer than 4 bytes are left: masking them would only make
@@ -168,6 +208,7 @@ impl fmt::Debug for Tool {
         f.debug_struct("Tool")
             .field("program", &self.program)
             .field("args", &self.args)
+            .field("container", &self.container)
             .field("env", &self.env)
             .field("secret_env", &self.secret_env.keys())
             .finish_non_exhaustive()
@@ -247,7 +288,9 @@ mod tests {
 
     use rustix::process::Signal;
 
-    use super::{ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured};
+    use super::{
+        ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured, spawn_filter,
+    };
 
     fn shell(script: &str) -> Tool {
         Tool::new("/bin/sh").args(["-c", script])
@@ -335,6 +378,34 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_gives_back_more_than_a_pipe_holds() {
+        let (mut input, mut output) = spawn_filter(&shell("cat")).unwrap();
+        let sent = vec![b'x'; 5_000_000];
+        let mut back = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                input.write_all(&sent).unwrap();
+                drop(input);
+            });
+            output.read_to_end(&mut back).unwrap();
+        });
+        assert_eq!(back, sent);
+    }
+
+    #[test]
+    fn a_filter_that_goes_is_a_broken_pipe_and_its_reader_tells_why() {
+        let (mut input, mut output) = spawn_filter(&shell("echo full >&2; exit 7")).unwrap();
+        let error = loop {
+            if let Err(error) = input.write_all(&[0; 65536]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        let error = output.read(&mut [0; 1]).unwrap_err().to_string();
+        assert_eq!(error, "`sh` failed (exit status: 7): full");
+    }
+
+    #[test]
     fn a_writers_finish_waits_for_the_exit_status() {
         let script = "cat >/dev/null; echo late >&2; exit 1";
         let mut writer = ChildWriter::spawn(&shell(script)).unwrap();
@@ -352,6 +423,26 @@ mod tests {
         assert!(!format!("{error:?} {tool:?}").contains("hunter2"));
         let printed = shell("printf %s $PW").secret_env("PW", Zeroizing::new("abc".to_owned()));
         assert_eq!(read_all(&printed).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn only_a_child_that_was_cut_short_is_told_of() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let count = Arc::new(AtomicU32::new(0));
+        let counted = |script| {
+            let count = Arc::clone(&count);
+            shell(script).when_cut_short(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+        };
+        read_all(&counted("echo done")).unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+        read_all(&counted("exit 1")).unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        drop(ChildReader::spawn(&counted("exec sleep 600")).unwrap());
+        drop(ChildWriter::spawn(&counted("exec sleep 600")).unwrap());
+        assert_eq!(count.load(Ordering::SeqCst), 3);
     }
 
     #[test]

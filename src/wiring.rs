@@ -1,4 +1,5 @@
 //! Settings to things: the one place that names every storage, source and target.
+//! Dumps and what reads archives back stand in files of their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,21 +8,25 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
-use crate::format::manifest::{DatabaseContent, Kind, Manifest};
 use crate::operations::{OperationError, Reporter};
-use crate::postgres::{
-    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server, ThrowawayOptions,
-};
+use crate::postgres::{ClientSearch, PostgresError, Server};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
-use crate::source::{DirectorySource, PgDumpSource, Source, TreeOptions};
+use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
-use crate::target::{
-    ContentsCheck, DumpCheck, ProofPlace, RestoreCheck, Target, TreeCheck, TreeRestoreCheck,
+
+mod dumps;
+mod readers;
+
+pub use dumps::{DumpForm, dump_source};
+pub use readers::{
+    ArchivePrograms, ProofPlan, archive_programs, check_target, contents_target, proof_plan,
+    proof_target, text_target,
 };
 
-/// Where libpq itself would connect to without any setting.
-const DEFAULT_DATABASE: &str = "postgres";
+mod way;
+
+pub use way::says_where;
 
 /// Opens the configured storage.
 pub fn storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
@@ -77,27 +82,14 @@ pub struct Database {
     pub name: String,
 }
 
-/// Reaches the configured server. `name` goes before the configured database.
+/// Reaches the configured server. `name` goes before the configured database;
+/// `path` is the value of PATH.
 pub fn database(
     settings: &Settings,
     name: Option<&str>,
     path: Option<&str>,
 ) -> Result<Database, PostgresError> {
-    let configured = &settings.database;
-    let libpq = as_text(&configured.libpq)?;
-    let connection = match &configured.url {
-        Some(url) => ConnectionSettings::from_url(url.value.expose(), &libpq)?,
-        None => ConnectionSettings::from_environment(&libpq),
-    };
-    let wanted = configured.name.as_ref().map(|name| name.value.as_str());
-    let name = name
-        .or(wanted)
-        .or(connection.database())
-        .unwrap_or(DEFAULT_DATABASE)
-        .to_owned();
-    let clients = client_search(settings, path);
-    let server = Server::connect(Access::Direct(connection), clients, &name)?;
-    Ok(Database { server, name })
+    way::reach(settings, name, path)
 }
 
 /// Where client programs are looked for; `path` is the value of PATH.
@@ -137,17 +129,6 @@ fn as_text(
         }),
     };
     variables.iter().map(text).collect()
-}
-
-/// Starts pg_dump; its warnings come beside it.
-pub fn dump_source(
-    database: &Database,
-    options: DumpOptions,
-    cancel: &Cancel,
-) -> Result<(Box<dyn Source>, Vec<String>), OperationError> {
-    let source = PgDumpSource::start(&database.server, &database.name, options, cancel.clone())?;
-    let warnings = source.warnings().to_vec();
-    Ok((Box::new(source), warnings))
 }
 
 pub fn tree_source(
@@ -202,85 +183,6 @@ pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
         );
     }
     Ok(globs)
-}
-
-/// The target that reads an archive of this kind and keeps nothing.
-pub fn check_target(kind: Kind, _manifest: Option<&Manifest>, cancel: &Cancel) -> Box<dyn Target> {
-    match kind {
-        Kind::Db => Box::new(DumpCheck::new(cancel.clone())),
-        Kind::Source => Box::new(TreeCheck::new(cancel.clone())),
-    }
-}
-
-/// Where `verify --restore` makes its copies.
-pub struct ProofPlan {
-    work_dir: PathBuf,
-    clients: ClientSearch,
-    /// With `--in-server`.
-    server: Option<Server>,
-}
-
-/// Reaches the configured server where the copies are to be made there.
-pub fn proof_plan(
-    settings: &Settings,
-    in_server: bool,
-    path: Option<&str>,
-) -> Result<ProofPlan, PostgresError> {
-    let server = match in_server {
-        true => Some(database(settings, None, path)?.server),
-        false => None,
-    };
-    Ok(ProofPlan {
-        work_dir: settings.work_dir.value.clone(),
-        clients: client_search(settings, path),
-        server,
-    })
-}
-
-/// The target that restores an archive of this kind into a throwaway place and
-/// reads it back from there.
-pub fn proof_target(
-    plan: &ProofPlan,
-    kind: Kind,
-    manifest: Option<&Manifest>,
-    cancel: &Cancel,
-) -> Box<dyn Target> {
-    let work_dir = plan.work_dir.clone();
-    if kind == Kind::Source {
-        let tree = manifest.and_then(|manifest| manifest.source.as_ref());
-        let bytes = tree.map_or(0, |tree| tree.bytes);
-        return Box::new(TreeRestoreCheck::new(work_dir, bytes, cancel.clone()));
-    }
-    let content = manifest.and_then(|manifest| manifest.database.as_ref());
-    let place = match &plan.server {
-        Some(server) => ProofPlace::Server(Box::new(server.clone())),
-        None => ProofPlace::Throwaway(ThrowawayOptions {
-            work_dir,
-            clients: plan.clients.clone(),
-            major: content.map_or(0, server_major),
-            bytes: manifest.map_or(0, restored_bytes),
-        }),
-    };
-    let name = manifest.map_or("proof", |manifest| manifest.name.as_str());
-    Box::new(RestoreCheck::new(place, name, content, cancel.clone()))
-}
-
-/// "15" of "15.18 (Debian 15.18-0+deb12u1)".
-fn server_major(content: &DatabaseContent) -> u32 {
-    let mut numbers = content.server_version.split(|c: char| !c.is_ascii_digit());
-    numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
-/// As large as it was; where that was not asked, rows and indexes take about
-/// twice the dump.
-fn restored_bytes(manifest: &Manifest) -> u64 {
-    let told = manifest.database.as_ref().and_then(|db| db.database_bytes);
-    told.unwrap_or(manifest.content.raw_bytes.saturating_mul(2))
-}
-
-/// The target that reads a database's archive and keeps what stands where in it.
-pub fn contents_target(cancel: &Cancel) -> Box<dyn Target> {
-    Box::new(ContentsCheck::new(cancel.clone()))
 }
 
 /// The configured keep rules; a count of 0 is no rule.

@@ -1,7 +1,10 @@
 //! What the comparison of two ledgers must find in a restored copy, and what
 //! must not make an equal copy look different. Against real servers: the
-//! ledgers are of dumps that are made of the database and of its copy.
+//! ledgers are of dumps that are made of the database and of its copy. The same
+//! through the real binary, where the copy is damaged while it is restored.
 
+#[path = "support/home.rs"]
+mod home;
 mod support;
 
 use std::path::PathBuf;
@@ -10,6 +13,7 @@ use kluis::cancel::Cancel;
 use kluis::ledger::Ledger;
 use kluis::postgres::{Access, ClientSearch, ConnectionSettings, DumpOptions, Server, dump_ledger};
 
+use home::Home;
 use support::Cluster;
 
 const SHOP: &str = "
@@ -190,5 +194,63 @@ fn settings_of_a_database_or_a_role_change_nothing_in_its_ledger() {
             );
             cluster.psql("template1", &reset);
         }
+    }
+}
+
+/// Every database that is made on this server from now on is damaged as its
+/// first index is built, when all rows are there, and shows no trace of how.
+fn damage_restores(cluster: &Cluster, damage: &str) {
+    cluster.psql(
+        "postgres",
+        "ALTER DATABASE template0 ALLOW_CONNECTIONS true",
+    );
+    let trap = format!(
+        "DROP EVENT TRIGGER IF EXISTS trap;
+         CREATE OR REPLACE FUNCTION public.trap() RETURNS event_trigger LANGUAGE plpgsql AS $trap$
+         BEGIN
+             SET LOCAL search_path = public, pg_catalog;
+             {damage};
+             SET LOCAL search_path = '';
+             DROP EVENT TRIGGER trap;
+             DROP FUNCTION public.trap();
+         END $trap$;
+         CREATE EVENT TRIGGER trap ON ddl_command_end WHEN TAG IN ('CREATE INDEX')
+             EXECUTE FUNCTION public.trap();"
+    );
+    cluster.psql("template0", &trap);
+}
+
+/// Damage in PL/pgSQL, and what the report must name.
+const DAMAGE_ON_THE_WAY: &[(&str, &str)] = &[
+    (
+        "UPDATE item SET name = 'another' WHERE id = 7",
+        "public.item",
+    ),
+    ("DELETE FROM item WHERE id = 1000", "public.item"),
+    (
+        "INSERT INTO without_key VALUES (3, 'ünï 3')",
+        "public.without_key",
+    ),
+    ("PERFORM setval('numbers', 42)", "public.numbers"),
+    ("PERFORM lo_put(4200001, 1, '\\xfe')", "large objects"),
+    ("DROP VIEW dear", "VIEW"),
+];
+
+#[test]
+fn a_copy_that_was_damaged_while_it_was_restored_is_not_what_was_backed_up() {
+    let Some((cluster, _)) = shop() else {
+        return;
+    };
+    let home = Home::new().set("DATABASE_URL", &cluster.url("shop"));
+    home.run(&["backup", "db"]);
+    home.run(&["verify", "latest", "--restore", "--in-server"]);
+    for (damage, told) in DAMAGE_ON_THE_WAY {
+        damage_restores(&cluster, damage);
+        let output = home.ends(4, &["verify", "latest", "--restore", "--in-server"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(told), "{damage}: {said}");
+        let left = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
+        let left = cluster.psql("postgres", left);
+        assert_eq!(left, "postgres shop template0 template1", "{damage}");
     }
 }

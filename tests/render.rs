@@ -53,7 +53,8 @@ fn a_database_backup_tells_size_speed_and_content() {
     });
     assert_data_eq!(
         text(&BackupReport {
-            backups: vec![done]
+            backups: vec![done],
+            failed: Vec::new(),
         }),
         str![[r#"
 db shop: backed up
@@ -91,7 +92,8 @@ fn an_incomplete_tree_names_its_problems_and_no_control_characters() {
         .collect();
     assert_data_eq!(
         text(&BackupReport {
-            backups: vec![done]
+            backups: vec![done],
+            failed: Vec::new(),
         }),
         str![[r#"
 source shop: backed up, incomplete
@@ -125,7 +127,8 @@ fn an_empty_backup_divides_by_nothing() {
     (done.raw_bytes, done.stored_bytes, done.duration_ms) = (0, u64::MAX, 0);
     assert!(
         !text(&BackupReport {
-            backups: vec![done]
+            backups: vec![done],
+            failed: Vec::new(),
         })
         .is_empty()
     );

@@ -1,12 +1,16 @@
 //! One table or schema out of a dump: what comes, what stays, and that psql
 //! makes of it what was there before.
 
+#[path = "support/home.rs"]
+mod home;
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use home::{Home, text};
 use kluis::cancel::Cancel;
 use kluis::dump::{Choice, ChoiceError, Contents, Pattern};
 use kluis::ledger::DumpReader;
@@ -366,7 +370,9 @@ fn parts_of_a_real_dump_come_back_as_they_were() {
         choice.warnings(),
         ["left out: the dump's large objects, because it does not say which table they belong to"]
     );
-    let standing = "TABLE t_id_seq; TABLE t_n_seq; TABLE s.shared";
+    let standing = "SELECT last_value, is_called FROM t_id_seq; \
+                    SELECT last_value, is_called FROM t_n_seq; \
+                    SELECT last_value, is_called FROM s.shared";
     assert_eq!(
         real.cluster.psql("one", standing),
         real.cluster.psql("before", standing)
@@ -422,7 +428,10 @@ fn parts_of_a_real_dump_come_back_as_they_were() {
     real.restore("both", &[], &["s", "PUBLIC"]);
     real.same("both", &["-n", "s", "-n", "public"]);
     real.restore("everything", &[], &["*"]);
-    real.same("everything", &["-n", "*", "--no-publications"]);
+    real.same(
+        "everything",
+        &["-n", "s", "-n", "public", "-n", "\"Odd.S\"", "-n", "ext"],
+    );
 }
 
 #[test]
@@ -488,4 +497,85 @@ fn a_part_of_an_insert_dump_comes_too() {
     let (text, choice) = chosen(&inserts, &["child"], &[]);
     assert_eq!(text.matches("INSERT INTO").count(), 2);
     assert_eq!(choice.part.tables.len(), 1);
+}
+
+#[test]
+fn the_command_lists_what_is_in_a_backup_and_restores_a_table_of_it() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("shop");
+    cluster.psql(
+        "shop",
+        "CREATE SCHEMA sales; CREATE TABLE sales.orders (id serial PRIMARY KEY, note text);
+         CREATE TABLE public.other (id integer REFERENCES sales.orders);
+         INSERT INTO sales.orders (note) SELECT 'n' || i FROM generate_series(1, 1000) i;
+         INSERT INTO public.other VALUES (7);",
+    );
+    let home = Home::new().set("DATABASE_URL", &cluster.url("shop"));
+    home.run(&["backup", "db"]);
+
+    let report = home.json(&["restore", "latest", "--list"]);
+    let entries = report["entries"].as_array().unwrap();
+    let table = entries
+        .iter()
+        .find(|entry| entry["type"] == "TABLE" && entry["qualified"] == "sales.orders");
+    assert_eq!(table.unwrap()["rows"], 1000);
+    let listed = home.run(&["restore", "latest", "--list"]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let line = listed.lines().find(|line| line.contains("sales.orders "));
+    assert!(
+        line.is_some_and(|line| line.contains(" 1,000 ")),
+        "{listed}"
+    );
+
+    home.run(&["restore", "latest", "-t", "orders", "--into", "part"]);
+    let rows = "SELECT count(*), max(note), nextval('sales.orders_id_seq') FROM sales.orders";
+    assert_eq!(cluster.psql("part", rows), "1000|n999|1001");
+    assert_eq!(
+        cluster.psql("part", "SELECT to_regclass('public.other')"),
+        ""
+    );
+    let part = home.json(&["restore", "latest", "-t", "OTHER", "--into", "other"]);
+    assert_eq!((&part["tables"], &part["rows"]), (&1.into(), &1.into()));
+    let warning = part["warnings"][0].as_str().unwrap();
+    assert!(
+        warning.contains("FK CONSTRAINT other_id_fkey on public.other"),
+        "{warning}"
+    );
+    home.run(&["restore", "latest", "-n", "sales", "--into", "schema"]);
+    for format in ["custom", "directory"] {
+        home.run(&["backup", "db", "--format", format]);
+        home.run(&["restore", "latest", "-t", "orders", "--into", format]);
+        assert_eq!(cluster.psql(format, rows), "1000|n999|1001", "{format}");
+        let other = "SELECT to_regclass('public.other')";
+        assert_eq!(cluster.psql(format, other), "", "{format}");
+    }
+
+    for (refused, said) in [
+        (
+            &["-t", "order", "--into", "no"][..],
+            "nearly so called: sales.orders",
+        ),
+        (&["-n", "sale", "--into", "no"], "nearly so called: sales"),
+        (&["-t", "a.b.c.d", "--into", "no"], "too many dots"),
+        (&["-t", "orders", "--replace", "--yes"], "--into NAME"),
+        (&["-t", "orders", "--into", "part"], "part"),
+    ] {
+        let arguments = [&["restore", "latest"], refused].concat();
+        let output = home.kluis(&arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && stderr.contains(said),
+            "{refused:?}: {stderr}"
+        );
+    }
+    let database =
+        "SELECT count(*) FROM pg_database WHERE datname = 'no' OR datname LIKE '%kluis%'";
+    assert_eq!(cluster.psql("postgres", database), "0");
+
+    fs::create_dir(home.path("tree")).unwrap();
+    fs::write(home.path("tree/file"), "x").unwrap();
+    home.run(&["backup", "source", text(&home.path("tree"))]);
+    home.ends(2, &["restore", "latest:source", "--list"]);
 }

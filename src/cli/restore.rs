@@ -13,7 +13,10 @@ use super::ServerFlags;
 /// at the destination. A source tree goes into a new or empty directory; a
 /// database into a new one, or in place of one that exists.
 #[derive(Args, Clone)]
-#[command(after_help = "\
+#[command(
+    // The generated one is wider than 80 columns.
+    override_usage = "kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]",
+    after_help = "\
 Examples:
   kluis restore latest:source --to /srv/app-restored
   kluis restore latest:shop --into shop_copy
@@ -33,7 +36,8 @@ it comes along; what would need something that is not chosen is left out and
 named. With -t or -n the destination is --into.
 
 Exit code 3: restored, but links that point outside the tree were left out.
-Exit code 4: the archive is damaged, or the key is not its key.")]
+Exit code 4: the archive is damaged, or the key is not its key."
+)]
 pub struct Restore {
     /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
     ///
@@ -77,10 +81,6 @@ pub struct Restore {
     )]
     pub schemas: Vec<String>,
 
-    /// Database: print what is in the backup, and restore nothing
-    #[arg(long, conflicts_with_all = ["to", "into", "replace"])]
-    pub list: bool,
-
     #[command(flatten)]
     pub server: ServerFlags,
 
@@ -97,7 +97,8 @@ pub struct Restore {
     pub dry_run: bool,
 }
 
-/// Where it goes; at most one, and on a terminal none.
+/// Where it goes: at most one. None for roles, which go in place, and none on a
+/// terminal, where it is asked for.
 #[derive(Args, Clone, Default)]
 #[group(required = false, multiple = false)]
 pub struct Destination {
@@ -112,6 +113,10 @@ pub struct Destination {
     /// Database: in place of the one it was made of, swapped in at once
     #[arg(long)]
     pub replace: bool,
+
+    /// Database: nowhere; print what is in the backup
+    #[arg(long, conflicts_with_all = ["tables", "schemas", "in_place", "keep_old", "dry_run"])]
+    pub list: bool,
 }
 
 /// Decrypt an archive file

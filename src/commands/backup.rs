@@ -4,18 +4,21 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::cli::{BackupDb, RecordFlags};
-use crate::config::ArchiveFormat as EncryptedAs;
+use crate::cli::RecordFlags;
+use crate::config::{ArchiveFormat as EncryptedAs, Settings};
 use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Codec, Kind, Selection};
+use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
-use crate::postgres::DumpOptions;
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
 use crate::storage::Storage;
 use crate::wiring;
 
 use super::session::Session;
+
+mod databases;
+
+pub use databases::db;
 
 /// As small as `pigz -6` makes it at the least time: by `benches/compare`, dumps
 /// need level 6 for that, trees are smaller already at 5.
@@ -24,42 +27,6 @@ const GZIP_LEVEL_SOURCE: u32 = 5;
 const ZSTD_LEVEL: u32 = 3;
 /// Problems that a report names; the manifest names more.
 const PROBLEMS_SHOWN: usize = 100;
-
-pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
-    let storage = wiring::storage(&session.settings)?;
-    let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
-    let dump = &session.settings.database.dump;
-    let named = dump.names.value.first().map(String::as_str);
-    let database = wiring::database(&session.settings, named, session.path.as_deref())
-        .map_err(|error| not_made("the database", error.into()))?;
-    wiring::sweep_staging(&database.server, session.console);
-    let plan = plan(
-        session,
-        &vault,
-        &database.name,
-        ArchiveFormat::Plain,
-        &wanted.record,
-    )?;
-    let options = DumpOptions {
-        selection: Selection {
-            schemas: wanted.schemas.clone(),
-            exclude_schemas: wanted.exclude_schemas.clone(),
-            tables: wanted.tables.clone(),
-            exclude_tables: wanted.exclude_tables.clone(),
-        },
-        lock_wait_timeout: dump.lock_wait_timeout.value,
-        options: dump.options.value.clone(),
-    };
-    let done = backup(&vault, &plan, session.now, || {
-        let (source, warnings) = wiring::dump_source(&database, options, session.cancel)?;
-        for warning in &warnings {
-            session.console.warn(warning);
-        }
-        Ok(source)
-    })
-    .map_err(|error| not_made(&plan.name, error.into()))?;
-    finish(session, vec![report(&storage.location(), &done)])
-}
 
 pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exit> {
     let settings = &session.settings.source;
@@ -79,6 +46,7 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
     let storage = wiring::storage(&session.settings)?;
     let vault = session.vault(&storage, "backup source", record.trigger.into())?;
     let excludes = wiring::read_excludes(&settings.exclude_from.value)?;
+    let encryption = encryption(session, &vault);
     // All of them are there before the first is read.
     let roots: Vec<PathBuf> = roots
         .iter()
@@ -90,7 +58,7 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
             Some(name) => name.value.clone(),
             None => name_of(root),
         };
-        let plan = plan(session, &vault, &name, ArchiveFormat::Tree, record)?;
+        let plan = plan(session, encryption, &name, ArchiveFormat::Tree, record);
         let done = backup(&vault, &plan, Timestamp::now(), || {
             wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
         });
@@ -98,12 +66,12 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
             Ok(done) => reports.push(report(&storage.location(), &done)),
             Err(error) => {
                 // What was made before is told before what was not.
-                finish(session, reports)?;
+                finish(session, reports, Vec::new())?;
                 return Err(not_made(&name, error.into()));
             }
         }
     }
-    finish(session, reports)
+    finish(session, reports, Vec::new())
 }
 
 /// Tells what a failure means for the data, before its reason. Other ends (a
@@ -133,24 +101,44 @@ fn name_of(root: &Path) -> String {
 
 pub(super) fn plan(
     session: &Session<'_>,
-    vault: &Vault<'_>,
+    encryption: Encryption,
     name: &str,
     format: ArchiveFormat,
     record: &RecordFlags,
-) -> Result<BackupPlan, OperationError> {
-    let settings = &session.settings;
+) -> BackupPlan {
+    // pg_dump has compressed the files of a directory already.
+    let (codec, level) = match format {
+        ArchiveFormat::Directory => (Codec::None, 0),
+        _ => compression(&session.settings, format.kind()),
+    };
+    BackupPlan {
+        name: name.to_owned(),
+        format,
+        codec,
+        level,
+        encryption,
+        note: record.note.clone(),
+        keep: record.keep,
+    }
+}
+
+/// The codec and its level.
+fn compression(settings: &Settings, kind: Kind) -> (Codec, i32) {
     let codec = settings.compression.codec.value;
     let level = match (&settings.compression.level, codec) {
         (Some(level), _) => level.value,
-        (None, Codec::Gzip) if format.kind() == Kind::Source => GZIP_LEVEL_SOURCE,
+        (None, Codec::Gzip) if kind == Kind::Source => GZIP_LEVEL_SOURCE,
         (None, Codec::Gzip) => GZIP_LEVEL_DB,
         (None, Codec::Zstd) => ZSTD_LEVEL,
         (None, Codec::None) => 0,
     };
-    let encryption = match (
-        settings.encryption.enabled.value,
-        settings.encryption.format.value,
-    ) {
+    (codec, i32::try_from(level).unwrap_or(i32::MAX))
+}
+
+/// How the run's archives are encrypted; a warning where that is not.
+pub(super) fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption {
+    let settings = &session.settings.encryption;
+    match (settings.enabled.value, settings.format.value) {
         (false, _) => Encryption::None,
         (true, _) if vault.ring.is_empty() => {
             session.console.warn(
@@ -161,20 +149,15 @@ pub(super) fn plan(
         }
         (true, EncryptedAs::Kluis1) => Encryption::Kluis1,
         (true, EncryptedAs::Kanbu) => Encryption::Kanbu,
-    };
-    Ok(BackupPlan {
-        name: name.to_owned(),
-        format,
-        codec,
-        level: i32::try_from(level).unwrap_or(i32::MAX),
-        encryption,
-        note: record.note.clone(),
-        keep: record.keep,
-    })
+    }
 }
 
-fn finish(session: &Session<'_>, backups: Vec<render::BackupDone>) -> anyhow::Result<Exit> {
-    let complete = backups.iter().all(|backup| backup.complete);
+fn finish(
+    session: &Session<'_>,
+    backups: Vec<render::BackupDone>,
+    failed: Vec<render::BackupFailed>,
+) -> anyhow::Result<Exit> {
+    let complete = failed.is_empty() && backups.iter().all(|backup| backup.complete);
     // On stderr too: a timer's job often throws stdout away.
     for backup in backups.iter().filter(|backup| !backup.complete) {
         session.console.warn(&format!(
@@ -186,7 +169,7 @@ fn finish(session: &Session<'_>, backups: Vec<render::BackupDone>) -> anyhow::Re
     if backups.is_empty() {
         return Ok(Exit::Done);
     }
-    session.print(&BackupReport { backups })?;
+    session.print(&BackupReport { backups, failed })?;
     Ok(if complete {
         Exit::Done
     } else {

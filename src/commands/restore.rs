@@ -19,6 +19,7 @@ use crate::wiring;
 use super::session::{Opened, Session};
 
 mod before;
+mod globals;
 mod report;
 mod select;
 mod wizard;
@@ -27,7 +28,10 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let wanted = wizard::completed(session, wanted)?;
     let (opened, key) = session.open_for(wizard::backup(&wanted)?)?;
     let backup = opened.find(&key)?;
-    if wanted.list {
+    if backup.holds_globals() {
+        return globals::run(session, &opened, backup, &wanted);
+    }
+    if wanted.destination.list {
         return select::list(session, &opened, backup);
     }
     select::check_flags(&wanted)?;
@@ -148,9 +152,7 @@ impl Restoring<'_> {
 
     fn database(&self, to: &DatabaseDestination) -> anyhow::Result<Exit> {
         let session = self.session;
-        let server = wiring::database(&session.settings, None, session.path.as_deref())
-            .map_err(OperationError::from)?
-            .server;
+        let server = session.database(None).map_err(OperationError::from)?.server;
         wiring::sweep_staging(&server, session.console);
         let (target, preflight) = self.open_database(&server, to)?;
         let console = session.console;
@@ -163,6 +165,9 @@ impl Restoring<'_> {
             .iter()
             .for_each(|text| console.warn(text));
         let target = select::only_chosen(session, self.opened, self.backup, self.wanted, target)?;
+        // Whatever the format, the targets of databases receive SQL text.
+        let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+        let target = wiring::text_target(self.backup, target, &programs, session.cancel)?;
         if self.wanted.dry_run {
             drop(target);
             return self.dry_run();
@@ -185,8 +190,7 @@ impl Restoring<'_> {
         let read_back = |advance: &dyn Fn(u64)| {
             dumped_again(&server, &to.name, self.content(), session.cancel, advance)
         };
-        let kind = self.backup.kind().unwrap_or(Kind::Db);
-        let check = wiring::check_target(kind, self.manifest(), session.cancel);
+        let check = wiring::check_target(self.backup, &programs, session.cancel)?;
         let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
         let steps = RestoreSteps {
             check: Some(check),

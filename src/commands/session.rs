@@ -9,11 +9,12 @@ use crate::cancel::Cancel;
 use crate::catalog::{Backup, Catalog};
 use crate::config::Settings;
 use crate::format::manifest::Trigger;
-use crate::operations::{Actor, Marker, Vault};
+use crate::operations::{Actor, Marker, Reporter, Vault};
+use crate::postgres::PostgresError;
 use crate::process;
 use crate::render::{Console, Report, View};
 use crate::storage::{LocalStorage, Storage};
-use crate::wiring;
+use crate::wiring::{self, Database};
 
 pub struct Session<'a> {
     pub settings: Settings,
@@ -35,6 +36,24 @@ pub struct Opened {
 impl Session<'_> {
     pub fn print<R: Report>(&self, report: &R) -> anyhow::Result<()> {
         Ok(self.console.print(report, &self.view)?)
+    }
+
+    /// Reaches the configured server, and tells what way was taken and why. A
+    /// way that stands in for the configured server is told always.
+    pub fn database(&self, name: Option<&str>) -> Result<Database, PostgresError> {
+        let database = wiring::database(&self.settings, name, self.path.as_deref())?;
+        let server = &database.server;
+        let (place, container) = (server.place(), server.access().container());
+        match server.way_reason() {
+            None => self.console.detail(&format!("the server is {place}")),
+            Some(why) if container.is_some() && wiring::says_where(&self.settings.database) => {
+                self.console.warn(&format!("taking {place} instead: {why}"));
+            }
+            Some(why) => self
+                .console
+                .detail(&format!("the server is {place}; {why}")),
+        }
+        Ok(database)
     }
 
     /// The configured storage with its catalogue.

@@ -3,7 +3,7 @@
 use crate::catalog::Backup;
 use crate::cli::Verify;
 use crate::exit::{Exit, exit_of, hint_of};
-use crate::format::manifest::{Kind, Manifest, ProofLevel, Trigger};
+use crate::format::manifest::{Kind, ProofLevel, Trigger};
 use crate::operations::{Depth, MakeCheck, OperationError, Reporter, VerifyDone, verify};
 use crate::render::{VerifyReport, VerifyRow};
 use crate::wiring;
@@ -24,9 +24,10 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         )?),
         _ => None,
     };
-    let check = |kind: Kind, manifest: Option<&Manifest>| match &plan {
-        Some(plan) => wiring::proof_target(plan, kind, manifest, session.cancel),
-        None => wiring::check_target(kind, manifest, session.cancel),
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    let check = |backup: &Backup| match &plan {
+        Some(plan) => wiring::proof_target(plan, backup, &programs, session.cancel),
+        None => wiring::check_target(backup, &programs, session.cancel),
     };
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
@@ -45,8 +46,12 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
             let last = state.and_then(|state| state.verification.as_ref());
             last.is_some_and(|last| last.ok && last.level >= level)
         };
+        // Globals and files without a manifest cannot be proven by a restore.
+        let can_be = |backup: &Backup| {
+            depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
+        };
         for backup in &opened.catalog.backups {
-            if wanted.all || !checked(backup) {
+            if can_be(backup) && (wanted.all || !checked(backup)) {
                 act(&opened, backup)?;
             }
         }

@@ -9,6 +9,7 @@ use super::values::{parse_dump_format, parse_mode};
 use super::{ConfigError, Origin, Sourced};
 use crate::cli::{DatabaseFlags, ModeArg, ServerFlags};
 use crate::format::names::ArchiveFormat;
+use crate::postgres::check_dump_option;
 use crate::secrets::SecretText;
 
 const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -114,6 +115,19 @@ impl Layers<'_> {
         if !(1..=JOBS_MAX).contains(&jobs.value) {
             return Err(wrong(&jobs.origin, format!("jobs must be 1 to {JOBS_MAX}")));
         }
+        let options = or_default(self.key(&keys.dump_options), Vec::new());
+        for option in &options.value {
+            check_dump_option(option).map_err(|why| wrong(&options.origin, why))?;
+        }
+        let format = or_default(
+            flag("--format", given.format.map(ArchiveFormat::from))
+                .or(self.parsed_key(&keys.format, parse_dump_format)?),
+            ArchiveFormat::Plain,
+        );
+        let by_flag = matches!(jobs.origin, Origin::Flag(_));
+        if by_flag && jobs.value > 1 && format.value != ArchiveFormat::Directory {
+            return Err(wrong(&jobs.origin, "several jobs need --format directory"));
+        }
         Ok(DumpSettings {
             names: or_default(names.or(self.key(&keys.names)), Vec::new()),
             all: or_default(switch("--all", given.all, true).or(file_all), false),
@@ -122,13 +136,9 @@ impl Layers<'_> {
                 switch("--globals", given.globals, true).or(self.key(&keys.globals)),
                 false,
             ),
-            format: or_default(
-                flag("--format", given.format.map(ArchiveFormat::from))
-                    .or(self.parsed_key(&keys.format, parse_dump_format)?),
-                ArchiveFormat::Plain,
-            ),
+            format,
             jobs,
-            options: or_default(self.key(&keys.dump_options), Vec::new()),
+            options,
             lock_wait_timeout: or_default(
                 self.parsed_key(&keys.lock_wait_timeout, parse_wait)?,
                 LOCK_WAIT_TIMEOUT_DEFAULT,

@@ -26,8 +26,9 @@ pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
 pub use settings::{
-    ArchiveFormat, CompressionSettings, DatabaseSettings, EncryptionSettings, RetentionSettings,
-    Settings, SourceSettings, StoragePlace, StorageSettings,
+    ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
+    EncryptionSettings, PgMode, RetentionSettings, Settings, SourceSettings, StoragePlace,
+    StorageSettings,
 };
 pub use show::{SettingRow, show};
 

@@ -11,6 +11,11 @@ use crate::ledger::Ledger;
 
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// `database.format` of an archive of roles and tablespaces.
+pub const GLOBALS: &str = "globals";
+/// The name that such archives have in place of a database's.
+pub const GLOBALS_NAME: &str = "pg_globals";
+
 /// The immutable part. Unknown fields are kept out of the way, so that a newer
 /// kluis's manifest can still be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,8 +153,8 @@ pub struct DatabaseContent {
     /// Tablespaces that the dump names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tablespaces: Vec<String>,
-    /// TimeZone, bytea_output and lc_monetary as they were: another dump has the
-    /// same text for the same rows only where these are the same.
+    /// lc_monetary as it was: amounts of money are read and written by it, so a
+    /// copy needs the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub output_settings: BTreeMap<String, String>,
     #[serde(flatten)]

@@ -51,6 +51,17 @@ impl ArchiveFormat {
         }
     }
 
+    /// By the word that a manifest's `database.format` says; what all databases
+    /// share comes as plain text, too.
+    pub fn of_database(word: &str) -> Option<Self> {
+        match word {
+            "plain" | "globals" => Some(Self::Plain),
+            "custom" => Some(Self::Custom),
+            "directory" => Some(Self::Directory),
+            _ => None,
+        }
+    }
+
     fn suffix(self) -> &'static str {
         match self {
             Self::Plain => ".sql",

@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod comments;
+mod globals;
 mod large_objects;
 mod lexer;
 mod reader;
@@ -18,6 +19,7 @@ mod rows;
 mod statement;
 
 pub(crate) use comments::ObjectTitle;
+pub use globals::{About, Global, Globals, GlobalsReader};
 pub use reader::DumpReader;
 pub(crate) use reader::Watch;
 pub(crate) use statement::{Cursor, name_text};

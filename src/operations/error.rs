@@ -9,7 +9,8 @@ use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
 use crate::postgres::{LedgerDumpError, PostgresError};
-use crate::source::TreeError;
+use crate::scratch::ScratchError;
+use crate::source::{DumpError, TreeError};
 use crate::storage::StorageError;
 use crate::target::TargetError;
 
@@ -37,6 +38,8 @@ pub enum OperationError {
     Tree(#[from] TreeError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     #[error("{archive}: {source}")]
     Header {
         archive: String,
@@ -75,6 +78,16 @@ pub enum OperationError {
     /// It was asked for something that would lose data.
     #[error("{what}")]
     Refused { what: String },
+}
+
+impl From<DumpError> for OperationError {
+    fn from(error: DumpError) -> Self {
+        match error {
+            DumpError::Cancelled(cancelled) => cancelled.into(),
+            DumpError::Postgres(error) => error.into(),
+            DumpError::Scratch(error) => error.into(),
+        }
+    }
 }
 
 impl OperationError {

@@ -21,8 +21,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
+use crate::catalog::Backup;
 use crate::format::keys::Keyring;
-use crate::format::manifest::{Kind, Manifest, Trigger};
+use crate::format::manifest::Trigger;
 use crate::format::run_record::RunProcess;
 use crate::lock::{FILE_NAME, Holder, Lock, LockError, LockKind};
 use crate::storage::Storage;
@@ -56,8 +57,8 @@ pub trait Reporter: Sync {
     fn warn(&self, text: &str);
 }
 
-/// Makes the target that reads an archive of this manifest without keeping it.
-pub type MakeCheck<'a> = &'a dyn Fn(Kind, Option<&Manifest>) -> Box<dyn Target>;
+/// Makes the target that reads this backup without keeping it.
+pub type MakeCheck<'a> = &'a dyn Fn(&Backup) -> Result<Box<dyn Target>, OperationError>;
 
 /// A storage and what every operation on it needs.
 pub struct Vault<'a> {

@@ -8,7 +8,7 @@ use crate::catalog::Backup;
 use crate::format::header::{self, CopyName, HeaderError, PAYLOAD_OFFSET};
 use crate::format::keys::{KeyMaterial, Keyring, SecretKey};
 use crate::format::legacy::{self, Authenticated, LegacyError};
-use crate::format::manifest::{Kind, Manifest};
+use crate::format::manifest::Manifest;
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::ArchiveName;
 use crate::pipeline::{ArchiveMeta, Opening, Unsealed, Unsealing, unseal};
@@ -351,16 +351,6 @@ pub fn seal_holds(vault: &Vault<'_>, backup: &Backup) -> Option<bool> {
     let opened = open_archive(vault.storage, &backup.archive, &vault.ring).ok()?;
     let key = opened.manifest_key?;
     Some(file.check_seal(&key).is_ok())
-}
-
-/// The kind of content, where no manifest says it.
-pub(super) fn kind_of(backup: &Backup) -> Result<Kind, OperationError> {
-    backup.kind().ok_or_else(|| OperationError::Usage {
-        what: format!(
-            "{}: its name does not say what it holds; kluis reads .sql and .tar archives",
-            backup.archive
-        ),
-    })
 }
 
 pub(super) fn integrity(archive: &str, what: &str) -> OperationError {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::compare::counts_alike;
-use super::read::{ReadReport, integrity, kind_of, read_backup};
+use super::read::{ReadReport, integrity, read_backup};
 use super::{MakeCheck, OperationError, Run, Vault};
 use crate::catalog::{Backup, read_whole};
 use crate::dump::{expected_part, without_objects};
@@ -168,8 +168,7 @@ fn full(
     make_check: MakeCheck<'_>,
     level: ProofLevel,
 ) -> Result<VerifyDone, OperationError> {
-    let kind = kind_of(backup)?;
-    let mut check = make_check(kind, backup.file.as_ref().map(|file| &file.manifest));
+    let mut check = make_check(backup)?;
     let phase = match level {
         ProofLevel::Restored => format!("proving {}", backup.name()),
         _ => format!("verifying {}", backup.name()),

@@ -39,10 +39,19 @@ pub struct DatabaseFacts {
     pub superusers: Vec<String>,
     /// Tablespaces other than the database's own that relations lie in, sorted.
     pub tablespaces: Vec<String>,
-    /// The session's settings that shape how values are written.
+    /// The session's settings that shape how values are written, and that a dump
+    /// leaves as they are: lc_monetary.
     pub output_settings: BTreeMap<String, String>,
     /// On disk, indexes included.
     pub database_bytes: u64,
+}
+
+/// One of a server's databases.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ListedDatabase {
+    pub name: String,
+    /// Whether the role that we log in as may.
+    pub may_connect: bool,
 }
 
 impl Server {
@@ -69,8 +78,8 @@ impl Server {
                'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]')
                                FROM pg_tablespace t WHERE spcname !~ '^pg_' AND EXISTS
                                  (SELECT FROM pg_class WHERE reltablespace = t.oid)),
-               'output_settings', (SELECT json_object_agg(name, setting) FROM pg_settings
-                                   WHERE name IN ('TimeZone', 'bytea_output', 'lc_monetary')))
+               'output_settings', json_build_object(
+                  'lc_monetary', current_setting('lc_monetary')))
              FROM pg_database d WHERE d.datname = current_database();",
             owned_by_bootstrap_superuser = bootstrap_superuser_if_owner(),
         );
@@ -88,16 +97,29 @@ impl Server {
         }
     }
 
-    /// Names of the databases that can be dumped: no templates, none that
+    /// The databases that can be dumped, by name: no templates, none that
     /// refuses connections, no leftovers of restores.
-    pub fn databases(&self, ask_in: &str) -> Result<Vec<String>, PostgresError> {
-        let sql = "SELECT coalesce(json_agg(datname ORDER BY datname), '[]') FROM pg_database
-                    WHERE datallowconn AND NOT datistemplate;";
-        let names: Vec<String> = self.query_json(ask_in, "list the databases", sql)?;
-        Ok(names
-            .into_iter()
-            .filter(|n| leftover(n).is_none())
-            .collect())
+    pub fn databases(&self, ask_in: &str) -> Result<Vec<ListedDatabase>, PostgresError> {
+        let sql = "SELECT coalesce(json_agg(json_build_object('name', datname, 'may_connect',
+                     has_database_privilege(oid, 'CONNECT')) ORDER BY datname), '[]')
+                     FROM pg_database WHERE datallowconn AND NOT datistemplate;";
+        let databases: Vec<ListedDatabase> = self.query_json(ask_in, "list the databases", sql)?;
+        let lasting = |database: &ListedDatabase| leftover(&database.name).is_none();
+        Ok(databases.into_iter().filter(lasting).collect())
+    }
+
+    /// Whether `role`, or else the one that we log in as, may read the
+    /// passwords of roles.
+    pub fn can_read_role_passwords(
+        &self,
+        ask_in: &str,
+        role: Option<&str>,
+    ) -> Result<bool, PostgresError> {
+        let role = role.map_or_else(|| "current_user".to_owned(), quote_literal);
+        let sql = format!(
+            "SELECT to_json(has_table_privilege({role}, 'pg_catalog.pg_authid', 'SELECT'));"
+        );
+        self.query_json(ask_in, "tell its roles' rights", &sql)
     }
 
     /// Whether `name` is there, asked in another database.

@@ -77,6 +77,19 @@ impl ClientSearch {
         })
     }
 
+    /// The newest one: for archives that do not say who made them.
+    pub fn newest(&self, program: &str) -> Result<Client, PostgresError> {
+        let found = self.all(program).into_iter();
+        found
+            .max_by_key(|client| (client.major, client.minor))
+            .ok_or_else(|| PostgresError::ClientMissing {
+                program: program.to_owned(),
+                major: 0,
+                package: "postgresql-client".to_owned(),
+                looked: "none at all".to_owned(),
+            })
+    }
+
     /// Every one that can be run, in no order.
     pub fn all(&self, program: &str) -> Vec<Client> {
         let candidates = self.candidates(program, 0).into_iter();
@@ -157,7 +170,7 @@ fn probe(path: &Path) -> Result<Client, String> {
 }
 
 /// "pg_dump (PostgreSQL) 15.18 (Debian ...)"; of a beta "19beta1".
-fn parse_version(path: &Path, text: &str) -> Option<Client> {
+pub(super) fn parse_version(path: &Path, text: &str) -> Option<Client> {
     let (_, version) = text.trim().split_once("(PostgreSQL) ")?;
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let major = numbers.next()?.parse().ok()?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::dump_options::changes_content;
 use super::{Client, PostgresError, Server};
 use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::Selection;
@@ -55,6 +56,15 @@ impl DumpOptions {
         }
         arguments.extend(self.options.iter().cloned());
         arguments
+    }
+
+    /// The options that a dump to compare with is made with, too.
+    pub fn recorded(&self) -> Vec<String> {
+        let options = self.options.iter();
+        options
+            .filter(|option| changes_content(option))
+            .cloned()
+            .collect()
     }
 }
 

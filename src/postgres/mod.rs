@@ -10,7 +10,11 @@ mod attributes;
 mod catalogue;
 mod clients;
 mod connection;
+mod converter;
+mod discovery;
+mod docker;
 mod dump;
+mod dump_options;
 mod extensions;
 pub mod in_place;
 mod keeper;
@@ -23,14 +27,19 @@ mod server;
 mod staging;
 mod stubs;
 mod throwaway;
+mod watch;
 
 use crate::process::{Failure, ProcessError};
 
 pub use attributes::DatabaseAttributes;
-pub use catalogue::{DatabaseFacts, Locale};
+pub use catalogue::{DatabaseFacts, ListedDatabase, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
+pub use converter::Converter;
+pub use discovery::{Wanted, find_container};
+pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
+pub use dump_options::check_dump_option;
 pub use keeper::SweptStaging;
 pub use large_objects::LargeObjectFilter;
 pub use preflight::{Destination, Preflight, RestoreNeeds};
@@ -119,6 +128,14 @@ pub enum PostgresError {
     #[error(transparent)]
     Scratch(#[from] crate::scratch::ScratchError),
     #[error(transparent)]
+    Docker(#[from] DockerError),
+    #[error("neither way to a server leads to one; directly: {direct}; in a container: {docker}")]
+    NoWay {
+        direct: Box<PostgresError>,
+        #[source]
+        docker: Box<PostgresError>,
+    },
+    #[error(transparent)]
     Process(#[from] ProcessError),
 }
 
@@ -179,6 +196,7 @@ impl PostgresError {
                 "check user, password (URL, PGPASSWORD or a passfile) and the server's \
                  pg_hba.conf",
             ),
+            Self::NoWay { direct, .. } => direct.hint(),
             _ => None,
         }
     }

@@ -1,18 +1,21 @@
 //! A server that answered: the way to it, its version, and the `psql` that
-//! asks it. Every other program is built by [`Server::tool`], so a new way of
-//! access is one more arm of [`Access`].
+//! asks it. Every other program is built by [`Server::tool`], so a way of
+//! access is an arm of [`Access`], and nobody else needs to know it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::docker::Container;
 use super::quote::quote_conninfo;
-use super::{Client, ClientSearch, ConnectionSettings, PostgresError};
-use crate::process::{Tool, run_captured};
+use super::watch::Watch;
+use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
+use crate::process::{ProcessError, Tool, run_captured};
 
 /// Variables that would change what a client says or connects to, or that are
 /// nobody else's business; children do not inherit them from us.
-const NOT_INHERITED: &[&str] = &[
+pub(super) const NOT_INHERITED: &[&str] = &[
     "BACKUP_ENCRYPTION_KEY",
     "BACKUP_TRIGGER_API_KEY",
     "BACKUP_WEBHOOK_SECRET",
@@ -38,6 +41,8 @@ const NOT_INHERITED: &[&str] = &[
 pub enum Access {
     /// The client programs run here and connect over a socket or TCP.
     Direct(ConnectionSettings),
+    /// The client programs run in the server's container, over its socket.
+    Docker(Container),
 }
 
 impl Access {
@@ -45,13 +50,23 @@ impl Access {
     pub fn place(&self) -> String {
         match self {
             Self::Direct(settings) => settings.place(),
+            Self::Docker(container) => format!("the container {}", container.name()),
         }
     }
 
-    /// "direct", as the manifest's `mode` says it.
+    /// "direct" or "docker", as the manifest's `mode` says it.
     pub fn mode(&self) -> &'static str {
         match self {
             Self::Direct(_) => "direct",
+            Self::Docker(_) => "docker",
+        }
+    }
+
+    /// The container's name, where the server is reached in one.
+    pub fn container(&self) -> Option<&str> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Docker(container) => Some(container.name()),
         }
     }
 
@@ -60,6 +75,7 @@ impl Access {
     pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Direct(settings) => settings.is_local(),
+            Self::Docker(_) => false,
         }
     }
 
@@ -70,13 +86,52 @@ impl Access {
                 let options = settings.variables().get("PGOPTIONS");
                 options.map_or("", String::as_str)
             }
+            Self::Docker(_) => "",
         }
     }
 
     fn tool(&self, program: &Path, database: &str) -> Tool {
         match self {
             Self::Direct(settings) => direct_tool(settings, program, database),
+            Self::Docker(container) => container.tool(program, database),
         }
+    }
+
+    fn client(
+        &self,
+        clients: &ClientSearch,
+        program: &str,
+        major: u32,
+    ) -> Result<Client, PostgresError> {
+        match self {
+            Self::Direct(_) => clients.find(program, major),
+            Self::Docker(container) => container.client(program, major),
+        }
+    }
+
+    /// Any psql at all, to ask the server what it is.
+    fn any_psql(&self, clients: &ClientSearch) -> Result<PathBuf, PostgresError> {
+        let psql = match self {
+            Self::Direct(_) => clients.find_any("psql"),
+            Self::Docker(_) => Some(PathBuf::from("psql")),
+        };
+        psql.ok_or_else(|| PostgresError::ClientMissing {
+            program: "psql".to_owned(),
+            major: 0,
+            package: "postgresql-client".to_owned(),
+            looked: "none at all".to_owned(),
+        })
+    }
+
+    fn explain(&self, error: ProcessError, action: &str, database: &str) -> PostgresError {
+        let error = match self {
+            Self::Direct(_) => error,
+            Self::Docker(container) => match container.explain(error) {
+                Ok(error) => return error.into(),
+                Err(error) => error,
+            },
+        };
+        PostgresError::from_failure(error, action, database, &self.place())
     }
 }
 
@@ -126,6 +181,9 @@ pub struct Server {
     version: ServerVersion,
     clients: ClientSearch,
     psql: Client,
+    /// Where sessions could outlive us: in a container.
+    watch: Option<Arc<Watch>>,
+    way_reason: Option<String>,
 }
 
 impl Server {
@@ -137,14 +195,7 @@ impl Server {
         clients: ClientSearch,
         database: &str,
     ) -> Result<Self, PostgresError> {
-        let psql = clients
-            .find_any("psql")
-            .ok_or_else(|| PostgresError::ClientMissing {
-                program: "psql".to_owned(),
-                major: 0,
-                package: "postgresql-client".to_owned(),
-                looked: "none at all".to_owned(),
-            })?;
+        let psql = access.any_psql(&clients)?;
         let mut version = Err(no_database(&access, database));
         for candidate in [database, "postgres", "template1"] {
             version = ask_version(&access, &psql, candidate);
@@ -153,13 +204,38 @@ impl Server {
             }
         }
         let version = version?;
-        let psql = clients.find("psql", version.major())?;
-        Ok(Self {
+        let psql = access.client(&clients, "psql", version.major())?;
+        let mut server = Self {
             access,
             version,
             clients,
             psql,
-        })
+            watch: None,
+            way_reason: None,
+        };
+        server.watch = server.start_watch(database)?;
+        Ok(server)
+    }
+
+    /// Not in `database` itself if it can be helped: nobody could rename it.
+    fn start_watch(&self, database: &str) -> Result<Option<Arc<Watch>>, PostgresError> {
+        let Access::Docker(container) = &self.access else {
+            return Ok(None);
+        };
+        let maintenance = self.maintenance_database(database)?;
+        Watch::start(container, &self.psql, &maintenance).map(Some)
+    }
+
+    /// Says why this way to the server was taken, where nobody had said it.
+    #[must_use]
+    pub fn taken_because(mut self, reason: impl Into<String>) -> Self {
+        self.way_reason = Some(reason.into());
+        self
+    }
+
+    /// Why this way was taken; `None` where it was said.
+    pub fn way_reason(&self) -> Option<&str> {
+        self.way_reason.as_deref()
     }
 
     pub fn version(&self) -> &ServerVersion {
@@ -181,16 +257,19 @@ impl Server {
 
     /// The client program that fits this server: `pg_dump`, `pg_restore`, ...
     pub fn client(&self, program: &str) -> Result<Client, PostgresError> {
-        self.clients.find(program, self.version.major())
+        self.access
+            .client(&self.clients, program, self.version.major())
     }
 
     /// A client program on its way to `database` of this server; its own
     /// arguments are still to be added.
     pub fn tool(&self, client: &Client, database: &str) -> Tool {
+        let tool = self.access.tool(&client.path, database);
         let major = self.version.major();
-        self.access
-            .tool(&client.path, database)
-            .install_hint(format!("install the package postgresql-client-{major}"))
+        match &self.watch {
+            Some(watch) => watch.over(tool),
+            None => tool.install_hint(format!("install the package postgresql-client-{major}")),
+        }
     }
 
     /// Runs SQL and gives what it prints, unaligned and without headers.
@@ -201,8 +280,34 @@ impl Server {
         action: &str,
         sql: &str,
     ) -> Result<String, PostgresError> {
-        let tool = query_tool(self.tool(&self.psql, database));
-        run_query(&tool, database, action, sql, &self.place())
+        // Not watched: short, and also what tidies up after a stop.
+        let tool = query_tool(self.access.tool(&self.psql.path, database));
+        run_query(&self.access, &tool, database, action, sql)
+    }
+
+    /// The `pg_restore` that reads what `pg_dump`, a client of this server,
+    /// writes; `options` are those that the dump was made with.
+    pub fn converter(
+        &self,
+        pg_dump: &Client,
+        options: &[String],
+    ) -> Result<Converter, PostgresError> {
+        let major = pg_dump.major;
+        match &self.access {
+            Access::Direct(_) => Converter::find(&self.clients, Some(major), options),
+            Access::Docker(container) => Converter::of_container(container, major, options),
+        }
+    }
+
+    /// Runs `sql` whole or not at all.
+    pub fn run_in_transaction(
+        &self,
+        database: &str,
+        action: &str,
+        sql: &str,
+    ) -> Result<(), PostgresError> {
+        let script = format!("BEGIN;\n{sql}\nCOMMIT;");
+        self.query(database, action, &script).map(|_| ())
     }
 
     /// [`Server::query`] of a statement that gives one JSON value: whatever
@@ -217,13 +322,8 @@ impl Server {
     }
 
     /// Names the failure of a program of this server.
-    pub fn explain(
-        &self,
-        error: crate::process::ProcessError,
-        action: &str,
-        database: &str,
-    ) -> PostgresError {
-        PostgresError::from_failure(error, action, database, &self.place())
+    pub fn explain(&self, error: ProcessError, action: &str, database: &str) -> PostgresError {
+        self.access.explain(error, action, database)
     }
 }
 
@@ -243,7 +343,7 @@ fn ask_version(
     let tool = query_tool(access.tool(psql, database));
     let sql = "SELECT json_build_object('number', current_setting('server_version_num')::int, \
                'text', current_setting('server_version'));";
-    let answer = run_query(&tool, database, action, sql, &access.place())?;
+    let answer = run_query(access, &tool, database, action, sql)?;
     parse_json(&answer, action)
 }
 
@@ -255,16 +355,16 @@ fn query_tool(tool: Tool) -> Tool {
 }
 
 fn run_query(
+    access: &Access,
     tool: &Tool,
     database: &str,
     action: &str,
     sql: &str,
-    place: &str,
 ) -> Result<String, PostgresError> {
     // A database can put its own functions before the system's; not for us.
     let script = format!("SET search_path = '';\n{sql}\n");
     let output = run_captured(tool, script.as_bytes())
-        .map_err(|error| PostgresError::from_failure(error, action, database, place))?;
+        .map_err(|error| access.explain(error, action, database))?;
     String::from_utf8(output).map_err(|error| PostgresError::Answer {
         action: action.to_owned(),
         detail: error.to_string(),

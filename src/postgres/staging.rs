@@ -162,7 +162,7 @@ impl StagedDatabase {
         if content.selection.is_everything() {
             return Ok(());
         }
-        let mut sql = String::new();
+        let mut sql = "SET search_path = public;\n".to_owned();
         for extension in content.extensions.keys() {
             let name = quote_identifier(extension);
             sql += &format!("CREATE EXTENSION IF NOT EXISTS {name} CASCADE;\n");

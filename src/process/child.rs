@@ -70,6 +70,7 @@ impl Child {
         if status.success() {
             return Ok(());
         }
+        self.tell_cut_short();
         let text = String::from_utf8_lossy(&stderr.unwrap_or_default()).into_owned();
         Err(ProcessError::Failed(Failure {
             program: self.tool.name(),
@@ -92,6 +93,12 @@ impl Child {
         let patience = Instant::now();
         while !self.has_ended() && patience.elapsed() < ORDERLY_END_MAX {
             thread::sleep(POLL_PAUSE);
+        }
+    }
+
+    fn tell_cut_short(&self) {
+        if let Some(act) = &self.tool.when_cut_short {
+            act();
         }
     }
 
@@ -119,12 +126,13 @@ impl Drop for Child {
             registry::signal(ticket, Signal::KILL);
             // Killed: it cannot fail to end, and nobody asks how.
             let _ = self.reap();
+            self.tell_cut_short();
         }
     }
 }
 
 fn not_started(tool: &Tool, source: io::Error) -> ProcessError {
-    let program = tool.program.to_string_lossy().into_owned();
+    let program = tool.started().to_string_lossy().into_owned();
     if source.kind() != io::ErrorKind::NotFound {
         return ProcessError::Start { program, source };
     }

@@ -65,6 +65,39 @@ impl Read for ChildReader {
     }
 }
 
+/// Starts a child that turns one stream into another. The reader tells how it
+/// ended; dropping the reader kills it.
+pub fn spawn_filter(tool: &Tool) -> Result<(FilterInput, ChildReader), ProcessError> {
+    let mut child = Child::spawn(tool, Stdio::piped(), Stdio::piped())?;
+    let (stdin, stdout) = (child.take_stdin(), child.take_stdout());
+    stdin.iter().for_each(enlarge);
+    stdout.iter().for_each(enlarge);
+    let reader = ChildReader {
+        stdout,
+        child,
+        failed: false,
+    };
+    Ok((FilterInput(stdin), reader))
+}
+
+/// The input of a child whose output somebody else reads. Dropping it is the
+/// input's end. A broken pipe means that the child reads no more; why, its
+/// reader tells.
+pub struct FilterInput(Option<ChildStdin>);
+
+impl Write for FilterInput {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(stdin) => stdin.write(buf),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a child reads. Its stdout goes nowhere. Dropping it kills the child;
 /// only [`ChildWriter::finish`] tells whether it succeeded.
 pub struct ChildWriter {

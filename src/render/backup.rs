@@ -19,6 +19,19 @@ const PROBLEMS_SHOWN: usize = 10;
 #[derive(Debug, Serialize)]
 pub struct BackupReport {
     pub backups: Vec<BackupDone>,
+    /// Those of the run that were not made; of a run that made none there is
+    /// no report, but an error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<BackupFailed>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BackupFailed {
+    pub kind: Kind,
+    pub name: String,
+    pub error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,8 +87,22 @@ pub struct Problem {
 
 impl Report for BackupReport {
     fn text(&self, _view: &View) -> String {
-        let texts: Vec<_> = self.backups.iter().map(BackupDone::text).collect();
+        let done = self.backups.iter().map(BackupDone::text);
+        let texts: Vec<_> = done
+            .chain(self.failed.iter().map(BackupFailed::text))
+            .collect();
         texts.join("\n")
+    }
+}
+
+impl BackupFailed {
+    fn text(&self) -> String {
+        let mut fields = Fields::default();
+        fields.line("error", &line(&self.error));
+        fields.optional("hint", self.hint.as_deref());
+        let failed = Style::Red.paint("FAILED, no backup was made");
+        let (kind, name) = (kind_word(self.kind), line(&self.name));
+        format!("{kind} {name}: {failed}\n{}", fields.into_text())
     }
 }
 

@@ -116,7 +116,7 @@ impl ContentsReport {
 fn shown(types: &BTreeMap<&str, u64>) -> String {
     let each = types.iter().map(|(object_type, number)| match number {
         1 => object_type.to_lowercase(),
-        number => format!("{number} {}", object_type.to_lowercase()),
+        number => format!("{} ({number})", object_type.to_lowercase()),
     });
     each.collect::<Vec<_>>().join(", ")
 }
@@ -163,7 +163,7 @@ mod tests {
             snapbox::str![[r#"
 TYPE   NAME             ROWS     DATA  WITH
 type   public.mood
-table  public.orders  12,345  1.9 MiB  constraint, 2 index
+table  public.orders  12,345  1.9 MiB  constraint, index (2)
 
 shop: 2.9 MiB of text in shop.sql.gz
 and 2 large objects, which come with the whole only

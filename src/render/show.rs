@@ -135,6 +135,12 @@ fn database_fields(fields: &mut Fields, database: &DatabaseContent) {
     fields.line("client", &database.client_version);
     let made = format!("{}, {} format", database.mode, database.format);
     fields.line("dump", &made);
+    if let Some(container) = &database.container {
+        fields.line("container", container);
+    }
+    if let Some(reason) = &database.mode_reason {
+        fields.line("way", reason);
+    }
     fields.line(
         "encoding",
         &format!("{}, {}", database.encoding, database.locale),

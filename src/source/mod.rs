@@ -6,10 +6,12 @@ use std::io::Read;
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
 mod directory;
+mod globals;
 mod pg_dump;
 
 pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
-pub use pg_dump::PgDumpSource;
+pub use globals::GlobalsSource;
+pub use pg_dump::{CustomDumpSource, DirectoryDump, DirectoryDumpSource, DumpError, PgDumpSource};
 
 /// The contract: `read` gives the stream in order; `Ok(0)` comes only after the
 /// producer has succeeded whole (every child exited 0, the dump's trailer was

@@ -1,5 +1,5 @@
-//! Makes the plain dump of one database: `pg_dump`'s stdout, read by the
-//! ledger as it passes.
+//! Makes the dump of one database. Here the plain one: `pg_dump`'s stdout, read
+//! by the ledger as it passes; the archive formats stand in files of their own.
 //!
 //! Invariant: the stream ends cleanly only if pg_dump exited 0 *and* the dump
 //! is whole by its own words; a dump that stops early with exit 0 is refused.
@@ -7,11 +7,60 @@
 use std::io::{self, Read};
 
 use super::{Produced, Source};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
 use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
 use crate::process::ChildReader;
+use crate::scratch::ScratchError;
+
+mod custom;
+mod directory;
+mod flat_tar;
+mod text_ledger;
+
+pub use custom::CustomDumpSource;
+pub use directory::{DirectoryDump, DirectoryDumpSource};
+
+/// Why there is no dump.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+}
+
+/// What every format begins with: the catalogues asked, the program found.
+struct Started {
+    client: Client,
+    /// Without the ledger.
+    content: DatabaseContent,
+    warnings: Vec<String>,
+}
+
+impl Started {
+    fn new(
+        server: &Server,
+        database: &str,
+        format: &str,
+        options: &DumpOptions,
+    ) -> Result<Self, PostgresError> {
+        let facts = server.facts(database)?;
+        let client = server.client("pg_dump")?;
+        let warning = client.warning("pg_dump", server.version().major());
+        Ok(Self {
+            content: DatabaseContent {
+                format: format.to_owned(),
+                ..content(server, &client, facts, options)
+            },
+            client,
+            warnings: warning.into_iter().collect(),
+        })
+    }
+}
 
 /// A running plain dump.
 pub struct PgDumpSource {
@@ -30,21 +79,23 @@ impl PgDumpSource {
     pub fn start(
         server: &Server,
         database: &str,
-        options: DumpOptions,
+        options: &DumpOptions,
         cancel: Cancel,
     ) -> Result<Self, PostgresError> {
-        let facts = server.facts(database)?;
-        let client = server.client("pg_dump")?;
-        let warning = client.warning("pg_dump", server.version().major());
+        let Started {
+            client,
+            content,
+            warnings,
+        } = Started::new(server, database, "plain", options)?;
         let tool = server
-            .dump_tool(&client, database, &options)?
+            .dump_tool(&client, database, options)?
             .arg("--format=plain");
         Ok(Self {
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
             ledger: None,
-            content: content(server, &client, facts, options),
-            warnings: warning.into_iter().collect(),
+            content,
+            warnings,
             cancel,
         })
     }
@@ -96,18 +147,18 @@ fn content(
     server: &Server,
     client: &Client,
     facts: DatabaseFacts,
-    options: DumpOptions,
+    options: &DumpOptions,
 ) -> DatabaseContent {
     let locale = facts.locale;
     DatabaseContent {
         server_version: server.version().text.clone(),
         client_version: client.version.clone(),
         mode: server.access().mode().to_owned(),
-        mode_reason: None,
-        container: None,
-        format: "plain".to_owned(),
-        selection: options.selection,
-        options: options.options,
+        mode_reason: server.way_reason().map(str::to_owned),
+        container: server.access().container().map(str::to_owned),
+        format: String::new(),
+        selection: options.selection.clone(),
+        options: options.recorded(),
         database_bytes: Some(facts.database_bytes),
         encoding: locale.encoding,
         ctype: (locale.ctype != locale.collate).then_some(locale.ctype),

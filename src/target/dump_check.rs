@@ -1,4 +1,4 @@
-//! Reads a plain dump to its end and keeps its ledger, nothing else.
+//! Reads the text of a dump to its end and keeps its ledger, nothing else.
 //!
 //! Owns no place to put bytes: this is verification, the restore's own reading
 //! into nowhere. Refuses dumps that are not whole.
@@ -8,22 +8,61 @@ use std::io::{BufRead, ErrorKind};
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
-use crate::ledger::DumpReader;
+use crate::ledger::{DumpReader, GlobalsReader, Ledger, LedgerError};
 
 /// The target of `verify`. Of the content it tells the ledger alone.
 pub struct DumpCheck {
+    dump_of: DumpOf,
     cancel: Cancel,
 }
 
+#[derive(Clone, Copy)]
+enum DumpOf {
+    Database,
+    Globals,
+}
+
 impl DumpCheck {
+    /// For the dump of a database.
     pub fn new(cancel: Cancel) -> Self {
-        Self { cancel }
+        let dump_of = DumpOf::Database;
+        Self { dump_of, cancel }
+    }
+
+    /// For the dump of what all databases share.
+    pub fn of_globals(cancel: Cancel) -> Self {
+        let dump_of = DumpOf::Globals;
+        Self { dump_of, cancel }
+    }
+}
+
+enum Reader {
+    Database(Box<DumpReader>),
+    Globals(GlobalsReader),
+}
+
+impl Reader {
+    fn feed(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Database(reader) => reader.feed(bytes),
+            Self::Globals(reader) => reader.feed(bytes),
+        }
+    }
+
+    fn finish(self) -> Result<Ledger, LedgerError> {
+        match self {
+            Self::Database(reader) => reader.finish(),
+            Self::Globals(reader) => Ok(reader.finish()?.ledger()),
+        }
     }
 }
 
 impl Target for DumpCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
-        let mut reader = DumpReader::new();
+        let mut reader = match self.dump_of {
+            DumpOf::Database => Reader::Database(Box::default()),
+            DumpOf::Globals => Reader::Globals(GlobalsReader::default()),
+        };
         feed_all(stream, &self.cancel, |block| reader.feed(block))?;
         let ledger = reader.finish()?;
         let database = DatabaseContent {
@@ -73,7 +112,6 @@ mod tests {
     use std::io::{self, BufReader, Cursor, Read};
 
     use super::*;
-    use crate::ledger::LedgerError;
 
     const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\n\
         COPY public.t (a) FROM stdin;\n1\n2\n\\.\n\n\

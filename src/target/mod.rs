@@ -8,9 +8,11 @@ use std::io::BufRead;
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod archive;
 mod contents_check;
 mod directory;
 mod dump_check;
+mod globals;
 mod in_place;
 mod postgres;
 mod psql;
@@ -20,9 +22,11 @@ mod selected;
 mod tree_check;
 mod tree_restore_check;
 
+pub use archive::{FromCustom, FromDirectory};
 pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
+pub use globals::GlobalsTarget;
 pub use in_place::InPlaceTarget;
 pub use postgres::{DatabaseTarget, Placement};
 pub use redump::dumped_again;
@@ -62,6 +66,8 @@ pub struct Received {
     pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
+    /// Roles that are to be made: those that the server does not have.
+    pub roles: Vec<String>,
     /// What a replaced database is called now, where it was kept.
     pub kept_old: Option<String>,
     /// Things the operator should know that do not make the result wrong, such

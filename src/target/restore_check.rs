@@ -34,6 +34,9 @@ pub struct RestoreCheck {
     content: DatabaseContent,
     cancel: Cancel,
     copy: Option<Restored>,
+    /// Why the dump does not restore. Told when the whole archive has been
+    /// checked: a damaged one fails here too, and then that is the reason.
+    refusal: Option<TargetError>,
 }
 
 /// The restored database. Its fields are dropped in their order: the roles can
@@ -60,6 +63,7 @@ impl RestoreCheck {
             content: content.cloned().unwrap_or_default(),
             cancel,
             copy: None,
+            refusal: None,
         }
     }
 
@@ -177,17 +181,14 @@ impl RestoreCheck {
         Ok((self.stage(server, Some(&plain))?, warning))
     }
 
-    /// A dump that does not restore is read to its end all the same: the
-    /// archive's own faults are found there, and are told first.
-    fn refused(&self, error: TargetError, stream: &mut dyn BufRead) -> TargetError {
+    /// What the server's refusal of a statement says of the dump; other errors
+    /// are as they are.
+    fn judged(&self, error: TargetError) -> TargetError {
         let TargetError::Postgres(error @ PostgresError::Statement { .. }) = error else {
             return error;
         };
         if error.is_of_the_place() {
             return error.into();
-        }
-        if let Err(error) = self.drain(stream) {
-            return error;
         }
         if self.is_partial() && error.is_undefined_object() {
             return PostgresError::NotProvable {
@@ -231,12 +232,24 @@ impl Target for RestoreCheck {
         };
         let filled = feed.fill(stream);
         let warnings = copy.warnings.clone();
-        let mut received = filled.map_err(|error| self.refused(error, stream))?;
-        received.warnings.extend(warnings);
-        Ok(received)
+        match filled.map_err(|error| self.judged(error)) {
+            Ok(mut received) => {
+                received.warnings.extend(warnings);
+                Ok(received)
+            }
+            Err(refusal @ TargetError::DoesNotRestore(_)) => {
+                self.drain(stream)?;
+                self.refusal = Some(refusal);
+                Ok(Received::default())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
         let Some(copy) = &self.copy else {
             return Ok(None);
         };

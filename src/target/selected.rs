@@ -112,8 +112,11 @@ impl<'a> Sections<'a> {
 impl BufRead for Sections<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let passing = self.skip()?;
+        if passing == 0 {
+            return Ok(&[]);
+        }
         let block = self.stream.fill_buf()?;
-        if block.is_empty() && passing > 0 {
+        if block.is_empty() {
             return Err(differs());
         }
         Ok(&block[..block.len().min(length(passing))])

@@ -10,17 +10,17 @@ use jiff::Timestamp;
 use kluis::cancel::Cancel;
 use kluis::catalog::Backup;
 use kluis::format::keys::{KeyMaterial, Keyring};
-use kluis::format::manifest::{Codec, Kind, Manifest, Trigger};
+use kluis::format::manifest::{Codec, Trigger};
 use kluis::format::names::ArchiveFormat;
 use kluis::format::run_record::RunProcess;
 use kluis::operations::{
     Actor, BackupDone, BackupPlan, Depth, Encryption, OperationError, Reporter, Vault, VerifyDone,
     backup, verify,
 };
+use kluis::postgres::ClientSearch;
 use kluis::source::{DirectorySource, TreeOptions};
 use kluis::storage::Storage;
-use kluis::target::Target;
-use kluis::wiring::check_target;
+use kluis::wiring::{ArchivePrograms, check_target};
 
 #[path = "noise.rs"]
 mod noise;
@@ -102,9 +102,11 @@ pub fn back_up(
 
 /// `kluis verify`, full.
 pub fn prove(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationError> {
-    let check = |kind: Kind, manifest: Option<&Manifest>| -> Box<dyn Target> {
-        check_target(kind, manifest, &Cancel::default())
+    let programs = ArchivePrograms {
+        clients: ClientSearch::new(None, None),
+        work_dir: std::env::temp_dir(),
     };
+    let check = |backup: &Backup| check_target(backup, &programs, &Cancel::default());
     verify(vault, backup, Depth::Full, at(1_000), &check)
 }
 

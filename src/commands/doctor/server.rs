@@ -5,13 +5,13 @@ use crate::commands::session::Session;
 use crate::config::DatabaseSettings;
 use crate::postgres::{PostgresError, Rights};
 use crate::render::{Check, size};
-use crate::wiring::{self, Database};
+use crate::wiring::Database;
 
 const AREA: &str = "server";
 const SAY_WHERE: &str = "set DATABASE_URL, or --container for a server in a container";
 
 pub fn checks(session: &Session<'_>, name: Option<&str>) -> Vec<Check> {
-    let reached = wiring::database(&session.settings, name, session.path.as_deref());
+    let reached = session.database(name);
     let database = match reached {
         Ok(database) => database,
         Err(error) => {

@@ -6,21 +6,16 @@ use super::{DatabaseDestination, Restoring};
 use crate::catalog::Catalog;
 use crate::cli::{RecordFlags, TriggerArg};
 use crate::commands::backup;
-use crate::format::manifest::Kind;
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, OperationError, Reporter, Vault};
 use crate::postgres::{DumpOptions, Preflight, Server};
 use crate::storage::LocalStorage;
-use crate::wiring;
-
-/// The name that backups of a server's roles have.
-const GLOBALS: &str = "pg_globals";
+use crate::wiring::{self, DumpForm};
 
 /// The newest backup of a server's roles, by its id.
 pub fn newest_globals(catalog: &Catalog) -> Option<String> {
     let mut globals = catalog.backups.iter().filter_map(|backup| {
-        let is_globals = backup.kind() == Some(Kind::Db) && backup.name() == GLOBALS;
-        let file = backup.file.as_ref().filter(|_| is_globals)?;
+        let file = backup.file.as_ref().filter(|_| backup.holds_globals())?;
         Some(file.manifest.id.to_string())
     });
     globals.next()
@@ -71,18 +66,16 @@ pub fn back_up(
         keep: false,
         trigger: TriggerArg::Manual,
     };
-    let plan = backup::plan(session, vault, &to.name, ArchiveFormat::Plain, &record)?;
+    let encryption = backup::encryption(session, vault);
+    let plan = backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record);
     let settings = &session.settings.database.dump;
     let options = DumpOptions {
         lock_wait_timeout: settings.lock_wait_timeout.value,
         ..DumpOptions::default()
     };
-    let database = wiring::Database {
-        server: server.clone(),
-        name: to.name.clone(),
-    };
     let made = operations::backup(vault, &plan, Timestamp::now(), || {
-        let (source, warnings) = wiring::dump_source(&database, options, session.cancel)?;
+        let (source, warnings) =
+            wiring::dump_source(server, &to.name, &options, &DumpForm::Plain, session.cancel)?;
         warnings.iter().for_each(|text| session.console.warn(text));
         Ok(source)
     });

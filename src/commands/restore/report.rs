@@ -1,9 +1,10 @@
 //! What a restore came to, as its report tells it.
 
 use super::Restoring;
+use crate::catalog::Backup;
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::Kind;
-use crate::format::manifest::{Manifest, Trigger};
+use crate::format::manifest::Trigger;
 use crate::operations::{Comparison, Depth, OperationError, Reporter, RestoreDone, verify};
 use crate::render::{Compared, ComparedTable, RestoreReport};
 use crate::wiring;
@@ -124,9 +125,8 @@ impl Restoring<'_> {
     pub(super) fn dry_run(&self) -> anyhow::Result<Exit> {
         let session = self.session;
         let vault = session.vault(&self.opened.storage, "restore --dry-run", Trigger::Manual)?;
-        let check = |kind: Kind, manifest: Option<&Manifest>| {
-            wiring::check_target(kind, manifest, session.cancel)
-        };
+        let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+        let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
         let done = verify(&vault, self.backup, Depth::Full, session.now, &check)?;
         session.print(&RestoreReport {
             dry_run: true,

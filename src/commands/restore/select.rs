@@ -71,7 +71,8 @@ fn read(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Resu
         return Err(usage(&what).into());
     }
     let vault = session.vault(&opened.storage, "restore --list", Trigger::Manual)?;
-    let target = wiring::contents_target(session.cancel);
+    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+    let target = wiring::contents_target(backup, &programs, session.cancel)?;
     Ok(contents(&vault, backup, session.now, target)?)
 }
 

@@ -23,8 +23,13 @@ pub fn completed<'a>(
     wanted: &'a Restore,
 ) -> anyhow::Result<Cow<'a, Restore>> {
     let flags = &wanted.destination;
-    let has_destination = flags.to.is_some() || flags.into.is_some() || flags.replace;
-    if wanted.backup.is_some() && (has_destination || wanted.list) {
+    // Roles have no other destination than in place.
+    let has_destination = flags.to.is_some()
+        || flags.into.is_some()
+        || flags.replace
+        || flags.list
+        || wanted.in_place;
+    if wanted.backup.is_some() && has_destination {
         return Ok(Cow::Borrowed(wanted));
     }
     if !session.console.can_ask() {
@@ -35,7 +40,7 @@ pub fn completed<'a>(
         Some(backup) => backup.clone(),
         None => ask_backup(session)?,
     };
-    if !has_destination && !wanted.list {
+    if !has_destination {
         let (opened, key) = session.open_for(&backup)?;
         answered.destination = ask_destination(session, opened.find(&key)?)?;
     }

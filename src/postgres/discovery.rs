@@ -1,0 +1,261 @@
+//! Finds the container of the server: by its name, else by a label, else by a
+//! pattern over names, else by the name it has by default.
+//!
+//! Refuses to choose: what matches none or several is an error that lists
+//! them. A name is checked before docker sees it, so that it is never taken
+//! for an option.
+
+use globset::Glob;
+
+use super::docker::{Container, DockerError};
+use crate::process::{ProcessError, Runner, Tool, run_captured};
+
+/// The container that is meant where nobody says one.
+const DEFAULT_NAME: &str = "kanbu-postgres";
+
+/// The shortest piece of an id that docker itself prints.
+const ID_CHARS_MIN: usize = 12;
+
+/// Which container, as the operator says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Its name, or its id.
+    Name(String),
+    /// `key` or `key=value`; it alone has it.
+    Label(String),
+    /// A glob that its name alone matches.
+    Pattern(String),
+    /// Nothing was said.
+    Default,
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Label(label) => write!(f, "with the label {label:?}"),
+            Self::Pattern(pattern) => write!(f, "whose name matches {pattern:?}"),
+            Self::Default => write!(f, "{DEFAULT_NAME:?}"),
+        }
+    }
+}
+
+/// A line of `docker ps`.
+struct Running {
+    id: String,
+    name: String,
+    image: String,
+}
+
+/// Finds the one running container that is wanted, and asks how it was made.
+pub fn find_container(runner: &Runner, wanted: &Wanted) -> Result<Container, DockerError> {
+    let matches = matcher(wanted)?;
+    let mut found = running(runner, labelled(wanted))?;
+    found.retain(|container| matches(container));
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(container), None) => describe(runner, container),
+        (None, _) => Err(DockerError::NotRunning {
+            wanted: wanted.to_string(),
+            running: all_running(runner)?,
+        }),
+        (Some(first), Some(second)) => {
+            let all: Vec<Running> = [first, second].into_iter().chain(found).collect();
+            Err(DockerError::Several {
+                wanted: wanted.to_string(),
+                what: match wanted {
+                    Wanted::Label(_) => "label",
+                    _ => "pattern",
+                },
+                matching: listed(&all),
+            })
+        }
+    }
+}
+
+type Matcher = Box<dyn Fn(&Running) -> bool>;
+
+/// Checks what was said, before anything runs.
+fn matcher(wanted: &Wanted) -> Result<Matcher, DockerError> {
+    match wanted {
+        Wanted::Default => Ok(Box::new(|container| container.name == DEFAULT_NAME)),
+        Wanted::Label(label) => {
+            check_label(label)?;
+            Ok(Box::new(|_| true))
+        }
+        Wanted::Name(name) => {
+            check_name(name)?;
+            let name = name.clone();
+            Ok(Box::new(move |container| {
+                let is_id = name.len() >= ID_CHARS_MIN && container.id.starts_with(&name);
+                container.name == name || is_id
+            }))
+        }
+        Wanted::Pattern(pattern) => {
+            let glob = Glob::new(pattern).map_err(|error| DockerError::Setting {
+                what: "name pattern",
+                value: pattern.clone(),
+                why: error.kind().to_string(),
+            })?;
+            let glob = glob.compile_matcher();
+            Ok(Box::new(move |container| glob.is_match(&container.name)))
+        }
+    }
+}
+
+/// Docker's own rule: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`.
+fn check_name(name: &str) -> Result<(), DockerError> {
+    let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let known = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if begins && name.chars().all(known) {
+        return Ok(());
+    }
+    Err(DockerError::Setting {
+        what: "name",
+        value: name.to_owned(),
+        why: "a name has letters, digits, _ . and -, and begins with a letter or digit".to_owned(),
+    })
+}
+
+fn check_label(label: &str) -> Result<(), DockerError> {
+    let key = label.split_once('=').map_or(label, |(key, _)| key);
+    if !key.is_empty() && !label.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(DockerError::Setting {
+        what: "label",
+        value: label.to_owned(),
+        why: "write key=value".to_owned(),
+    })
+}
+
+fn labelled(wanted: &Wanted) -> Option<&str> {
+    match wanted {
+        Wanted::Label(label) => Some(label),
+        _ => None,
+    }
+}
+
+fn running(runner: &Runner, label: Option<&str>) -> Result<Vec<Running>, DockerError> {
+    let mut tool = client(runner)
+        .args(["ps", "--no-trunc"])
+        .args(["--format", "{{.ID}} {{.Names}} {{.Image}}"]);
+    if let Some(label) = label {
+        // One argument: whatever the label begins with, it is the option's.
+        tool = tool.arg(format!("--filter=label={label}"));
+    }
+    let answer = ask(runner, &tool)?;
+    Ok(answer.lines().filter_map(parse_running).collect())
+}
+
+/// A container may have further names, of its links: those have a slash.
+fn parse_running(line: &str) -> Option<Running> {
+    let mut words = line.split_whitespace();
+    let (id, names) = (words.next()?, words.next()?);
+    let name = names.split(',').find(|name| !name.contains('/'))?;
+    Some(Running {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        image: words.next().unwrap_or("-").to_owned(),
+    })
+}
+
+fn all_running(runner: &Runner) -> Result<String, DockerError> {
+    let all = running(runner, None)?;
+    Ok(match all.as_slice() {
+        [] => "none is running at all; start it, or say which with --container NAME".to_owned(),
+        all => format!(
+            "running are {}; say which with --container NAME",
+            listed(all)
+        ),
+    })
+}
+
+fn listed(containers: &[Running]) -> String {
+    let mut shown: Vec<String> = containers
+        .iter()
+        .map(|container| format!("{} ({})", container.name, container.image))
+        .collect();
+    shown.sort();
+    shown.join(", ")
+}
+
+/// The name is docker's own word by now, and the id would say nothing in the
+/// manifest.
+fn describe(runner: &Runner, container: Running) -> Result<Container, DockerError> {
+    check_name(&container.name)?;
+    let tool = client(runner)
+        .args(["inspect", "--type", "container"])
+        .args(["--format", "{{json .Config.Env}}"])
+        .arg(&container.name);
+    let answer = ask(runner, &tool)?;
+    let lines: Option<Vec<String>> =
+        serde_json::from_str(answer.trim()).map_err(|error| DockerError::Failed {
+            command: runner.text(),
+            // Not the answer: it holds passwords.
+            detail: format!("its description of the container was not understood: {error}"),
+        })?;
+    let pair = |line: &String| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let environment = lines.iter().flatten().filter_map(pair).collect();
+    Ok(Container::new(
+        runner.clone(),
+        container.name,
+        container.image,
+        environment,
+    ))
+}
+
+/// Without our secrets; what says where the daemon is stays.
+fn client(runner: &Runner) -> Tool {
+    let mut tool = runner.tool().env("LC_ALL", "C");
+    for name in super::server::NOT_INHERITED {
+        tool = tool.env_remove(*name);
+    }
+    tool
+}
+
+fn ask(runner: &Runner, tool: &Tool) -> Result<String, DockerError> {
+    let explain = |error: ProcessError| DockerError::of_client(error, runner);
+    let answer = run_captured(tool, b"").map_err(explain)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wanted, matcher, parse_running};
+
+    #[test]
+    fn names_that_docker_could_not_have_are_refused_before_docker_is_asked() {
+        let usable = |name: &str| matcher(&Wanted::Name(name.to_owned())).is_ok();
+        for name in ["a", "shop-db", "0.x_y", "Shop.DB-1"] {
+            assert!(usable(name), "{name}");
+        }
+        for name in [
+            "", "-it", "--help", ".a", "_a", "a b", "a;b", "a/b", "ä", "a\n",
+        ] {
+            assert!(!usable(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn labels_and_patterns_are_looked_at_too() {
+        assert!(matcher(&Wanted::Label("backup=yes".to_owned())).is_ok());
+        assert!(matcher(&Wanted::Label("=yes".to_owned())).is_err());
+        assert!(matcher(&Wanted::Pattern("shop-*".to_owned())).is_ok());
+        assert!(matcher(&Wanted::Pattern("shop-[".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_container_is_told_by_its_own_name_not_by_its_links() {
+        let line = "0123456789abcdef web/db,db postgres:15";
+        let container = parse_running(line).unwrap();
+        assert_eq!(container.name, "db");
+        assert_eq!(container.image, "postgres:15");
+        let wanted = |name: &str| matcher(&Wanted::Name(name.to_owned())).unwrap()(&container);
+        assert!(wanted("db") && wanted("0123456789ab"));
+        assert!(!wanted("0123") && !wanted("web"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Ends what runs in a container when the run that started it ends early. A
+//! killed `docker exec` leaves its pg_dump behind: docker reads on for it, and
+//! it dumps to its end, holding its locks.
+//!
+//! Each watched session has a name of its own, `kluis-<token>-<number>`, and
+//! ends when the server ends its backend. Invariant: whatever happens to us,
+//! `kill -9` included, the keeper does that: a psql in the container that waits
+//! at its stdin and, at its end, ends every session of the token.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::docker::Container;
+use super::quote::quote_literal;
+use super::{Client, PostgresError, random_hex};
+use crate::process::{ChildReader, FilterInput, Tool, run_captured, spawn_filter};
+
+/// Seconds between the keeper's passes: a session may just be starting when
+/// its run is killed.
+const PAUSES: [&str; 4] = ["0.2", "0.5", "1", "3"];
+
+/// The keeper's answer once it stands.
+const READY: &str = "ready";
+
+/// The watched sessions of one run on one server.
+pub(super) struct Watch {
+    container: Container,
+    psql: Client,
+    /// Where the keeper sits, and where sessions are ended from.
+    database: String,
+    token: String,
+    sessions: AtomicU64,
+    /// Whether some session may go on although its child is gone.
+    cut_short: AtomicBool,
+    keeper: Mutex<Option<Keeper>>,
+}
+
+struct Keeper {
+    input: FilterInput,
+    output: BufReader<ChildReader>,
+}
+
+impl Watch {
+    /// Starts the keeper. It sits in `database`, which should be one that is
+    /// neither dropped nor renamed.
+    pub(super) fn start(
+        container: &Container,
+        psql: &Client,
+        database: &str,
+    ) -> Result<Arc<Self>, PostgresError> {
+        let token = random_hex::<4>()?;
+        let tool = keeper_tool(container, &psql.path, database, &token);
+        let (input, output) = spawn_filter(&tool)?;
+        let mut keeper = Keeper {
+            input,
+            output: BufReader::new(output),
+        };
+        keeper.wait_ready().map_err(|error| PostgresError::Answer {
+            action: "watch over the container's sessions".to_owned(),
+            detail: error.to_string(),
+        })?;
+        Ok(Arc::new(Self {
+            container: container.clone(),
+            psql: psql.clone(),
+            database: database.to_owned(),
+            token,
+            sessions: AtomicU64::new(0),
+            cut_short: AtomicBool::new(false),
+            keeper: Mutex::new(Some(keeper)),
+        }))
+    }
+
+    /// Gives the tool's session its name, and has it ended with the tool.
+    pub(super) fn over(self: &Arc<Self>, tool: Tool) -> Tool {
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let name = format!("kluis-{}-{number}", self.token);
+        let watch = Arc::clone(self);
+        let named = tool.env("PGAPPNAME", &name);
+        named.when_cut_short(move || watch.end(&name))
+    }
+
+    /// Ends one session. By a psql of its own, because a stop may have taken
+    /// the keeper's docker client already.
+    fn end(&self, session: &str) {
+        self.cut_short.store(true, Ordering::Relaxed);
+        let sql = ending(&format!("application_name = {}", quote_literal(session)));
+        let tool = quiet(self.container.tool(&self.psql.path, &self.database))
+            .arg(format!("--command={sql}"));
+        // The keeper does it again; a container that is gone has no sessions.
+        let _ = run_captured(&tool, b"");
+    }
+}
+
+impl Keeper {
+    fn wait_ready(&mut self) -> std::io::Result<()> {
+        // Servers since 14 may end a session for being idle. That setting is
+        // asked for, because older ones do not know it.
+        let script = format!(
+            "SET search_path = '';\n\
+             SELECT FROM (SELECT set_config(name, '0', false) FROM pg_settings \
+             WHERE name = 'idle_session_timeout') AS asked;\n\
+             SELECT '{READY}';\n"
+        );
+        self.input.write_all(script.as_bytes())?;
+        let mut line = String::new();
+        while line.trim() != READY {
+            line.clear();
+            if self.output.read_line(&mut line)? == 0 {
+                return Err(std::io::Error::other("psql ended at once"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to end: it need not look.
+    fn dismiss(mut self) {
+        let said = self.input.write_all(b"SET kluis.done = 'yes';\n");
+        drop(self.input);
+        // Read to its end, so that the line above arrives; how it ends is no
+        // matter.
+        let _ = said.and_then(|()| self.output.read_to_end(&mut Vec::new()));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let keeper = self
+            .keeper
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Otherwise its end of input is enough: it works on alone.
+        if let Some(keeper) = keeper.take().filter(|_| !*self.cut_short.get_mut()) {
+            keeper.dismiss();
+        }
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// psql that reads its stdin first, and runs the other commands then.
+fn keeper_tool(container: &Container, psql: &Path, database: &str, token: &str) -> Tool {
+    let sessions = format!("kluis-{token}-");
+    let pass = ending(&format!(
+        "left(application_name, {}) = {}",
+        sessions.len(),
+        quote_literal(&sessions)
+    ));
+    let unless_dismissed = "current_setting('kluis.done', true) IS NULL";
+    let mut tool = quiet(container.tool(psql, database))
+        .env("PGAPPNAME", format!("kluis keeper {token}"))
+        .arg("--file=-");
+    for pause in PAUSES {
+        tool = tool
+            .arg(format!("--command={pass} AND {unless_dismissed}"))
+            .arg(format!(
+                "--command=SELECT pg_sleep({pause}) WHERE {unless_dismissed}"
+            ));
+    }
+    tool.arg(format!("--command={pass} AND {unless_dismissed}"))
+}
+
+fn quiet(tool: Tool) -> Tool {
+    tool.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])
+        .env("PGCLIENTENCODING", "UTF8")
+}
+
+/// Only of our own role: others' we could not end, and could not mean.
+fn ending(which: &str) -> String {
+    format!(
+        "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
+         WHERE usename = session_user AND pid <> pg_catalog.pg_backend_pid() AND {which}"
+    )
+}

@@ -1,0 +1,179 @@
+//! What reads archives back: into nothing, into a throwaway place, into a target
+//! of SQL text whatever the archive's format.
+
+use std::path::PathBuf;
+
+use super::{client_search, database};
+use crate::cancel::Cancel;
+use crate::catalog::Backup;
+use crate::config::Settings;
+use crate::format::manifest::{DatabaseContent, Kind, Manifest};
+use crate::format::names::ArchiveFormat;
+use crate::operations::OperationError;
+use crate::postgres::{ClientSearch, Converter, PostgresError, Server, ThrowawayOptions};
+use crate::target::{
+    ContentsCheck, DumpCheck, FromCustom, FromDirectory, ProofPlace, RestoreCheck, Target,
+    TreeCheck, TreeRestoreCheck,
+};
+
+/// What archives need to become SQL text again.
+pub struct ArchivePrograms {
+    pub clients: ClientSearch,
+    /// For archives that have to be unpacked first.
+    pub work_dir: PathBuf,
+}
+
+/// `path`: the value of PATH.
+pub fn archive_programs(settings: &Settings, path: Option<&str>) -> ArchivePrograms {
+    ArchivePrograms {
+        clients: client_search(settings, path),
+        work_dir: settings.work_dir.value.clone(),
+    }
+}
+
+/// The target that reads a backup and keeps nothing.
+pub fn check_target(
+    backup: &Backup,
+    programs: &ArchivePrograms,
+    cancel: &Cancel,
+) -> Result<Box<dyn Target>, OperationError> {
+    match backup.format() {
+        Some(ArchiveFormat::Tree) => Ok(Box::new(TreeCheck::new(cancel.clone()))),
+        _ if backup.holds_globals() => Ok(Box::new(DumpCheck::of_globals(cancel.clone()))),
+        _ => {
+            let check = Box::new(DumpCheck::new(cancel.clone()));
+            text_target(backup, check, programs, cancel)
+        }
+    }
+}
+
+/// Lets `inner`, which receives the SQL text of a dump, receive this backup:
+/// what is no text yet goes through `pg_restore`.
+pub fn text_target(
+    backup: &Backup,
+    inner: Box<dyn Target>,
+    programs: &ArchivePrograms,
+    cancel: &Cancel,
+) -> Result<Box<dyn Target>, OperationError> {
+    let converter = || archive_converter(backup, &programs.clients);
+    match backup.format() {
+        Some(ArchiveFormat::Plain) => Ok(inner),
+        Some(ArchiveFormat::Custom) => {
+            let target = FromCustom::new(converter()?, inner, cancel.clone());
+            Ok(Box::new(target))
+        }
+        Some(ArchiveFormat::Directory) => {
+            let work_dir = &programs.work_dir;
+            let target = FromDirectory::new(converter()?, inner, work_dir, cancel.clone());
+            Ok(Box::new(target))
+        }
+        Some(ArchiveFormat::Tree) | None => Err(OperationError::Usage {
+            what: format!(
+                "{}: neither its name nor its manifest says that it is a dump that this kluis \
+                 reads: .sql, .dump or .dir.tar",
+                backup.archive
+            ),
+        }),
+    }
+}
+
+/// `pg_restore` of the major that made the archive, or a newer one.
+fn archive_converter(backup: &Backup, clients: &ClientSearch) -> Result<Converter, PostgresError> {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let database = manifest.and_then(|manifest| manifest.database.as_ref());
+    let major = database.and_then(|database| major(&database.client_version));
+    let options = database.map_or(&[][..], |database| &database.options);
+    Converter::find(clients, major, options)
+}
+
+/// Where `verify --restore` makes its copies.
+pub struct ProofPlan {
+    /// With `--in-server`.
+    server: Option<Server>,
+}
+
+/// Reaches the configured server where the copies are to be made there.
+pub fn proof_plan(
+    settings: &Settings,
+    in_server: bool,
+    path: Option<&str>,
+) -> Result<ProofPlan, PostgresError> {
+    let server = match in_server {
+        true => Some(database(settings, None, path)?.server),
+        false => None,
+    };
+    Ok(ProofPlan { server })
+}
+
+/// The target that restores a backup into a throwaway place and reads it back
+/// from there.
+pub fn proof_target(
+    plan: &ProofPlan,
+    backup: &Backup,
+    programs: &ArchivePrograms,
+    cancel: &Cancel,
+) -> Result<Box<dyn Target>, OperationError> {
+    let work_dir = programs.work_dir.clone();
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    if backup.kind() == Some(Kind::Source) {
+        let tree = manifest.and_then(|manifest| manifest.source.as_ref());
+        let bytes = tree.map_or(0, |tree| tree.bytes);
+        return Ok(Box::new(TreeRestoreCheck::new(
+            work_dir,
+            bytes,
+            cancel.clone(),
+        )));
+    }
+    if backup.holds_globals() {
+        return Err(OperationError::Usage {
+            what: format!(
+                "{} holds roles, which a throwaway copy would prove nothing of; verify it \
+                 without --restore",
+                backup.archive
+            ),
+        });
+    }
+    let content = manifest.and_then(|manifest| manifest.database.as_ref());
+    let place = match &plan.server {
+        Some(server) => ProofPlace::Server(Box::new(server.clone())),
+        None => ProofPlace::Throwaway(ThrowawayOptions {
+            work_dir,
+            clients: programs.clients.clone(),
+            major: content.map_or(0, server_major),
+            bytes: manifest.map_or(0, restored_bytes),
+        }),
+    };
+    let name = manifest.map_or("proof", |manifest| manifest.name.as_str());
+    let check = RestoreCheck::new(place, name, content, cancel.clone());
+    text_target(backup, Box::new(check), programs, cancel)
+}
+
+fn server_major(content: &DatabaseContent) -> u32 {
+    major(&content.server_version).unwrap_or(0)
+}
+
+/// "15" of "15.18 (Debian 15.18-0+deb12u1)".
+fn major(version: &str) -> Option<u32> {
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// As large as it was; where that was not asked, rows and indexes take about
+/// twice the dump.
+fn restored_bytes(manifest: &Manifest) -> u64 {
+    let told = manifest.database.as_ref().and_then(|db| db.database_bytes);
+    told.unwrap_or(manifest.content.raw_bytes.saturating_mul(2))
+}
+
+/// The target that reads a database's archive and keeps what stands where in it.
+pub fn contents_target(
+    backup: &Backup,
+    programs: &ArchivePrograms,
+    cancel: &Cancel,
+) -> Result<Box<dyn Target>, OperationError> {
+    let check = Box::new(ContentsCheck::new(cancel.clone()));
+    text_target(backup, check, programs, cancel)
+}

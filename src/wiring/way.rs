@@ -1,0 +1,202 @@
+//! The way to the configured server: directly, or in its container.
+//!
+//! Invariant: with `auto` the second way is tried only before anything is
+//! asked of a server. A server that answers and refuses is an error: behind the
+//! other way may be another server, with other data.
+
+use super::{Database, as_text, client_search};
+use crate::config::{DatabaseSettings, DockerSettings, PgMode, Settings};
+use crate::postgres::{
+    Access, ConnectionSettings, DockerError, PostgresError, Server, Wanted, find_container,
+};
+use crate::process::Runner;
+
+/// Where libpq itself would connect to without any setting.
+const DEFAULT_DATABASE: &str = "postgres";
+
+/// Those of libpq's variables that say where a server is.
+const PLACES: [&str; 4] = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"];
+
+/// What the ways are chosen by.
+struct Ways<'a> {
+    settings: &'a Settings,
+    /// The database that the command names.
+    name: Option<&'a str>,
+    /// PATH.
+    path: Option<&'a str>,
+}
+
+pub(super) fn reach(
+    settings: &Settings,
+    name: Option<&str>,
+    path: Option<&str>,
+) -> Result<Database, PostgresError> {
+    let ways = Ways {
+        settings,
+        name,
+        path,
+    };
+    match settings.database.mode.value {
+        PgMode::Direct => ways.direct(&ways.connection()?),
+        PgMode::Docker => ways.container(None),
+        PgMode::Auto if says_where(&settings.database) => ways.direct_first(),
+        PgMode::Auto => ways.container_first(),
+    }
+}
+
+/// Whether the operator said which server is meant directly.
+pub fn says_where(database: &DatabaseSettings) -> bool {
+    let set = |name: &&str| database.libpq.get(*name).is_some_and(|v| !v.is_empty());
+    database.url.is_some() || PLACES.iter().any(set)
+}
+
+impl Ways<'_> {
+    fn direct_first(&self) -> Result<Database, PostgresError> {
+        let connection = self.connection()?;
+        let refusal = match self.direct(&connection) {
+            Ok(database) => return Ok(because(database, "auto: the configured server answered")),
+            Err(error) if nobody_answered(&error) => error,
+            Err(error) => return Err(error),
+        };
+        match self.container(connection.database()) {
+            Ok(database) => {
+                let reason = format!("auto: {}", first_line(&refusal));
+                Ok(because(database, &reason))
+            }
+            Err(docker) => Err(no_way(refusal, docker)),
+        }
+    }
+
+    fn container_first(&self) -> Result<Database, PostgresError> {
+        let docker = match self.container(None) {
+            Ok(database) => {
+                return Ok(because(
+                    database,
+                    "auto: no server's URL or host is configured",
+                ));
+            }
+            Err(error) if is_named(&self.settings.database.docker) || !is_not_there(&error) => {
+                return Err(error);
+            }
+            Err(error) => error,
+        };
+        match self.direct(&self.connection()?) {
+            Ok(database) => {
+                let reason = "auto: no container is configured or found, and the server that \
+                              libpq takes by itself answered";
+                Ok(because(database, reason))
+            }
+            Err(direct) if nobody_answered(&direct) => Err(no_way(direct, docker)),
+            Err(direct) => Err(direct),
+        }
+    }
+
+    fn connection(&self) -> Result<ConnectionSettings, PostgresError> {
+        let configured = &self.settings.database;
+        let libpq = as_text(&configured.libpq)?;
+        match &configured.url {
+            Some(url) => ConnectionSettings::from_url(url.value.expose(), &libpq),
+            None => Ok(ConnectionSettings::from_environment(&libpq)),
+        }
+    }
+
+    /// The database that was said, before what a way itself says.
+    fn said(&self) -> Option<&str> {
+        let configured = self.settings.database.name.as_ref();
+        self.name.or(configured.map(|name| name.value.as_str()))
+    }
+
+    fn direct(&self, connection: &ConnectionSettings) -> Result<Database, PostgresError> {
+        let name = self.said().or(connection.database());
+        let name = name.unwrap_or(DEFAULT_DATABASE).to_owned();
+        self.connect(Access::Direct(connection.clone()), name)
+    }
+
+    /// `of_url`: the database that the URL names which did not answer.
+    fn container(&self, of_url: Option<&str>) -> Result<Database, PostgresError> {
+        let docker = &self.settings.database.docker;
+        let runner = Runner::new(&docker.command.value).ok_or_else(|| PostgresError::Settings {
+            what: "docker_command names no program".to_owned(),
+        })?;
+        let text = |value: &Option<crate::config::Sourced<String>>| {
+            value.as_ref().map(|setting| setting.value.clone())
+        };
+        let password = self.settings.database.libpq.get("PGPASSWORD");
+        let container = find_container(&runner, &wanted(docker))?.logging_in(
+            text(&docker.user).as_deref(),
+            password.and_then(|password| password.to_str()),
+        );
+        let configured = text(&docker.database);
+        let name = self.said().or(configured.as_deref()).or(of_url);
+        let name = name.unwrap_or(container.database()).to_owned();
+        self.connect(Access::Docker(container), name)
+    }
+
+    fn connect(&self, access: Access, name: String) -> Result<Database, PostgresError> {
+        let clients = client_search(self.settings, self.path);
+        let server = Server::connect(access, clients, &name)?;
+        Ok(Database { server, name })
+    }
+}
+
+fn wanted(docker: &DockerSettings) -> Wanted {
+    let DockerSettings {
+        container,
+        label,
+        pattern,
+        ..
+    } = docker;
+    match (container, label, pattern) {
+        (Some(name), _, _) => Wanted::Name(name.value.clone()),
+        (None, Some(label), _) => Wanted::Label(label.value.clone()),
+        (None, None, Some(pattern)) => Wanted::Pattern(pattern.value.clone()),
+        (None, None, None) => Wanted::Default,
+    }
+}
+
+fn is_named(docker: &DockerSettings) -> bool {
+    wanted(docker) != Wanted::Default
+}
+
+/// Nothing listens there, or there is no program to ask with. A refused login
+/// is an answer.
+fn nobody_answered(error: &PostgresError) -> bool {
+    matches!(
+        error,
+        PostgresError::NotReachable { .. } | PostgresError::ClientMissing { .. }
+    )
+}
+
+/// No docker to ask, or no container to be found by it.
+fn is_not_there(error: &PostgresError) -> bool {
+    matches!(
+        error,
+        PostgresError::Docker(
+            DockerError::NoProgram { .. }
+                | DockerError::NoDaemon { .. }
+                | DockerError::NotAllowed { .. }
+                | DockerError::Failed { .. }
+                | DockerError::NotRunning { .. }
+        )
+    )
+}
+
+fn no_way(direct: PostgresError, docker: PostgresError) -> PostgresError {
+    PostgresError::NoWay {
+        direct: Box::new(direct),
+        docker: Box::new(docker),
+    }
+}
+
+fn because(database: Database, reason: &str) -> Database {
+    Database {
+        server: database.server.taken_because(reason),
+        name: database.name,
+    }
+}
+
+/// libpq tells one line per address that it tried.
+fn first_line(error: &PostgresError) -> String {
+    let text = error.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,683 @@
+//! Servers in containers, real ones: dumps and restores through `docker exec`,
+//! how the container is found, which way `auto` takes, and that nothing runs on
+//! in the container when a run ends early.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+#[path = "support/docker.rs"]
+mod docker;
+#[path = "support/house.rs"]
+mod house;
+mod support;
+
+use docker::{Container, ContainerOptions, wait_until};
+use house::House;
+
+/// Far more than a keeper needs, far less than a dump would wait for a lock.
+const END_MAX: Duration = Duration::from_secs(20);
+const BEGIN_MAX: Duration = Duration::from_secs(60);
+
+const SHOP: &[(&str, &str)] = &[("POSTGRES_USER", "ann"), ("POSTGRES_DB", "shop")];
+
+/// Every byte but 0 in text, line ends of all kinds, and every byte in bytea.
+const FILL: &str = "
+    CREATE TABLE lines (id int PRIMARY KEY, text text);
+    INSERT INTO lines SELECT i, E'a\\r\\nb\\nc\\rd\\t' || chr(i) FROM generate_series(1, 255) AS i;
+    CREATE TABLE bytes (id int PRIMARY KEY, data bytea);
+    INSERT INTO bytes SELECT i, decode(lpad(to_hex(i), 2, '0'), 'hex') || '\\x0d0a'
+        FROM generate_series(0, 255) AS i;
+    CREATE SEQUENCE numbers START 42;
+    SELECT nextval('numbers'), lo_from_bytea(0, '\\x000d0aff');";
+
+fn shop() -> Option<Container> {
+    let container = Container::start_with(&ContainerOptions {
+        environment: SHOP,
+        ..ContainerOptions::default()
+    })?;
+    container.psql("shop", FILL);
+    Some(container)
+}
+
+/// kluis with further variables, not started yet.
+fn kluis(house: &House, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = house.kluis();
+    command.envs(variables.iter().copied()).args(arguments);
+    command
+}
+
+/// Runs it and expects this exit code; gives what it said on stderr.
+fn ends(code: i32, command: &mut Command) -> String {
+    let output: Output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {said}");
+    said
+}
+
+/// What the newest manifest says of its database.
+fn manifest(house: &House) -> Value {
+    let output = house.run(&["show", "latest", "--json"]);
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let find = |value: &Value| value.get("database").cloned();
+    let database = find(&shown)
+        .or_else(|| shown.get("manifest").and_then(find))
+        .or_else(|| shown.get("backup").and_then(find));
+    database.unwrap_or_else(|| panic!("{shown}"))
+}
+
+/// What pg_dump says of a database, without its random words.
+fn dump(container: &Container, database: &str) -> Vec<u8> {
+    let output = container.client("pg_dump", database).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = output.stdout.split_inclusive(|byte| *byte == b'\n');
+    let random =
+        |line: &&[u8]| line.starts_with(b"\\restrict ") || line.starts_with(b"\\unrestrict ");
+    lines
+        .filter(|line| !random(line))
+        .flatten()
+        .copied()
+        .collect()
+}
+
+fn stop(container: &Container) {
+    let mut docker = Command::new("docker");
+    docker.args(["stop", "--time", "5", &container.name]);
+    assert!(docker.output().unwrap().status.success());
+}
+
+/// A docker command that does `script` first, with the arguments in "$@".
+fn wrapper(house: &House, script: &str) -> String {
+    let path = house.path("docker-wrapper");
+    fs::write(&path, format!("#!/bin/sh\n{script}\nexec docker \"$@\"\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = path.to_str().unwrap();
+    let config = format!("[database]\ndocker_command = [{text:?}]\n");
+    fs::write(house.path("kluis.toml"), config).unwrap();
+    text.to_owned()
+}
+
+#[test]
+fn a_dump_comes_back_through_a_container_byte_for_byte() {
+    let Some(container) = shop() else {
+        return;
+    };
+    // A database of raw bytes: what a terminal or a decoder would change.
+    container.psql(
+        "postgres",
+        "CREATE DATABASE raw ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    );
+    let fill = "CREATE TABLE bytes AS SELECT i, chr(i) AS byte FROM generate_series(1, 255) AS i";
+    container.psql("raw", fill);
+    let house = House::new();
+    for (database, format) in [("shop", "plain"), ("shop", "custom"), ("raw", "plain")] {
+        let before = dump(&container, database);
+        let backup = ["backup", "db", database, "--format", format];
+        house.run(&[&backup[..], &["--container", &container.name]].concat());
+        let content = manifest(&house);
+        assert_eq!(content["mode"], "docker");
+        assert_eq!(content["container"], container.name.as_str());
+        let restore = ["restore", "latest", "--container", &container.name];
+        house.run(&[&restore[..], &["--into", "copy"]].concat());
+        assert!(
+            dump(&container, "copy") == before,
+            "{database}, {format}: --into differs"
+        );
+        container.psql(database, "CREATE TABLE later (i int)");
+        house.run(&[&restore[..], &["--replace", "--yes"]].concat());
+        assert!(
+            dump(&container, database) == before,
+            "{database}, {format}: --replace differs"
+        );
+        container.psql("postgres", "DROP DATABASE copy");
+    }
+    wait_until("clients run on", END_MAX, || {
+        container.clients_running().is_empty()
+    });
+}
+
+#[test]
+fn database_user_and_password_are_those_of_the_container() {
+    let environment = [
+        ("POSTGRES_USER", "ann"),
+        ("POSTGRES_PASSWORD", "hunter2 'quoted' $HOME"),
+        ("POSTGRES_DB", "shop"),
+        ("KLUIS_AUTH", "scram-sha-256"),
+        // Of an application that shares the container's settings.
+        ("PGHOST", "other.example"),
+    ];
+    let Some(container) = Container::start_with(&ContainerOptions {
+        environment: &environment,
+        ..ContainerOptions::default()
+    }) else {
+        return;
+    };
+    container.psql(
+        "shop",
+        "CREATE ROLE bob LOGIN PASSWORD 'bobs word' IN ROLE pg_read_all_data",
+    );
+    container.create_db("other");
+    let house = House::new();
+    let log = house.path("argv");
+    let record = format!("{{ printf '%s\\n' \"$@\"; env; }} >> '{}'", log.display());
+    wrapper(&house, &record);
+    let backup = ["backup", "db", "--container", &container.name];
+    ends(
+        0,
+        &mut kluis(
+            &house,
+            &[("DATABASE_URL", "postgres://u:urlword@x/y")],
+            &backup,
+        ),
+    );
+    assert!(
+        house.listed()[0].starts_with("shop_backup_"),
+        "{:?}",
+        house.listed()
+    );
+    let bob = [
+        ("POSTGRES_USER", "bob"),
+        ("PGPASSWORD", "bobs word"),
+        ("POSTGRES_DB", "other"),
+    ];
+    ends(0, &mut kluis(&house, &bob, &backup));
+    assert_eq!(house.listed().len(), 2);
+    assert!(
+        house.listed()[0].starts_with("other_backup_"),
+        "{:?}",
+        house.listed()
+    );
+    let wrong = [("POSTGRES_USER", "bob"), ("PGPASSWORD", "wrong word")];
+    let said = ends(1, &mut kluis(&house, &wrong, &backup));
+    assert!(
+        said.contains("refused the login") && !said.contains("wrong word"),
+        "{said}"
+    );
+
+    let recorded = fs::read_to_string(log).unwrap();
+    let secret = |line: &str| {
+        ["hunter2", "bobs word"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    for line in recorded.lines().filter(|line| secret(line)) {
+        assert!(line.starts_with("PGPASSWORD="), "{line}");
+    }
+    assert!(recorded.contains("PGPASSWORD=hunter2"), "{recorded}");
+    for absent in [
+        "-t\n",
+        "-it\n",
+        "--tty",
+        "\nsh\n",
+        "BACKUP_ENCRYPTION_KEY",
+        "urlword",
+    ] {
+        assert!(!recorded.contains(absent), "{absent}: {recorded}");
+    }
+}
+
+#[test]
+fn a_container_is_found_by_name_label_pattern_and_default_in_this_order() {
+    let label = format!("kluis.test.found={}", std::process::id());
+    let Some(first) = Container::start_with(&ContainerOptions {
+        labels: &[&label],
+        ..ContainerOptions::default()
+    }) else {
+        return;
+    };
+    let second = Container::start().unwrap();
+    let house = House::new();
+    let found = |variables: &[(&str, &str)], flags: &[&str]| {
+        let backup = [&["backup", "db", "--mode", "docker"], flags].concat();
+        ends(0, &mut kluis(&house, variables, &backup));
+        manifest(&house)["container"].as_str().unwrap().to_owned()
+    };
+    let by_label = ("POSTGRES_CONTAINER_LABEL", label.as_str());
+    let glob = format!("*{}", &second.name["kluis".len()..]);
+    let by_pattern = ("POSTGRES_CONTAINER_PATTERN", glob.as_str());
+    let by_name = ("POSTGRES_CONTAINER", second.name.as_str());
+    assert_eq!(found(&[by_pattern], &[]), second.name);
+    assert_eq!(found(&[by_pattern, by_label], &[]), first.name);
+    assert_eq!(found(&[by_pattern, by_label, by_name], &[]), second.name);
+    let flag = ["--container", first.name.as_str()];
+    assert_eq!(found(&[by_pattern, by_label, by_name], &flag), first.name);
+    // The default name is one for the whole machine: here the wrapper gives it.
+    let real = &second.name;
+    wrapper(
+        &house,
+        &format!(
+            "case $1 in ps) docker \"$@\" | sed 's/ {real} / kanbu-postgres /'; exit;; esac\n\
+             for word; do shift; [ \"$word\" = kanbu-postgres ] && word={real}\n\
+             set -- \"$@\" \"$word\"; done"
+        ),
+    );
+    assert_eq!(found(&[], &[]), "kanbu-postgres");
+}
+
+#[test]
+fn what_is_not_one_running_container_is_an_error_that_lists_them() {
+    let Some(first) = Container::start() else {
+        return;
+    };
+    let second = Container::start().unwrap();
+    let stopped = Container::start().unwrap();
+    stop(&stopped);
+    let house = House::new();
+    let said = |variables: &[(&str, &str)], flags: &[&str], code| {
+        let backup = [&["backup", "db", "--mode", "docker"], flags].concat();
+        ends(code, &mut kluis(&house, variables, &backup))
+    };
+    let running = [format!("{} (", first.name), format!("{} (", second.name)];
+    let of_pid = format!("kluis-test-{}-*", std::process::id());
+    for (message, expected) in [
+        (
+            said(&[], &["--container", &stopped.name], 1),
+            "is running; running are",
+        ),
+        (
+            said(&[], &["--container", "nosuch"], 1),
+            "no container \"nosuch\" is running",
+        ),
+        (
+            said(&[("POSTGRES_CONTAINER_PATTERN", &of_pid)], &[], 1),
+            "several containers whose name matches",
+        ),
+        (
+            said(&[("POSTGRES_CONTAINER_LABEL", "kluis.test.pid")], &[], 1),
+            "several containers with the label",
+        ),
+        (
+            said(
+                &[("POSTGRES_CONTAINER_LABEL", "kluis.test.nosuch=1")],
+                &[],
+                1,
+            ),
+            "no container with the label",
+        ),
+    ] {
+        assert!(message.contains(expected), "{message}");
+        assert!(
+            running.iter().all(|name| message.contains(name)),
+            "{message}"
+        );
+        assert!(
+            !message.contains(&format!("{} (", stopped.name)),
+            "{message}"
+        );
+    }
+    // Docker never sees a name that it could take for an option.
+    wrapper(
+        &house,
+        &format!("touch '{}'", house.path("called").display()),
+    );
+    for name in [
+        "--container=-it",
+        "--container=--privileged",
+        "--container=a b",
+        "--container=a;b",
+    ] {
+        let message = said(&[], &[name], 2);
+        assert!(message.contains("is not usable"), "{message}");
+    }
+    let message = said(&[("POSTGRES_CONTAINER_PATTERN", "shop-[")], &[], 2);
+    assert!(message.contains("name pattern"), "{message}");
+    assert!(!house.path("called").exists());
+    assert_eq!(house.listed(), [""; 0]);
+}
+
+#[test]
+fn a_docker_that_cannot_be_used_says_what_to_do() {
+    let house = House::new();
+    let backup = ["backup", "db", "--mode", "docker"];
+    let fake = house.path("fake");
+    let text = fake.to_str().unwrap();
+    let config = format!("[database]\ndocker_command = [{text:?}]\n");
+    fs::write(house.path("kluis.toml"), config).unwrap();
+    let message = ends(1, &mut kluis(&house, &[], &backup));
+    assert!(
+        message.contains("install docker, set docker_command"),
+        "{message}"
+    );
+    for (words, expected) in [
+        (
+            "permission denied while trying to connect to the Docker daemon socket",
+            "group docker",
+        ),
+        ("sudo: a password is required", "group docker"),
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.",
+            "systemctl start",
+        ),
+        ("something else", "something else"),
+    ] {
+        fs::write(&fake, format!("#!/bin/sh\necho '{words}' >&2\nexit 1\n")).unwrap();
+        fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+        let message = ends(1, &mut kluis(&house, &[], &backup));
+        assert!(
+            message.contains(expected) && message.contains(words),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_image_without_clients_is_named() {
+    let Some(container) = Container::start_with(&ContainerOptions {
+        environment: &[("PATH", "/usr/bin")],
+        ..ContainerOptions::default()
+    }) else {
+        return;
+    };
+    let house = House::new();
+    let message = ends(
+        1,
+        &mut kluis(
+            &house,
+            &[],
+            &["backup", "db", "--container", &container.name],
+        ),
+    );
+    assert!(
+        message.contains("has no `psql`: its image kluis-test-postgres"),
+        "{message}"
+    );
+}
+
+#[test]
+fn auto_takes_the_server_that_answers_and_says_why() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let Some(cluster) = support::Cluster::start_with(support::ClusterOptions {
+        password: Some("right".to_owned()),
+        ..support::ClusterOptions::default()
+    }) else {
+        return;
+    };
+    cluster.create_db("shop");
+    let house = House::new();
+    let by_name = ("POSTGRES_CONTAINER", container.name.as_str());
+    let backup = ["-v", "backup", "db"];
+
+    let url = cluster.url("shop");
+    let said = ends(
+        0,
+        &mut kluis(&house, &[by_name, ("DATABASE_URL", &url)], &backup),
+    );
+    assert!(said.contains("the configured server answered"), "{said}");
+    let content = manifest(&house);
+    assert_eq!(content["mode"], "direct");
+    assert_eq!(
+        content["mode_reason"],
+        "auto: the configured server answered"
+    );
+
+    // Nothing listens: the container stands in, and that is told without -v.
+    let down = ("DATABASE_URL", "postgres://ann:urlword@127.0.0.1:1/shop");
+    let said = ends(0, &mut kluis(&house, &[by_name, down], &backup[1..]));
+    assert!(
+        said.contains("instead") && said.contains(&container.name),
+        "{said}"
+    );
+    let content = manifest(&house);
+    assert_eq!(content["mode"], "docker");
+    let why = content["mode_reason"].as_str().unwrap();
+    assert!(
+        why.contains("127.0.0.1:1") && !why.contains("urlword"),
+        "{why}"
+    );
+    assert_eq!(content["tables"].as_array().unwrap().len(), 2);
+
+    let said = ends(0, &mut kluis(&house, &[by_name], &backup));
+    assert!(
+        said.contains("no server's URL or host is configured"),
+        "{said}"
+    );
+
+    // A refused login is an answer; the other way may be another server.
+    let before = house.listed();
+    let wrong = cluster.url("shop").replacen("%72%69%67%68%74", "wrong", 1);
+    assert_ne!(wrong, url);
+    let said = ends(
+        1,
+        &mut kluis(&house, &[by_name, ("DATABASE_URL", &wrong)], &backup),
+    );
+    assert!(said.contains("refused the login"), "{said}");
+
+    let said = ends(
+        1,
+        &mut kluis(&house, &[("POSTGRES_CONTAINER", "nosuch"), down], &backup),
+    );
+    assert!(
+        said.contains("127.0.0.1:1") && said.contains("\"nosuch\""),
+        "{said}"
+    );
+    let direct = ["backup", "db", "--mode", "direct"];
+    let said = ends(1, &mut kluis(&house, &[by_name, down], &direct));
+    assert!(
+        said.contains("127.0.0.1:1") && !said.contains("nosuch"),
+        "{said}"
+    );
+    assert_eq!(house.listed(), before);
+}
+
+#[test]
+fn a_failed_dump_is_not_tried_the_other_way() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let Some(cluster) = support::Cluster::start() else {
+        return;
+    };
+    let house = House::new();
+    let url = cluster.url("shop");
+    let variables = [
+        ("POSTGRES_CONTAINER", container.name.as_str()),
+        ("DATABASE_URL", &url),
+    ];
+    // The server answers; it has no such database, and the container's has.
+    let said = ends(1, &mut kluis(&house, &variables, &["backup", "db"]));
+    assert!(said.contains("no database \"shop\""), "{said}");
+    assert_eq!(house.listed(), [""; 0]);
+}
+
+/// A session that holds a table's lock, so that a dump waits for it.
+struct Locked(Child);
+
+impl Locked {
+    fn start(container: &Container) -> Self {
+        let sql = "BEGIN; LOCK TABLE lines; SELECT pg_sleep(600);";
+        let mut psql = container.client("psql", "shop");
+        psql.args(["-X", "-c", sql]).env("PGAPPNAME", "locker");
+        let child = psql
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = 'lines'::regclass AND granted";
+        wait_until("no lock", BEGIN_MAX, || container.psql("shop", held) == "1");
+        Self(child)
+    }
+
+    fn end(mut self, container: &Container) {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE query LIKE 'BEGIN; LOCK TABLE%' AND pid <> pg_backend_pid()";
+        container.psql("postgres", sql);
+        self.0.wait().unwrap();
+    }
+}
+
+fn start(house: &House, arguments: &[&str]) -> Child {
+    let mut command = house.kluis();
+    command
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn is_running(container: &Container, program: &str) -> bool {
+    let clients = container.clients_running();
+    let other = |line: &str| line.contains("pg_sleep(600)") || line.contains("--version");
+    let found = |line: &String| line.contains(program) && !other(line);
+    clients.iter().any(found)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// The sessions of kluis on the server.
+fn sessions(container: &Container) -> String {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'kluis%'";
+    container.psql("postgres", sql)
+}
+
+#[test]
+fn a_dump_that_is_stopped_or_killed_ends_in_the_container_too() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    let backup = ["backup", "db", "--container", &container.name];
+    for (with, code) in [
+        (Signal::TERM, Some(143)),
+        (Signal::INT, Some(130)),
+        (Signal::KILL, None),
+    ] {
+        let lock = Locked::start(&container);
+        let mut child = start(&house, &backup);
+        wait_until("no pg_dump", BEGIN_MAX, || {
+            is_running(&container, "pg_dump")
+        });
+        // It stands in the queue for the lock now, or will in a moment.
+        signal(&child, with);
+        assert_eq!(child.wait().unwrap().code(), code);
+        // Long before the lock's timeout, and with the lock still held.
+        wait_until("pg_dump runs on", END_MAX, || {
+            !is_running(&container, "pg_dump")
+        });
+        lock.end(&container);
+        wait_until("clients run on", END_MAX, || {
+            container.clients_running().is_empty()
+        });
+        assert_eq!(sessions(&container), "0");
+        assert_eq!(house.listed(), [""; 0]);
+    }
+    house.run(&backup);
+    assert_eq!(house.listed().len(), 1);
+    assert_eq!(house.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_dump_in_full_flow_ends_with_its_run() {
+    let Some(container) = Container::start() else {
+        return;
+    };
+    let fill = "CREATE TABLE large AS SELECT i, repeat(md5(i::text), 30) AS text \
+                FROM generate_series(1, 250000) AS i";
+    container.psql("postgres", fill);
+    let house = House::new();
+    // So slow that the dump is blocked on its output when the run is killed.
+    let backup = [
+        "backup",
+        "db",
+        "--container",
+        &container.name,
+        "--codec",
+        "zstd",
+        "--level",
+        "19",
+    ];
+    let copying = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' \
+                   AND application_name LIKE 'kluis%'";
+    for with in [Signal::TERM, Signal::KILL] {
+        let mut child = start(&house, &backup);
+        wait_until("no COPY", BEGIN_MAX, || {
+            container.psql("postgres", copying) == "1"
+        });
+        signal(&child, with);
+        assert!(!child.wait().unwrap().success());
+        wait_until("pg_dump runs on", END_MAX, || {
+            container.clients_running().is_empty()
+        });
+        assert_eq!(sessions(&container), "0");
+        assert_eq!(house.listed(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_restore_that_is_stopped_or_killed_ends_in_the_container_too() {
+    let Some(container) = shop() else {
+        return;
+    };
+    // Filled again by the restore, and then it sleeps.
+    container.psql(
+        "shop",
+        "CREATE MATERIALIZED VIEW slow AS
+         SELECT pg_sleep(nullif(current_setting('kluis.pause', true), '')::float)::text AS slept",
+    );
+    let house = House::new();
+    house.run(&["backup", "db", "--container", &container.name]);
+    container.psql("postgres", "ALTER ROLE ann SET kluis.pause = '600'");
+    let databases = || {
+        container.psql(
+            "postgres",
+            "SELECT string_agg(datname, ' ') FROM pg_database",
+        )
+    };
+    let refreshing = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'REFRESH%'";
+    for (with, code) in [(Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        let restore = [
+            "restore",
+            "latest",
+            "--replace",
+            "--yes",
+            "--container",
+            &container.name,
+        ];
+        let mut child = start(&house, &restore);
+        wait_until("no REFRESH", BEGIN_MAX, || {
+            container.psql("postgres", refreshing) == "1"
+        });
+        signal(&child, with);
+        assert_eq!(child.wait().unwrap().code(), code);
+        wait_until("psql runs on", END_MAX, || {
+            container.clients_running().is_empty()
+        });
+        assert_eq!(sessions(&container), "0");
+        assert_eq!(container.psql("shop", "SELECT count(*) FROM lines"), "255");
+        if with == Signal::TERM {
+            assert!(!databases().contains("_kluis_"), "{}", databases());
+        }
+    }
+}
+
+#[test]
+fn a_container_that_goes_away_in_the_middle_publishes_nothing() {
+    type End = fn(&Container);
+    for (how, end) in [("kill", Container::kill as End), ("stop", stop)] {
+        let Some(container) = shop() else {
+            return;
+        };
+        let house = House::new();
+        let lock = Locked::start(&container);
+        let child = start(&house, &["backup", "db", "--container", &container.name]);
+        wait_until("no pg_dump", BEGIN_MAX, || {
+            is_running(&container, "pg_dump")
+        });
+        end(&container);
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{how}: {said}");
+        assert!(said.contains("`pg_dump` failed"), "{how}: {said}");
+        assert_eq!(house.listed(), [""; 0]);
+        assert_eq!(house.leftovers(), [""; 0]);
+        let Locked(mut psql) = lock;
+        psql.wait().unwrap();
+    }
+}
