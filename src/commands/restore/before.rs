@@ -85,7 +85,8 @@ pub fn back_up(
     match made {
         Ok(made) => {
             let file = made.manifest.stored.file;
-            let text = format!("{} is backed up as {file}", to.name);
+            let name = &to.name;
+            let text = format!("{name} is backed up as {file}; latest:{name} means that one now");
             session.console.info(&text);
             Ok(file)
         }
