@@ -66,12 +66,8 @@ For more information, try '--help'.
 
 "#]];
     restore_needs_a_destination: ["restore", "latest"] => str![[r#"
-error: the following required arguments were not provided:
-  <--to <DIR>|--into <DB>|--replace|--list>
-
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
-
-For more information, try '--help'.
+error: no storage is configured
+hint: say where the backups are: -s DIR, BACKUP_LOCAL_PATH, or path under [storage] in kluis.toml
 
 "#]];
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"

@@ -6,10 +6,16 @@ mod home;
 mod support;
 
 use std::fs;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+
+use kluis::cancel::Cancel;
+use kluis::postgres::{ClientSearch, Converter};
+use kluis::target::{FromCustom, Received, Target, TargetError};
 
 use home::{Home, text};
 use support::Cluster;
@@ -242,6 +248,57 @@ fn damage_is_told_as_damage_and_not_by_pg_restores_words() {
     let output = bench.home.ends(4, &["verify", name(&archive)]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!said.contains("pg_restore"), "{said}");
+}
+
+/// Breaks at its end, as an archive does whose last digest is wrong.
+struct BrokenAtTheEnd(Cursor<Vec<u8>>);
+
+impl Read for BrokenAtTheEnd {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf)? {
+            0 => Err(io::Error::other("digest differs")),
+            count => Ok(count),
+        }
+    }
+}
+
+/// Tells whether the text that it received ended cleanly.
+struct Witness(Sender<bool>);
+
+impl Target for Witness {
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        let read = io::copy(stream, &mut io::sink());
+        self.0.send(read.is_ok()).unwrap();
+        read.map_err(TargetError::Stream)?;
+        Ok(Received::default())
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_text_ends_cleanly_only_if_the_archive_does() {
+    let Some(bench) = Bench::start(FILL) else {
+        return;
+    };
+    let mut dump = bench.cluster.client("pg_dump", "shop");
+    let archive = dump.args(["-Fc", "-Z0"]).output().unwrap().stdout;
+    let converter = Converter::find(&ClientSearch::new(None, None), None, &[]).unwrap();
+    let receive = |stream: &mut dyn BufRead| {
+        let (sender, ended) = channel();
+        let witness = Box::new(Witness(sender));
+        let mut target = FromCustom::new(converter.clone(), witness, Cancel::default());
+        (target.receive(stream), ended.recv().unwrap())
+    };
+    let (received, ended) = receive(&mut Cursor::new(archive.clone()));
+    assert!(received.is_ok() && ended);
+    let broken = BrokenAtTheEnd(Cursor::new(archive));
+    let (received, ended) = receive(&mut BufReader::new(broken));
+    let error = received.unwrap_err().to_string();
+    assert!(error.contains("digest differs"), "{error}");
+    assert!(!ended, "whoever commits at the text's end would have");
 }
 
 /// An archive of a dump made by hand, without manifest.
