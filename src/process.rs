@@ -21,12 +21,14 @@ use zeroize::Zeroizing;
 mod background;
 mod child;
 mod container;
+mod dialog;
 mod identity;
 mod registry;
 mod streams;
 
 pub use background::ChildServer;
 pub use container::Runner;
+pub use dialog::ChildDialog;
 pub use identity::{User, current, host, is_root, uid, user};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};

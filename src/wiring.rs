@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
 use crate::format::keys::Keyring;
-use crate::operations::OperationError;
+use crate::operations::{OperationError, Reporter};
 use crate::postgres::{ClientSearch, PostgresError, Server};
 use crate::retention::KeepRules;
 use crate::secrets::load_key;
@@ -96,6 +96,27 @@ pub fn database(
 pub fn client_search(settings: &Settings, path: Option<&str>) -> ClientSearch {
     let directory = settings.database.client_bin_dir.as_ref();
     ClientSearch::new(directory.map(|directory| directory.value.clone()), path)
+}
+
+/// Drops the staging databases that restores have left which died. That is told,
+/// and never stops what is to be done now.
+pub fn sweep_staging(server: &Server, reporter: &dyn Reporter) {
+    let swept = server
+        .maintenance_database("")
+        .and_then(|ask_in| server.sweep_staging(&ask_in));
+    match swept {
+        Ok(swept) => {
+            for name in &swept.dropped {
+                let text = format!("dropped {name}, which a restore that died had left");
+                reporter.detail(&text);
+            }
+            for why in &swept.kept {
+                let text = format!("what a restore that died has left stays: {why}");
+                reporter.detail(&text);
+            }
+        }
+        Err(error) => reporter.detail(&format!("no sweep: {error}")),
+    }
 }
 
 fn as_text(

@@ -66,14 +66,13 @@ For more information, try '--help'.
 
 "#]];
     restore_needs_a_destination: ["restore", "latest"] => str![[r#"
-error: no storage is configured
-hint: say where the backups are: -s DIR, BACKUP_LOCAL_PATH, or path under [storage] in kluis.toml
+error: where to? say --to DIR for a source tree, --into DB or --replace for a database
 
 "#]];
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"
 error: the argument '--to <DIR>' cannot be used with '--into <DB>'
 
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
+Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 
 For more information, try '--help'.
 
@@ -81,7 +80,7 @@ For more information, try '--help'.
     keep_old_belongs_to_replace: ["restore", "x", "--into", "db", "--keep-old"] => str![[r#"
 error: the argument '--into <DB>' cannot be used with '--keep-old'
 
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
+Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 
 For more information, try '--help'.
 
@@ -89,7 +88,7 @@ For more information, try '--help'.
     links_outside_belongs_to_a_directory: ["restore", "x", "--into", "db", "--links-outside"] => str![[r#"
 error: the argument '--into <DB>' cannot be used with '--links-outside'
 
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
+Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 
 For more information, try '--help'.
 
@@ -97,7 +96,7 @@ For more information, try '--help'.
     a_server_makes_no_sense_for_a_directory: ["restore", "x", "--to", "d", "--url", "postgres://h"] => str![[r#"
 error: the argument '--to <DIR>' cannot be used with '--url <URL>'
 
-Usage: kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>
+Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 
 For more information, try '--help'.
 

@@ -47,6 +47,7 @@ fn ledger(server: &Server, database: &str) -> Ledger {
         database,
         &DumpOptions::default(),
         &Cancel::default(),
+        &|_| {},
     )
     .unwrap()
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kluis::catalog::{Backup, Catalog, read_whole};
 use kluis::format::manifest::Manifest;
 use kluis::format::names::manifest_key;
-use kluis::operations::{Encryption, OperationError, restore};
+use kluis::operations::{Encryption, OperationError, RestoreSteps, restore};
 use kluis::storage::{MemoryStorage, PendingWrite, Storage, StorageError, StoredObject};
 use kluis::target::{DirectoryTarget, RestoreTreeOptions, Target};
 use serde_json::Value;
@@ -296,7 +296,7 @@ fn restore_into(storage: &dyn Storage, backup: &Backup, to: &Path) -> Result<(),
         let target = DirectoryTarget::new(to, options, vault.cancel.clone())?;
         Ok(Box::new(target))
     };
-    restore(&vault, backup, at(9), target).map(drop)
+    restore(&vault, backup, at(9), RestoreSteps::staged(target)).map(drop)
 }
 
 /// One edit of a manifest: the place of the field, and the new document.

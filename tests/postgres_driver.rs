@@ -365,6 +365,12 @@ fn a_meta_command_planted_in_a_dump_does_not_run() {
         format!("\\unrestrict key\n\\! touch {}", witness.display()),
         format!("\\o |touch {}\nSELECT 1;", witness.display()),
         format!("SELECT 1 \\g {}", witness.display()),
+        format!("SELECT 1 \\g |touch {}", witness.display()),
+        format!("\\copy (SELECT 1) TO PROGRAM 'touch {}'", witness.display()),
+        format!("\\copy (SELECT 1) TO {}", witness.display()),
+        format!("\\setenv PAGER 'touch {}'", witness.display()),
+        format!("\\i {}", witness.display()),
+        format!("\\set x `touch {}`", witness.display()),
     ] {
         // More than the pipe holds: psql has to come past the planted line.
         let dump = dump_of(&(body.clone() + &"\n-- more".repeat(500_000)));
@@ -514,7 +520,7 @@ fn missing_roles_are_named_before_anything_happens() {
         ..DatabaseContent::default()
     };
     let error = DatabaseTarget::new(server, into("x"), Some(&content), Cancel::default());
-    let Err(PostgresError::MissingRoles { roles }) = error else {
+    let Err(PostgresError::MissingRoles { roles, .. }) = error else {
         panic!("{error:?}")
     };
     assert_eq!(roles, ["App \"Owner\""]);

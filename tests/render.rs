@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kluis::format::manifest::{Codec, Kind, Manifest, ProofLevel, State};
 use kluis::render::{
-    BackupDone, BackupReport, ComparedTable, DatabaseSummary, Problem, PruneReport, PruneRow,
-    Report, RestoreReport, ShowReport, TreeSummary, VerifyReport, VerifyRow, View,
+    BackupDone, BackupReport, Compared, ComparedTable, DatabaseSummary, Problem, PruneReport,
+    PruneRow, Report, RestoreReport, ShowReport, TreeSummary, VerifyReport, VerifyRow, View,
 };
 use snapbox::{assert_data_eq, str};
 
@@ -200,15 +200,19 @@ fn restored() -> RestoreReport {
         name: "shop".to_owned(),
         destination: "database shop_copy".to_owned(),
         dry_run: false,
+        restored: true,
+        has_manifest: true,
         raw_bytes: 1500 << 20,
         duration_ms: 61_000,
         content_ok: true,
         differences: Vec::new(),
+        compared: None,
         tables: 4,
         rows: 2_000_000,
         files: 0,
         left_out: 0,
         kept_old: None,
+        pre_restore_backup: None,
         warnings: Vec::new(),
     }
 }
@@ -227,36 +231,60 @@ db shop: restored
     );
 }
 
+fn compared(table: &str, expected: Option<u64>, found: Option<u64>) -> ComparedTable {
+    ComparedTable {
+        table: table.to_owned(),
+        expected_rows: expected,
+        found_rows: found,
+        same: expected == found,
+    }
+}
+
+fn comparison(tables: Vec<ComparedTable>, other_differences: &[&str]) -> Option<Compared> {
+    Some(Compared {
+        tables,
+        sequences: 2,
+        large_objects: 0,
+        objects: Some(57),
+        other_differences: other_differences
+            .iter()
+            .map(|&text| text.to_owned())
+            .collect(),
+    })
+}
+
 #[test]
-fn a_restored_database_that_differs_shows_the_tables() {
+fn a_restored_database_shows_each_table_beside_its_dump() {
     let mut report = restored();
-    report.content_ok = false;
-    report.differences = vec![
-        ComparedTable {
-            table: "public.orders".to_owned(),
-            expected_rows: Some(1_000),
-            found_rows: Some(999),
-        },
-        ComparedTable {
-            table: "public.gone".to_owned(),
-            expected_rows: Some(1),
-            found_rows: None,
-        },
+    let tables = vec![
+        compared("public.orders", Some(1_000), Some(1_000)),
+        compared("public.gone", Some(0), Some(0)),
     ];
-    assert_data_eq!(
-        text(&report),
-        str![[r#"
-db shop: differs from its manifest
-  to           database shop_copy
-  size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
-  holds        4 tables, 2,000,000 rows
+    report.compared = comparison(tables, &[]);
+    report.pre_restore_backup = Some("shop_backup_2026-01-18T10-30-00.sql.gz.enc".to_owned());
+    assert_data_eq!(text(&report), str![[r#""#]]);
+}
 
-TABLE          EXPECTED ROWS  FOUND
-public.orders          1,000    999
-public.gone                1   none
+#[test]
+fn a_restored_database_without_a_manifest_says_so() {
+    let mut report = restored();
+    report.has_manifest = false;
+    assert!(!text(&report).contains("as the manifest says"));
+}
 
-"#]]
-    );
+#[test]
+fn a_copy_that_differs_shows_what_does() {
+    let mut report = restored();
+    (report.content_ok, report.restored, report.raw_bytes) = (false, false, 0);
+    let same = |number: u64| compared(&format!("public.t{number}"), Some(number), Some(number));
+    let mut tables: Vec<_> = (0..40).map(same).collect();
+    tables.push(compared("public.orders", Some(1_000), Some(999)));
+    tables.push(compared("public.gone", Some(1), None));
+    let others = ["sequence public.s is at 7 instead of at 8"];
+    report.compared = comparison(tables, &others);
+    assert_data_eq!(text(&report), str![[r#""#]]);
+    report.restored = true;
+    assert!(text(&report).contains("restored, AND DIFFERS from its dump"));
 }
 
 #[test]

@@ -12,10 +12,10 @@ use super::ServerFlags;
 /// The archive is read and checked to its end before anything becomes visible
 /// at the destination. A source tree goes into a new or empty directory; a
 /// database into a new one, or in place of one that exists.
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(
     // The generated one is wider than 80 columns.
-    override_usage = "kluis restore [OPTIONS] <BACKUP> <--to DIR|--into DB|--replace|--list>",
+    override_usage = "kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]",
     after_help = "\
 Examples:
   kluis restore latest:source --to /srv/app-restored
@@ -40,8 +40,10 @@ Exit code 4: the archive is damaged, or the key is not its key."
 )]
 pub struct Restore {
     /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
+    ///
+    /// Asked for on a terminal where it is left out, and so is the destination.
     #[arg(value_name = "BACKUP")]
-    pub backup: String,
+    pub backup: Option<String>,
 
     #[command(flatten)]
     pub destination: Destination,
@@ -95,9 +97,10 @@ pub struct Restore {
     pub dry_run: bool,
 }
 
-/// Where it goes: exactly one, but for roles, which go in place.
-#[derive(Args)]
-#[group(multiple = false)]
+/// Where it goes: at most one. None for roles, which go in place, and none on a
+/// terminal, where it is asked for.
+#[derive(Args, Clone, Default)]
+#[group(required = false, multiple = false)]
 pub struct Destination {
     /// Source: into this directory, new or empty
     #[arg(long, value_name = "DIR", conflicts_with_all = ["url", "mode", "container"])]

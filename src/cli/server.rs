@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 #[command(next_help_heading = "Server")]
 pub struct ServerFlags {
     /// Connect to this server: postgres://user@host:port/database

@@ -99,7 +99,7 @@ fn name_of(root: &Path) -> String {
     name.map_or_else(|| "root".to_owned(), |name| name.into_owned())
 }
 
-fn plan(
+pub(super) fn plan(
     session: &Session<'_>,
     encryption: Encryption,
     name: &str,
@@ -136,7 +136,7 @@ fn compression(settings: &Settings, kind: Kind) -> (Codec, i32) {
 }
 
 /// How the run's archives are encrypted; a warning where that is not.
-fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption {
+pub(super) fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption {
     let settings = &session.settings.encryption;
     match (settings.enabled.value, settings.format.value) {
         (false, _) => Encryption::None,

@@ -57,7 +57,7 @@ pub fn list(session: &Session<'_>, wanted: &List) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn row(backup: &Backup) -> Option<ListRow> {
+pub(super) fn row(backup: &Backup) -> Option<ListRow> {
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let state = backup.file.as_ref().map(|file| &file.state);
     let verification = state.and_then(|state| state.verification.as_ref());

@@ -1,125 +1,81 @@
 //! `kluis restore`: into a new directory or database, or in place of one.
 
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
 use crate::catalog::Backup;
 use crate::cli::Restore;
-use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Kind, Trigger};
-use crate::operations::{Depth, OperationError, Reporter, restore, verify};
-use crate::render::{self, RestoreReport};
-use crate::target::{DatabaseTarget, DirectoryTarget, Placement, RestoreTreeOptions, Target};
+use crate::exit::Exit;
+use crate::format::manifest::{DatabaseContent, Kind, Manifest, Trigger};
+use crate::operations::{OperationError, Reporter, RestoreSteps, restore};
+use crate::postgres::{Preflight, RestoreNeeds, Server};
+use crate::render;
+use crate::target::{
+    DatabaseTarget, DirectoryTarget, InPlaceTarget, Placement, RestoreTreeOptions, Target,
+    dumped_again,
+};
 use crate::wiring;
 
 use super::session::{Opened, Session};
 
+mod before;
 mod globals;
+mod report;
 mod select;
+mod wizard;
 
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
-    let (opened, key) = session.open_for(&wanted.backup)?;
+    let wanted = wizard::completed(session, wanted)?;
+    let (opened, key) = session.open_for(wizard::backup(&wanted)?)?;
     let backup = opened.find(&key)?;
     if backup.holds_globals() {
-        return globals::run(session, &opened, backup, wanted);
+        return globals::run(session, &opened, backup, &wanted);
     }
     if wanted.destination.list {
         return select::list(session, &opened, backup);
     }
-    select::check_flags(wanted)?;
-    let destination = destination(backup, wanted)?;
-    if let (Destination::Replace(name), false, false) = (&destination, wanted.yes, wanted.dry_run) {
-        confirm_replacing(session, backup, name, wanted.keep_old)?;
-    }
-    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
-    let target = open_target(session, backup, wanted, &destination)?;
-    let target = select::only_chosen(session, &opened, backup, wanted, target)?;
-    let target = match destination {
-        Destination::Directory(_) => target,
-        // Whatever the format, the targets of databases receive SQL text.
-        _ => wiring::text_target(backup, target, &programs, session.cancel)?,
+    select::check_flags(&wanted)?;
+    let restoring = Restoring {
+        session,
+        opened: &opened,
+        backup,
+        destination: destination(backup, &wanted)?,
+        wanted: &wanted,
     };
-    if wanted.dry_run {
-        // Dropping the target leaves nothing: it has only looked.
-        drop(target);
-        return dry_run(session, &opened, backup, &destination);
-    }
-    let vault = session.vault(&opened.storage, "restore", Trigger::Manual)?;
-    let done = restore(&vault, backup, session.now, || Ok(target))
-        .map_err(|error| not_restored(&destination, error.into()))?;
-    if let Some(damaged) = &done.report.damaged_copy {
-        session.console.warn(&format!(
-            "{}: {damaged}; make a new backup soon",
-            backup.archive
-        ));
-    }
-    let incomplete = done.received.left_out > 0;
-    if incomplete {
-        session.console.warn(&format!(
-            "{} entries were left out, named above or with --json under warnings",
-            done.received.left_out
-        ));
-    }
-    session.print(&RestoreReport {
-        raw_bytes: done.report.unsealed.raw_bytes,
-        duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
-        tables: done
-            .received
-            .database
-            .as_ref()
-            .map_or(0, |db| db.ledger.tables.len() as u64),
-        rows: done.received.database.as_ref().map_or(0, |db| {
-            db.ledger.tables.iter().map(|table| table.rows).sum()
-        }),
-        files: done.received.tree.as_ref().map_or(0, |tree| tree.files),
-        kept_old: done.received.kept_old.clone(),
-        left_out: done.received.left_out,
-        warnings: done.received.warnings.clone(),
-        ..empty(backup, &destination)
-    })?;
-    Ok(if incomplete {
-        Exit::Incomplete
-    } else {
-        Exit::Done
-    })
-}
-
-fn confirm_replacing(
-    session: &Session<'_>,
-    backup: &Backup,
-    name: &str,
-    keep_old: bool,
-) -> anyhow::Result<()> {
-    let old = match keep_old {
-        true => "The old one stays under another name.",
-        false => "The old one is gone then; --keep-old would keep it.",
+    let exit = match (&restoring.destination, wanted.dry_run) {
+        (Destination::Directory(to), false) => restoring.tree(to)?,
+        (Destination::Directory(to), true) => {
+            // Dropping the target leaves nothing: it has only looked.
+            drop(restoring.open_directory(to)?);
+            restoring.dry_run()?
+        }
+        (Destination::Database(to), _) => restoring.database(to)?,
     };
-    let made = render::when(backup.created_at(), &session.view);
-    let question = format!(
-        "This replaces the database {name:?} by {}, made {made}. {old}",
-        backup.archive
-    );
-    Ok(session.console.confirm(&question, name, session.cancel)?)
-}
-
-/// Tells what a failure means for the data, before its reason.
-fn not_restored(destination: &Destination, error: anyhow::Error) -> anyhow::Error {
-    match exit_of(&error) {
-        Exit::Failed | Exit::Integrity => error.context(format!(
-            "nothing was restored; {destination} is as it was before"
-        )),
-        _ => error,
+    if let Cow::Owned(answered) = &wanted {
+        wizard::tell_command(session, answered);
     }
+    Ok(exit)
 }
 
 enum Destination {
-    Directory(std::path::PathBuf),
-    Into(String),
-    Replace(String),
+    Directory(PathBuf),
+    Database(DatabaseDestination),
+}
+
+/// A database to be made, or one that changes.
+struct DatabaseDestination {
+    name: String,
+    /// What is there goes.
+    replace: bool,
+    in_place: bool,
+    keep_old: bool,
 }
 
 impl std::fmt::Display for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "{}", path.display()),
-            Self::Into(name) | Self::Replace(name) => write!(f, "database {name}"),
+            Self::Database(to) => write!(f, "database {}", to.name),
         }
     }
 }
@@ -130,90 +86,167 @@ fn destination(backup: &Backup, wanted: &Restore) -> Result<Destination, Operati
         what: format!("{} is a {what}", backup.archive),
     };
     let flags = &wanted.destination;
-    match (backup.kind(), &flags.to, &flags.into) {
-        (Some(Kind::Source), Some(to), _) => Ok(Destination::Directory(to.clone())),
-        (Some(Kind::Source), None, _) => Err(usage(
-            "source tree: restore it into a directory, with --to DIR",
-        )),
-        (_, Some(_), _) => Err(usage("database: restore it with --into NAME or --replace")),
-        (_, None, Some(into)) => Ok(Destination::Into(into.clone())),
-        (_, None, None) if flags.replace => Ok(Destination::Replace(backup.name().to_owned())),
-        (_, None, None) => Err(usage("database: restore it with --into NAME or --replace")),
+    if backup.kind() == Some(Kind::Source) {
+        let to = flags
+            .to
+            .clone()
+            .ok_or_else(|| usage("source tree: restore it into a directory, with --to DIR"))?;
+        return Ok(Destination::Directory(to));
     }
-}
-
-fn open_target(
-    session: &Session<'_>,
-    backup: &Backup,
-    wanted: &Restore,
-    destination: &Destination,
-) -> Result<Box<dyn Target>, OperationError> {
-    let placement = match destination {
-        Destination::Directory(to) => {
-            let options = RestoreTreeOptions {
-                links_outside: wanted.links_outside,
-            };
-            let target = DirectoryTarget::new(to, options, session.cancel.clone())?;
-            return Ok(Box::new(target));
+    let name = match (&flags.into, flags.replace) {
+        (Some(into), _) => into.clone(),
+        (None, true) => backup.name().to_owned(),
+        (None, false) => {
+            return Err(usage("database: restore it with --into NAME or --replace"));
         }
-        Destination::Into(name) => Placement::Into(name.clone()),
-        Destination::Replace(name) => Placement::Replace {
-            name: name.clone(),
-            keep_old: wanted.keep_old,
-        },
     };
-    let database = session.database(None)?;
-    let content = backup
-        .file
-        .as_ref()
-        .and_then(|file| file.manifest.database.as_ref());
-    let target = DatabaseTarget::new(database.server, placement, content, session.cancel.clone())?;
-    Ok(Box::new(target))
+    Ok(Destination::Database(DatabaseDestination {
+        name,
+        replace: flags.replace,
+        in_place: wanted.in_place,
+        keep_old: wanted.keep_old,
+    }))
 }
 
-fn dry_run(
-    session: &Session<'_>,
-    opened: &Opened,
-    backup: &Backup,
-    destination: &Destination,
-) -> anyhow::Result<Exit> {
-    let vault = session.vault(&opened.storage, "restore --dry-run", Trigger::Manual)?;
-    let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
-    let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
-    let done = verify(&vault, backup, Depth::Full, session.now, &check)?;
-    session.print(&RestoreReport {
-        dry_run: true,
-        raw_bytes: done.raw_bytes.unwrap_or_default(),
-        duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
-        warnings: done.warnings,
-        ..empty(backup, destination)
-    })?;
-    Ok(Exit::Done)
+/// One restore and everything it is made of.
+struct Restoring<'a> {
+    session: &'a Session<'a>,
+    opened: &'a Opened,
+    backup: &'a Backup,
+    destination: Destination,
+    wanted: &'a Restore,
 }
 
-/// What the manifest says was in it; a restore fills in what came.
-fn empty(backup: &Backup, destination: &Destination) -> RestoreReport {
-    let manifest = backup.file.as_ref().map(|file| &file.manifest);
-    let tables = manifest
-        .and_then(|m| m.database.as_ref())
-        .map(|db| &db.ledger.tables);
-    RestoreReport {
-        id: manifest.map_or_else(|| "-".to_owned(), |manifest| manifest.id.to_string()),
-        kind: backup.kind().unwrap_or(Kind::Db),
-        name: backup.name().to_owned(),
-        destination: destination.to_string(),
-        dry_run: false,
-        raw_bytes: 0,
-        duration_ms: 0,
-        content_ok: true,
-        differences: Vec::new(),
-        tables: tables.map_or(0, |tables| tables.len() as u64),
-        rows: tables.map_or(0, |tables| tables.iter().map(|table| table.rows).sum()),
-        files: manifest
-            .and_then(|m| m.source.as_ref())
-            .map_or(0, |tree| tree.files),
-        left_out: 0,
-        kept_old: None,
-        warnings: Vec::new(),
+impl Restoring<'_> {
+    fn manifest(&self) -> Option<&Manifest> {
+        self.backup.file.as_ref().map(|file| &file.manifest)
+    }
+
+    fn content(&self) -> Option<&DatabaseContent> {
+        self.manifest()?.database.as_ref()
+    }
+
+    fn open_directory(&self, to: &Path) -> Result<Box<dyn Target>, OperationError> {
+        // It would be swapped away from under whoever stands in it.
+        if to.canonicalize().ok() == Path::new(".").canonicalize().ok() {
+            let what = format!(
+                "{} is the working directory itself; name a directory in it, or go elsewhere",
+                to.display()
+            );
+            return Err(OperationError::Usage { what });
+        }
+        let options = RestoreTreeOptions {
+            links_outside: self.wanted.links_outside,
+        };
+        let target = DirectoryTarget::new(to, options, self.session.cancel.clone())?;
+        Ok(Box::new(target))
+    }
+
+    fn tree(&self, to: &Path) -> anyhow::Result<Exit> {
+        let session = self.session;
+        let target = self.open_directory(to)?;
+        let steps = RestoreSteps::staged(move || Ok(target));
+        let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
+        self.finish(restore(&vault, self.backup, session.now, steps), None)
+    }
+
+    fn database(&self, to: &DatabaseDestination) -> anyhow::Result<Exit> {
+        let session = self.session;
+        let server = session.database(None).map_err(OperationError::from)?.server;
+        wiring::sweep_staging(&server, session.console);
+        let (target, preflight) = self.open_database(&server, to)?;
+        let console = session.console;
+        preflight
+            .details
+            .iter()
+            .for_each(|text| console.detail(text));
+        preflight
+            .warnings
+            .iter()
+            .for_each(|text| console.warn(text));
+        let target = select::only_chosen(session, self.opened, self.backup, self.wanted, target)?;
+        // Whatever the format, the targets of databases receive SQL text.
+        let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
+        let target = wiring::text_target(self.backup, target, &programs, session.cancel)?;
+        if self.wanted.dry_run {
+            drop(target);
+            return self.dry_run();
+        }
+        let storage = before::storage(self, &server, to, &preflight)?;
+        if to.replace && !self.wanted.yes {
+            self.confirm_replacing(to, storage.is_some())?;
+        }
+        let back_up_in = match &storage {
+            Some(storage) => Some(session.vault(storage, "backup db", Trigger::Manual)?),
+            None => None,
+        };
+        let mut backed_up = None;
+        let before_change = || {
+            if let Some(vault) = &back_up_in {
+                backed_up = Some(before::back_up(self, vault, &server, to)?);
+            }
+            Ok(())
+        };
+        let read_back = |advance: &dyn Fn(u64)| {
+            dumped_again(&server, &to.name, self.content(), session.cancel, advance)
+        };
+        let check = wiring::check_target(self.backup, &programs, session.cancel)?;
+        let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
+        let steps = RestoreSteps {
+            check: Some(check),
+            before_change: Box::new(before_change),
+            start: Box::new(move || Ok(target)),
+            read_back: to.in_place.then_some(Box::new(read_back)),
+        };
+        let done = restore(&vault, self.backup, session.now, steps);
+        self.finish(done, backed_up)
+    }
+
+    /// The target and what was found on the way to it; nothing is changed yet.
+    fn open_database(
+        &self,
+        server: &Server,
+        to: &DatabaseDestination,
+    ) -> Result<(Box<dyn Target>, Preflight), OperationError> {
+        let globals = before::newest_globals(&self.opened.catalog);
+        let needs = RestoreNeeds {
+            content: self.content(),
+            raw_bytes: self.manifest().map(|manifest| manifest.content.raw_bytes),
+            globals: globals.as_deref(),
+        };
+        let cancel = self.session.cancel.clone();
+        if to.in_place {
+            let target = InPlaceTarget::new(server.clone(), &to.name, to.replace, needs, cancel)?;
+            let preflight = target.preflight().clone();
+            return Ok((Box::new(target), preflight));
+        }
+        let name = to.name.clone();
+        let placement = match to.replace {
+            true => Placement::Replace {
+                name,
+                keep_old: to.keep_old,
+            },
+            false => Placement::Into(name),
+        };
+        let target = DatabaseTarget::new(server.clone(), placement, needs, cancel)?;
+        let preflight = target.preflight().clone();
+        Ok((Box::new(target), preflight))
+    }
+
+    fn confirm_replacing(&self, to: &DatabaseDestination, backs_up: bool) -> anyhow::Result<()> {
+        let old = match (to.keep_old, backs_up) {
+            (true, _) => "The old one stays under another name.",
+            (false, true) => "The old one is backed up first, and gone then.",
+            (false, false) => "The old one is gone then, WITHOUT A BACKUP of it.",
+        };
+        let session = self.session;
+        let made = render::when(self.backup.created_at(), &session.view);
+        let question = format!(
+            "This replaces the database {:?} by {}, made {made}. {old}",
+            to.name, self.backup.archive
+        );
+        Ok(session
+            .console
+            .confirm(&question, &to.name, session.cancel)?)
     }
 }

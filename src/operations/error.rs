@@ -1,5 +1,6 @@
 //! What can go wrong in an operation, sorted by what it means for the data.
 
+use super::compare::Comparison;
 use crate::cancel::Cancelled;
 use crate::catalog::CatalogError;
 use crate::format::header::HeaderError;
@@ -12,6 +13,10 @@ use crate::scratch::ScratchError;
 use crate::source::{DumpError, TreeError};
 use crate::storage::StorageError;
 use crate::target::TargetError;
+
+const COMMITTED: &str = "IT IS IN PLACE, as --in-place cannot compare before; do not use it before \
+                         you know why, the backup made before it has what was there";
+const NOT_COMMITTED: &str = "it was not put in its place";
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
@@ -53,6 +58,17 @@ pub enum OperationError {
     /// The archive, its manifest or what was restored is not what it should be.
     #[error("{archive}: {what}")]
     Integrity { archive: String, what: String },
+    /// A database was restored, and holds something else than its dump.
+    #[error(
+        "{archive}: the restored database differs from its dump: {comparison}; {}",
+        if *.committed { COMMITTED } else { NOT_COMMITTED }
+    )]
+    NotAsDumped {
+        archive: String,
+        comparison: Box<Comparison>,
+        /// It was filled in place, and could be compared only then.
+        committed: bool,
+    },
     /// Wrong input, found only here: nothing was changed.
     #[error("{what}")]
     Usage { what: String },
@@ -79,7 +95,10 @@ impl OperationError {
     /// than the place where it lies or goes to.
     pub fn is_integrity(&self) -> bool {
         match self {
-            Self::Integrity { .. } | Self::Header { .. } | Self::Manifest { .. } => true,
+            Self::Integrity { .. }
+            | Self::NotAsDumped { .. }
+            | Self::Header { .. }
+            | Self::Manifest { .. } => true,
             Self::Legacy { source, .. } => !matches!(source, LegacyError::Read(_)),
             Self::Unseal(error) => !matches!(
                 error,
@@ -105,6 +124,11 @@ impl OperationError {
         }
         if let Self::Catalog(error) = self {
             return error.hint().map(str::to_owned);
+        }
+        if let Self::NotAsDumped { .. } = self {
+            let hint = "a trigger, a rule or a setting of the server that changes rows? `kluis \
+                        verify` tells whether the archive itself is whole";
+            return Some(hint.to_owned());
         }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";

@@ -2,6 +2,7 @@
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
 mod backup;
+mod compare;
 mod contents;
 mod decrypt;
 mod error;
@@ -29,6 +30,7 @@ use crate::storage::Storage;
 use crate::target::Target;
 
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
+pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
@@ -37,7 +39,7 @@ pub use prune::{PruneDone, PruneScope, plan_prune, prune};
 pub use read::{ReadReport, seal_holds};
 pub use record::Run;
 pub use remove::{delete, keep};
-pub use restore::{RestoreDone, restore};
+pub use restore::{ReadBack, RestoreDone, RestoreSteps, restore};
 pub use sweep::{Swept, sweep};
 pub use verify::{Depth, VerifyDone, verify};
 

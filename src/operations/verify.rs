@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::compare::counts_alike;
 use super::read::{ReadReport, integrity, read_backup};
 use super::{MakeCheck, OperationError, Run, Vault};
 use crate::catalog::{Backup, read_whole};
@@ -207,8 +208,10 @@ fn read_back(
     check: &mut dyn Target,
 ) -> Result<Received, OperationError> {
     let phase = format!("comparing the restored {}", backup.name());
-    vault.reporter.phase(&phase, None);
-    let copy = check.read_back();
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let raw_bytes = manifest.map(|manifest| manifest.content.raw_bytes);
+    vault.reporter.phase(&phase, raw_bytes);
+    let copy = check.read_back(&|bytes| vault.reporter.advance(bytes));
     vault.reporter.phase_done();
     copy?.ok_or_else(|| OperationError::Refused {
         what: format!("{}: what was restored cannot be read back", backup.archive),
@@ -229,25 +232,13 @@ pub(super) fn compare(
 /// What was restored is what the manifest says was dumped.
 fn compare_copy(archive: &str, manifest: &Manifest, copy: &Received) -> Result<(), OperationError> {
     let mut ledger = ledger_differences(manifest, copy);
-    if !counts_alike(manifest, copy) {
+    if let (Some(dumped), Some(copied)) = (&manifest.database, &copy.database)
+        && !counts_alike(dumped, copied)
+    {
         ledger.retain(|difference| !matches!(difference, Difference::Objects { .. }));
     }
     let tree = tree_differences(manifest, copy);
     told(archive, "the restored copy", &ledger, tree)
-}
-
-/// Objects are counted by pg_dump's names for them, which other majors of it, and
-/// of the server, have others of.
-fn counts_alike(manifest: &Manifest, copy: &Received) -> bool {
-    let (Some(dumped), Some(copy)) = (&manifest.database, &copy.database) else {
-        return true;
-    };
-    let major = |version: &str| {
-        let digits = version.split(|c: char| !c.is_ascii_digit()).next();
-        digits.unwrap_or_default().to_owned()
-    };
-    major(&dumped.server_version) == major(&copy.server_version)
-        && major(&dumped.client_version) == major(&copy.client_version)
 }
 
 fn ledger_differences(manifest: &Manifest, seen: &Received) -> Vec<Difference> {

@@ -134,34 +134,7 @@ impl Server {
     /// Whether `database` holds nothing that a user made: no relation, type,
     /// function, schema, extension or large object.
     pub fn database_is_empty(&self, database: &str) -> Result<bool, PostgresError> {
-        let catalogues = [
-            "pg_class",
-            "pg_type",
-            "pg_proc",
-            "pg_namespace",
-            "pg_extension",
-            "pg_largeobject_metadata",
-            "pg_collation",
-            "pg_conversion",
-            "pg_cast",
-            "pg_operator",
-            "pg_opclass",
-            "pg_opfamily",
-            "pg_am",
-            "pg_language",
-            "pg_transform",
-            "pg_ts_config",
-            "pg_ts_dict",
-            "pg_ts_parser",
-            "pg_ts_template",
-            "pg_foreign_data_wrapper",
-            "pg_foreign_server",
-            "pg_publication",
-            "pg_event_trigger",
-        ];
-        let none_in =
-            |table| format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID})");
-        let sql = format!("SELECT to_json({});", catalogues.map(none_in).join(" AND "));
+        let sql = format!("SELECT to_json({});", emptiness());
         self.query_json(database, "look into the database", &sql)
     }
 
@@ -205,6 +178,37 @@ impl Server {
             place: self.place(),
         }))
     }
+}
+
+/// A condition in SQL: nothing in the database was made by a user.
+pub(super) fn emptiness() -> String {
+    let catalogues = [
+        "pg_class",
+        "pg_type",
+        "pg_proc",
+        "pg_namespace",
+        "pg_extension",
+        "pg_largeobject_metadata",
+        "pg_collation",
+        "pg_conversion",
+        "pg_cast",
+        "pg_operator",
+        "pg_opclass",
+        "pg_opfamily",
+        "pg_am",
+        "pg_language",
+        "pg_transform",
+        "pg_ts_config",
+        "pg_ts_dict",
+        "pg_ts_parser",
+        "pg_ts_template",
+        "pg_foreign_data_wrapper",
+        "pg_foreign_server",
+        "pg_publication",
+        "pg_event_trigger",
+    ];
+    let none_in = |table| format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID})");
+    catalogues.map(none_in).join(" AND ")
 }
 
 /// The first superuser's dependencies are never recorded (it is "pinned"), so

@@ -156,6 +156,15 @@ impl ConnectionSettings {
         &self.ignored
     }
 
+    /// Whether the server runs on this machine, as far as its address tells.
+    pub(super) fn is_local(&self) -> bool {
+        let get = |name: &str| self.variables.get(name).map(String::as_str);
+        let host = get("PGHOSTADDR").or(get("PGHOST")).unwrap_or("/");
+        let is_local =
+            |host: &str| host.starts_with('/') || ["localhost", "127.0.0.1", "::1"].contains(&host);
+        get("PGSERVICE").is_none() && is_local(host)
+    }
+
     /// Host and port for messages.
     pub fn place(&self) -> String {
         if let Some(service) = self.variables.get("PGSERVICE") {

@@ -119,12 +119,14 @@ pub enum LedgerDumpError {
 }
 
 /// Dumps `database` as `options` say and keeps the ledger only: what stands in
-/// it now, to be compared with what stood in the dump that filled it.
+/// it now, to be compared with what stood in the dump that filled it. `advance`
+/// hears of each piece's bytes.
 pub fn dump_ledger(
     server: &Server,
     database: &str,
     options: &DumpOptions,
     cancel: &Cancel,
+    advance: &dyn Fn(u64),
 ) -> Result<Ledger, LedgerDumpError> {
     let client = server.client("pg_dump")?;
     let tool = server
@@ -137,7 +139,10 @@ pub fn dump_ledger(
         cancel.check()?;
         match dump.read(&mut buffer) {
             Ok(0) => break,
-            Ok(count) => reader.feed(&buffer[..count]),
+            Ok(count) => {
+                reader.feed(&buffer[..count]);
+                advance(count as u64);
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 // A stop ends pg_dump: then the stop is the reason.

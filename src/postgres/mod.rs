@@ -15,6 +15,10 @@ mod discovery;
 mod docker;
 mod dump;
 mod dump_options;
+mod extensions;
+pub mod in_place;
+mod keeper;
+mod preflight;
 mod quote;
 mod restrict;
 mod rights;
@@ -35,6 +39,8 @@ pub use discovery::{Wanted, find_container};
 pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use dump_options::check_dump_option;
+pub use keeper::SweptStaging;
+pub use preflight::{Destination, Preflight, RestoreNeeds};
 pub use quote::{quote_identifier, quote_literal};
 pub use restrict::RestrictFilter;
 pub use rights::Rights;
@@ -71,11 +77,20 @@ pub enum PostgresError {
         looked: String,
     },
     #[error(
-        "roles that the dump needs are missing on the server: {}; create them first (CREATE ROLE \
-         ... or the globals backup)",
-        .roles.join(", ")
+        "roles that the dump needs are missing on the server: {}; {}",
+        .roles.join(", "),
+        remedy_for_roles(.globals.as_deref())
     )]
-    MissingRoles { roles: Vec<String> },
+    MissingRoles {
+        roles: Vec<String>,
+        /// The newest backup of the server's roles, if there is one.
+        globals: Option<String>,
+    },
+    /// Something that a restore needs and the server does not have.
+    #[error("{what}; {remedy}")]
+    Obstacle { what: String, remedy: String },
+    #[error("{} things are in the way of the restore:{}", .obstacles.len(), listed(.obstacles))]
+    NotReady { obstacles: Vec<PostgresError> },
     #[error("the server could not {action}: {detail}")]
     Query {
         action: String,
@@ -96,8 +111,8 @@ pub enum PostgresError {
         detail: String,
     },
     #[error(
-        "the restored database is in place, but the old one could not be dropped; it is kept as \
-         {name:?}: {source}"
+        "the restored database is in place, but the old one could not be dropped; it stays as \
+         {name:?} until the next restore or backup drops it: {source}"
     )]
     OldDatabaseKept {
         name: String,
@@ -225,6 +240,22 @@ impl PostgresError {
 fn is_class_of_place(sqlstate: &str) -> bool {
     let classes = ["08", "53", "57", "58", "XX"];
     classes.iter().any(|class| sqlstate.starts_with(class)) || matches!(sqlstate, "0A000" | "42501")
+}
+
+fn remedy_for_roles(globals: Option<&str>) -> String {
+    match globals {
+        Some(backup) => format!(
+            "bring them back first with `kluis restore {backup} --in-place`, or make them with \
+             CREATE ROLE"
+        ),
+        None => "make them first with CREATE ROLE (there is no backup of the server's roles; \
+                 `kluis backup db --globals` makes one)"
+            .to_owned(),
+    }
+}
+
+fn listed(errors: &[PostgresError]) -> String {
+    errors.iter().map(|error| format!("\n- {error}")).collect()
 }
 
 fn message(failure: &Failure) -> String {

@@ -70,6 +70,15 @@ impl Access {
         }
     }
 
+    /// Whether paths that the server tells are paths of this machine, as far as
+    /// its address tells.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Direct(settings) => settings.is_local(),
+            Self::Docker(_) => false,
+        }
+    }
+
     /// What the connection settings already ask of a session: `-c name=value`.
     pub(super) fn session_options(&self) -> &str {
         match self {

@@ -3,10 +3,12 @@
 //! whole and in use; after it, the new one is.
 //!
 //! Dropping a [`StagedDatabase`] that did not take its place drops the staging
-//! database. What a crash leaves is told by [`leftover`].
+//! database. What a crash leaves is told by [`leftover`], and swept by the next
+//! run: see `keeper`.
 
 use std::collections::BTreeMap;
 
+use super::keeper::Keeper;
 use super::quote::{quote_identifier, quote_literal};
 use super::{DatabaseAttributes, Locale, PostgresError, Server, random_hex};
 use crate::format::manifest::DatabaseContent;
@@ -22,9 +24,10 @@ const SWAP_TRIES: u32 = 10;
 /// What a restore that was cut short may leave behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
-    /// Half restored, never in use: safe to drop when no restore runs.
+    /// Half restored, or replaced and about to be dropped: of no use to anybody
+    /// when no restore runs.
     Staging,
-    /// What a swap put aside: whole, kept on request or not dropped in time.
+    /// What a swap put aside: whole, and kept on request.
     Old,
 }
 
@@ -79,6 +82,9 @@ pub struct StagedDatabase {
     /// What the database in its place has, if there is one.
     replaces: Option<DatabaseAttributes>,
     in_place: bool,
+    /// Tells the sweeps of other runs that this one lives. Dropped at last, when
+    /// the staging database is gone.
+    keeper: Keeper,
 }
 
 impl StagedDatabase {
@@ -102,6 +108,7 @@ impl StagedDatabase {
         let tablespace = replaces.as_ref().map(|old| old.tablespace.as_str());
         let tablespace = tablespace.filter(|name| *name != "pg_default");
         let sql = create_sql(server, &staging, locale, tablespace);
+        let keeper = Keeper::hold(server, &maintenance, &staging)?;
         // From here on Drop cleans up, also where CREATE was cut short.
         let staged = Self {
             server: server.clone(),
@@ -111,6 +118,7 @@ impl StagedDatabase {
             staging,
             replaces,
             in_place: false,
+            keeper,
         };
         staged.run("create the staging database", &sql)?;
         Ok(staged)
@@ -121,7 +129,7 @@ impl StagedDatabase {
         &self.staging
     }
 
-    /// The name the old database gets, if there is an old one.
+    /// The name that the old database gets where it is kept, if there is one.
     pub fn old_name(&self) -> Option<&str> {
         self.replaces.as_ref().map(|_| self.old.as_str())
     }
@@ -178,6 +186,12 @@ impl StagedDatabase {
         only_over_empty: bool,
         keep_old: bool,
     ) -> Result<(), PostgresError> {
+        // What only the comparison needed.
+        let reset = format!(
+            "ALTER DATABASE {} RESET ALL;",
+            quote_identifier(&self.staging)
+        );
+        self.run("take back how values are written", &reset)?;
         if let Some(old) = &self.replaces {
             if only_over_empty && !self.server.database_is_empty(&self.name)? {
                 let name = self.name.clone();
@@ -185,6 +199,12 @@ impl StagedDatabase {
             }
             let sql = old.to_sql(&self.staging);
             self.run("carry over the database's settings", &sql)?;
+        }
+        if self.replaces.is_some() && !keep_old {
+            // By this name it is swept if we die between the swap and its end.
+            let id = random_hex::<{ ID_DIGITS / 2 }>()?;
+            self.old = marked(&self.name, STAGING_MARK, &id);
+            self.keeper.hold_too(&self.server, &self.old)?;
         }
         self.swap()?;
         self.in_place = true;
@@ -244,27 +264,12 @@ impl StagedDatabase {
     }
 
     fn drop_old(&self) -> Result<(), PostgresError> {
-        let old = quote_identifier(&self.old);
-        let unmark = format!("ALTER DATABASE {old} IS_TEMPLATE false;\n");
-        let sql = unmark + &self.drop_sql(&self.old);
+        let sql = unmark_sql(&self.old) + &self.server.drop_database_sql(&self.old);
         self.run("drop the old database", &sql)
             .map_err(|source| PostgresError::OldDatabaseKept {
                 name: self.old.clone(),
                 source: Box::new(source),
             })
-    }
-
-    /// Servers before 13 cannot end the sessions while they drop.
-    fn drop_sql(&self, database: &str) -> String {
-        let force = if self.server.version().major() >= 13 {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
-        format!(
-            "DROP DATABASE IF EXISTS {}{force};",
-            quote_identifier(database)
-        )
     }
 
     fn run(&self, action: &str, sql: &str) -> Result<(), PostgresError> {
@@ -275,10 +280,20 @@ impl StagedDatabase {
 impl Drop for StagedDatabase {
     fn drop(&mut self) {
         if !self.in_place {
-            // What cannot be dropped now is known by its name later.
-            let _ = self.run("drop the staging database", &self.drop_sql(&self.staging));
+            // What cannot be dropped now is swept by a later run.
+            if self.replaces.as_ref().is_some_and(|old| old.is_template) {
+                let _ = self.run("unmark the template", &unmark_sql(&self.staging));
+            }
+            let sql = self.server.drop_database_sql(&self.staging);
+            let _ = self.run("drop the staging database", &sql);
         }
     }
+}
+
+/// A template cannot be dropped.
+pub(super) fn unmark_sql(database: &str) -> String {
+    let database = quote_identifier(database);
+    format!("ALTER DATABASE {database} IS_TEMPLATE false;\n")
 }
 
 fn is_in_use(error: &PostgresError) -> bool {

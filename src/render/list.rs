@@ -114,6 +114,25 @@ impl ListRow {
     }
 }
 
+/// The rows with numbers to choose by.
+pub fn numbered(rows: &[ListRow], view: &View) -> String {
+    const COLUMNS: [Column; 6] = [
+        Column::right("NO"),
+        Column::left("WHEN"),
+        Column::left("KIND"),
+        Column::shrinking("NAME"),
+        Column::right("SIZE"),
+        Column::left("PROOF"),
+    ];
+    let cells = |(at, row): (usize, &ListRow)| {
+        let mut cells = vec![(at + 1).to_string()];
+        cells.extend(row.cells(view).into_iter().take(COLUMNS.len() - 1));
+        cells
+    };
+    let rows: Vec<_> = rows.iter().enumerate().map(cells).collect();
+    table(&COLUMNS, &rows, view)
+}
+
 impl Report for ListReport {
     fn text(&self, view: &View) -> String {
         const COLUMNS: [Column; 7] = [

@@ -36,7 +36,7 @@ pub use doctor::{Check, DoctorReport, Health};
 pub use list::{ListReport, ListRow, Proof};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
-pub use restore::{ComparedTable, RestoreReport};
+pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
 pub use settings::SettingsReport;
 pub use show::ShowReport;

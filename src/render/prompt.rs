@@ -6,7 +6,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use super::View;
 use super::console::Console;
+use super::list::{ListRow, numbered};
 use super::style::{Style, line, lines};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exit::Exit;
@@ -46,6 +48,38 @@ impl PromptError {
 }
 
 impl Console {
+    /// Whether somebody is there to answer.
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Shows backups to choose from by their number.
+    pub fn number(&self, rows: &[ListRow], view: &View) {
+        self.print_aside(&numbered(rows, view));
+    }
+
+    /// Asks for one line. An empty one means `default`; the end of the input
+    /// means that nobody wants to go on.
+    pub fn ask(
+        &self,
+        question: &str,
+        default: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<String, PromptError> {
+        if !self.can_ask() {
+            return Err(PromptError::NoTerminal);
+        }
+        let offered = default.map_or_else(String::new, |text| format!(" [{}]", line(text)));
+        self.print_aside(&format!("{}{offered}: ", lines(question)));
+        let answer = read_answer(cancel)?;
+        match (answer.trim(), default) {
+            ("", _) if !answer.ends_with('\n') => Err(PromptError::Declined),
+            ("", Some(default)) => Ok(default.to_owned()),
+            ("", None) => Err(PromptError::Declined),
+            (said, _) => Ok(said.to_owned()),
+        }
+    }
+
     /// Goes on only if `expected` is typed: `yes`, or the name of what is about
     /// to be replaced.
     pub fn confirm(
@@ -54,7 +88,7 @@ impl Console {
         expected: &str,
         cancel: &Cancel,
     ) -> Result<(), PromptError> {
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        if !self.can_ask() {
             return Err(PromptError::NoTerminal);
         }
         let word = Style::Bold.paint(line(expected));

@@ -13,6 +13,8 @@ use super::{Report, View};
 use crate::format::manifest::Kind;
 
 const WARNINGS_SHOWN: usize = 10;
+/// With more tables than these only those that differ are shown.
+const TABLES_SHOWN: usize = 12;
 
 #[derive(Debug, Serialize)]
 pub struct RestoreReport {
@@ -23,13 +25,20 @@ pub struct RestoreReport {
     pub destination: String,
     /// Everything was checked and nothing changed.
     pub dry_run: bool,
+    /// It is in its place now.
+    pub restored: bool,
+    /// There was a manifest to compare with.
+    pub has_manifest: bool,
     /// After decompression.
     pub raw_bytes: u64,
     pub duration_ms: u64,
-    /// What was restored is what the manifest says.
+    /// What was restored is what was in the backup.
     pub content_ok: bool,
-    /// Tables that differ from the manifest; empty if `content_ok`.
+    /// Tables that differ; empty if `content_ok`.
     pub differences: Vec<ComparedTable>,
+    /// The restored database beside its dump.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     pub tables: u64,
     pub rows: u64,
     pub files: u64,
@@ -38,40 +47,61 @@ pub struct RestoreReport {
     /// The replaced database's new name, where it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_old: Option<String>,
+    /// The backup of what was replaced, made before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_restore_backup: Option<String>,
     pub warnings: Vec<String>,
 }
 
-/// A table as the manifest has it and as it was restored; `None` is no such
-/// table.
+/// What a restored database was compared by.
 #[derive(Debug, Serialize)]
+pub struct Compared {
+    pub tables: Vec<ComparedTable>,
+    pub sequences: u64,
+    pub large_objects: u64,
+    /// Of all types; absent where another major version counts them otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
+    /// What differs and is no table, in words.
+    pub other_differences: Vec<String>,
+}
+
+/// A table as the dump has it and as it was restored; `None` is no such table.
+#[derive(Clone, Debug, Serialize)]
 pub struct ComparedTable {
     pub table: String,
     pub expected_rows: Option<u64>,
     pub found_rows: Option<u64>,
+    /// Rows, bytes and row hash.
+    pub same: bool,
 }
 
 impl Report for RestoreReport {
     fn text(&self, view: &View) -> String {
         let done = match (self.dry_run, self.content_ok, self.left_out) {
-            (_, false, _) => Style::Red.paint("differs from its manifest"),
+            (_, false, _) if self.restored => {
+                Style::Red.paint("restored, AND DIFFERS from its dump")
+            }
+            (_, false, _) => Style::Red.paint("not restored: the copy differs from its dump"),
             (true, ..) => Style::Green.paint("would be restored; nothing was changed"),
             (false, _, 0) => Style::Green.paint("restored"),
             (false, ..) => Style::Yellow.paint("restored, incomplete"),
         };
         let mut fields = Fields::default();
         fields.line("to", &self.destination);
-        let time = Duration::from_millis(self.duration_ms);
-        let rate = rate(self.raw_bytes, time).map_or_else(String::new, |rate| format!(", {rate}"));
-        let speed = format!("{} in {}{rate}", size(self.raw_bytes), duration(time));
-        fields.line("size", &speed);
+        if self.raw_bytes > 0 {
+            fields.line("size", &self.speed());
+        }
         fields.line("holds", &self.content());
         let old = self.kept_old.as_ref();
         let old = old.map(|name| format!("kept as database {name} until you drop it"));
         fields.optional("old one", old.as_deref());
+        fields.optional("backed up", self.pre_restore_backup.as_deref());
+        fields.optional("compared", self.compared().as_deref());
         let name = line(&self.name);
         let mut text = format!("{} {name}: {done}\n", kind_word(self.kind));
         text.push_str(&fields.into_text());
-        text.push_str(&self.differences(view));
+        text.push_str(&self.tables(view));
         text.push_str(&self.notes());
         text
     }
@@ -87,10 +117,40 @@ impl RestoreReport {
             ),
             Kind::Source => counted(self.files, "file", "files"),
         };
-        match self.content_ok {
-            true => format!("{content}, as the manifest says"),
-            false => content,
+        match (self.content_ok, self.has_manifest) {
+            (true, true) => format!("{content}, as the manifest says"),
+            (true, false) => format!("{content}; there is no manifest to compare with"),
+            (false, _) => content,
         }
+    }
+
+    fn speed(&self) -> String {
+        let time = Duration::from_millis(self.duration_ms);
+        let rate = rate(self.raw_bytes, time).map_or_else(String::new, |rate| format!(", {rate}"));
+        format!("{} in {}{rate}", size(self.raw_bytes), duration(time))
+    }
+
+    /// What else was compared, beside the tables.
+    fn compared(&self) -> Option<String> {
+        let compared = self.compared.as_ref()?;
+        let mut parts = vec![counted(compared.tables.len() as u64, "table", "tables")];
+        for (number, one, many) in [
+            (Some(compared.sequences), "sequence", "sequences"),
+            (
+                Some(compared.large_objects),
+                "large object",
+                "large objects",
+            ),
+            (compared.objects, "object by type", "objects by type"),
+        ] {
+            let number = number.filter(|number| *number > 0);
+            parts.extend(number.map(|number| counted(number, one, many)));
+        }
+        let same = match self.content_ok {
+            true => ", all the same",
+            false => "",
+        };
+        Some(format!("{}{same}", parts.join(", ")))
     }
 
     fn notes(&self) -> String {
@@ -113,27 +173,47 @@ impl RestoreReport {
         text
     }
 
-    fn differences(&self, view: &View) -> String {
-        const COLUMNS: [Column; 3] = [
+    /// Each table, or where they are many those that differ and a sum; then what
+    /// differs otherwise.
+    fn tables(&self, view: &View) -> String {
+        const COLUMNS: [Column; 4] = [
             Column::shrinking("TABLE"),
             Column::right("EXPECTED ROWS"),
             Column::right("FOUND"),
+            Column::left(""),
         ];
-        if self.differences.is_empty() {
+        let Some(compared) = &self.compared else {
             return String::new();
+        };
+        let all = compared.tables.len() <= TABLES_SHOWN;
+        let shown: Vec<_> = compared.tables.iter().filter(|t| all || !t.same).collect();
+        let cells: Vec<_> = shown.iter().map(|table| table.cells()).collect();
+        let mut text = String::new();
+        if !cells.is_empty() {
+            text = format!("\n{}", table(&COLUMNS, &cells, view));
         }
+        let hidden = (compared.tables.len() - shown.len()) as u64;
+        if hidden > 0 && !shown.is_empty() {
+            let tables = counted(hidden, "other table is", "other tables are");
+            text.push_str(&format!("{tables} the same\n"));
+        }
+        for other in &compared.other_differences {
+            let differs = Style::Red.paint("differs:");
+            text.push_str(&format!("{differs} {}\n", line(other)));
+        }
+        text
+    }
+}
+
+impl ComparedTable {
+    fn cells(&self) -> Vec<String> {
         let rows = |number: Option<u64>| number.map_or_else(|| "none".to_owned(), count);
-        let cells: Vec<_> = self
-            .differences
-            .iter()
-            .map(|table| {
-                vec![
-                    table.table.clone(),
-                    rows(table.expected_rows),
-                    rows(table.found_rows),
-                ]
-            })
-            .collect();
-        format!("\n{}", table(&COLUMNS, &cells, view))
+        let verdict = if self.same { "same" } else { "DIFFERS" };
+        vec![
+            self.table.clone(),
+            rows(self.expected_rows),
+            rows(self.found_rows),
+            verdict.to_owned(),
+        ]
     }
 }

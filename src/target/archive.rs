@@ -79,8 +79,8 @@ impl Target for FromCustom {
         }
     }
 
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
-        self.inner.read_back()
+    fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back(advance)
     }
 
     fn commit(self: Box<Self>) -> Result<(), TargetError> {
@@ -137,8 +137,8 @@ impl Target for FromDirectory {
         }
     }
 
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
-        self.inner.read_back()
+    fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
+        self.inner.read_back(advance)
     }
 
     fn commit(self: Box<Self>) -> Result<(), TargetError> {

@@ -13,8 +13,10 @@ mod contents_check;
 mod directory;
 mod dump_check;
 mod globals;
+mod in_place;
 mod postgres;
 mod psql;
+mod redump;
 mod restore_check;
 mod selected;
 mod tree_check;
@@ -25,7 +27,9 @@ pub use contents_check::ContentsCheck;
 pub use directory::{DirectoryTarget, RestoreTreeOptions};
 pub use dump_check::DumpCheck;
 pub use globals::GlobalsTarget;
+pub use in_place::InPlaceTarget;
 pub use postgres::{DatabaseTarget, Placement};
+pub use redump::dumped_again;
 pub use restore_check::{ProofPlace, RestoreCheck};
 pub use selected::Selected;
 pub use tree_check::TreeCheck;
@@ -39,8 +43,9 @@ pub trait Target: Send {
 
     /// Reads back what lies in the staging place now, in the form in which
     /// [`Target::receive`] tells what came: a database is dumped again. Called
-    /// after the archive's end has been checked. `None` where nothing is kept.
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+    /// after the archive's end has been checked; `advance` hears of each piece's
+    /// bytes. `None` where nothing is kept.
+    fn read_back(&mut self, _advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
         Ok(None)
     }
 

@@ -8,10 +8,13 @@
 use std::io::BufRead;
 
 use super::psql::PsqlFeed;
+use super::redump::dumped_again;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
-use crate::postgres::{Locale, PostgresError, Server, StagedDatabase};
+use crate::postgres::{
+    Destination, Locale, PostgresError, Preflight, RestoreNeeds, Server, StagedDatabase,
+};
 
 /// Where the dump goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,13 @@ impl Placement {
             Self::Into(name) | Self::Replace { name, .. } => name,
         }
     }
+
+    fn destination(&self) -> Destination<'_> {
+        match self {
+            Self::Into(name) => Destination::Into(name),
+            Self::Replace { name, .. } => Destination::Replace(name),
+        }
+    }
 }
 
 /// A database that comes back.
@@ -36,49 +46,56 @@ impl Placement {
 pub struct DatabaseTarget {
     server: Server,
     placement: Placement,
-    locale: Option<Locale>,
+    /// The manifest's, if there is one.
+    content: Option<DatabaseContent>,
+    preflight: Preflight,
     staged: Option<StagedDatabase>,
     cancel: Cancel,
 }
 
 impl DatabaseTarget {
-    /// Looks before anything changes: the name, what stands there, the roles
-    /// that `content` (the manifest's, if there is one) says it needs.
-    pub fn new(
+    /// Looks before anything changes: everything that can be known to stand in
+    /// the way is told at once.
+    pub fn new<'a>(
         server: Server,
         placement: Placement,
-        content: Option<&DatabaseContent>,
+        needs: impl Into<RestoreNeeds<'a>>,
         cancel: Cancel,
     ) -> Result<Self, PostgresError> {
-        let name = placement.name();
-        let maintenance = server.maintenance_database(name)?;
-        if let Placement::Into(name) = &placement
-            && server.database_exists(&maintenance, name)?
-            && !server.database_is_empty(name)?
-        {
-            let name = name.clone();
-            return Err(PostgresError::DatabaseExists { name });
-        }
-        let needed = content.map_or(&[][..], |content| &content.roles);
-        let roles = server.missing_roles(&maintenance, needed)?;
-        if !roles.is_empty() {
-            return Err(PostgresError::MissingRoles { roles });
-        }
+        let needs = needs.into();
+        let preflight = server.preflight(placement.destination(), needs)?;
         Ok(Self {
-            locale: content.map(locale),
+            content: needs.content.cloned(),
             server,
             placement,
+            preflight,
             staged: None,
             cancel,
         })
+    }
+
+    /// What was found beforehand and should be known.
+    pub fn preflight(&self) -> &Preflight {
+        &self.preflight
+    }
+
+    /// The staging database, with everything around it that the dump builds on.
+    fn stage(&self) -> Result<(StagedDatabase, Vec<String>), PostgresError> {
+        let locale = self.content.as_ref().map(locale);
+        let staged = StagedDatabase::create(&self.server, self.placement.name(), locale.as_ref())?;
+        let mut warnings = Vec::new();
+        if let Some(content) = &self.content {
+            warnings = staged.set_output(&content.output_settings)?;
+            staged.make_context(content)?;
+        }
+        Ok((staged, warnings))
     }
 }
 
 impl Target for DatabaseTarget {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         self.cancel.check()?;
-        let name = self.placement.name();
-        let staged = StagedDatabase::create(&self.server, name, self.locale.as_ref())?;
+        let (staged, warnings) = self.stage()?;
         let mut kept_old = None;
         if let (Placement::Replace { keep_old: true, .. }, Some(old)) =
             (&self.placement, staged.old_name())
@@ -94,10 +111,19 @@ impl Target for DatabaseTarget {
             meant: self.placement.name(),
             cancel: &self.cancel,
         };
-        Ok(Received {
-            kept_old,
-            ..feed.fill(stream)?
-        })
+        let mut received = feed.fill(stream)?;
+        received.kept_old = kept_old;
+        received.warnings.extend(warnings);
+        Ok(received)
+    }
+
+    fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
+        let Some(staged) = &self.staged else {
+            return Ok(None);
+        };
+        let database = staged.staging_name();
+        let content = self.content.as_ref();
+        dumped_again(&self.server, database, content, &self.cancel, advance).map(Some)
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), TargetError> {

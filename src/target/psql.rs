@@ -25,10 +25,43 @@ pub(super) struct PsqlFeed<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// What surrounds the dump in its transaction.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Around<'a> {
+    /// Run before the dump's first line.
+    pub before: &'a str,
+    /// The commit waits for the disk. Not needed where a later commit of ours
+    /// does, such as that of a swap.
+    pub durable: bool,
+}
+
+impl Around<'_> {
+    /// Lines that we send before the dump's first.
+    fn lines(&self) -> u64 {
+        PREAMBLE_LINES + self.before.lines().count() as u64
+    }
+}
+
+/// A database that holds the dump, but for the commit. Dropping it rolls back.
+pub(super) struct Filled {
+    psql: ChildWriter,
+}
+
 impl PsqlFeed<'_> {
     /// Reads `stream` to its end and commits. Of the content it tells the
     /// ledger of the stream alone.
     pub fn fill(&self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        let (filled, received) = self.fill_uncommitted(Around::default(), stream)?;
+        self.commit(filled, "", Around::default())?;
+        Ok(received)
+    }
+
+    /// [`PsqlFeed::fill`] without the commit.
+    pub fn fill_uncommitted(
+        &self,
+        around: Around<'_>,
+        stream: &mut dyn BufRead,
+    ) -> Result<(Filled, Received), TargetError> {
         let restricted = self.server.psql().knows_restrict();
         let mut warnings = Vec::new();
         if !restricted {
@@ -36,26 +69,40 @@ impl PsqlFeed<'_> {
         }
         let tool = psql_tool(self.server, self.database);
         let mut psql = ChildWriter::spawn(&tool).map_err(PostgresError::from)?;
-        let preamble = preamble(restricted)?;
+        let preamble = preamble(restricted, around)?;
         psql.write_all(preamble.as_bytes())
-            .map_err(|e| self.refusal(e))?;
-        let ledger = self.feed(&mut psql, stream)?;
-        psql.finish().map_err(|error| self.failure(error))?;
+            .map_err(|e| self.refusal(e, around))?;
+        let ledger = self.feed(&mut psql, stream, around)?;
         let database = DatabaseContent {
             ledger,
             ..DatabaseContent::default()
         };
-        Ok(Received {
+        let received = Received {
             database: Some(database),
             warnings,
             ..Received::default()
-        })
+        };
+        Ok((Filled { psql }, received))
+    }
+
+    /// Runs `last` in the dump's transaction and commits it.
+    pub fn commit(
+        &self,
+        filled: Filled,
+        last: &str,
+        around: Around<'_>,
+    ) -> Result<(), TargetError> {
+        let Filled { mut psql } = filled;
+        psql.write_all(format!("\n{last}\nCOMMIT;\n").as_bytes())
+            .map_err(|e| self.refusal(e, around))?;
+        psql.finish().map_err(|error| self.failure(error, around))
     }
 
     fn feed(
         &self,
         psql: &mut ChildWriter,
         stream: &mut dyn BufRead,
+        around: Around<'_>,
     ) -> Result<Ledger, TargetError> {
         let mut reader = DumpReader::new();
         let mut filter = RestrictFilter::default();
@@ -65,7 +112,8 @@ impl PsqlFeed<'_> {
             if piece.is_empty() {
                 break;
             }
-            filter.push(piece, psql).map_err(|e| self.refusal(e))?;
+            let pushed = filter.push(piece, psql);
+            pushed.map_err(|e| self.refusal(e, around))?;
             reader.feed(piece);
             let piece_bytes = piece.len();
             stream.consume(piece_bytes);
@@ -73,16 +121,14 @@ impl PsqlFeed<'_> {
         let ledger = reader.finish().map_err(|error| TargetError::Hostile {
             what: error.to_string(),
         })?;
-        filter.finish(psql).map_err(|e| self.refusal(e))?;
-        psql.write_all(b"\nCOMMIT;\n")
-            .map_err(|e| self.refusal(e))?;
+        filter.finish(psql).map_err(|e| self.refusal(e, around))?;
         Ok(ledger)
     }
 
     /// What psql said as it went away while we wrote.
-    fn refusal(&self, error: io::Error) -> TargetError {
+    fn refusal(&self, error: io::Error, around: Around<'_>) -> TargetError {
         match ProcessError::from_io(error) {
-            Ok(error) => self.failure(error),
+            Ok(error) => self.failure(error, around),
             Err(source) => TargetError::Place {
                 action: "write to",
                 place: "psql".to_owned(),
@@ -92,12 +138,12 @@ impl PsqlFeed<'_> {
     }
 
     /// A stop ends psql, and then the stop is the reason.
-    fn failure(&self, error: ProcessError) -> TargetError {
+    fn failure(&self, error: ProcessError, around: Around<'_>) -> TargetError {
         if let Err(cancelled) = self.cancel.check() {
             return cancelled.into();
         }
         if let ProcessError::Failed(failure) = &error
-            && let Some(refused) = statement(&failure.stderr)
+            && let Some(refused) = statement(&failure.stderr, around.lines())
         {
             return refused.into();
         }
@@ -113,21 +159,23 @@ fn psql_tool(server: &Server, database: &str) -> Tool {
         .args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"])
 }
 
-/// Lines that we send before the dump's first: the restriction, one
-/// transaction, room for index builds. The commit need not wait for the disk:
-/// the swap's own commit comes later in the WAL and waits for all before it.
-fn preamble(restricted: bool) -> Result<String, PostgresError> {
+/// The restriction, one transaction, room for index builds, and what is to come
+/// before the dump.
+fn preamble(restricted: bool, around: Around<'_>) -> Result<String, PostgresError> {
     let restrict = if restricted {
         format!("\\restrict {}", crate::postgres::random_hex::<16>()?)
     } else {
         String::new()
     };
+    let commit = if around.durable { "on" } else { "off" };
+    let before = around.before;
     Ok(format!(
-        "{restrict}\nSET synchronous_commit = off; SET maintenance_work_mem = '256MB';\nBEGIN;\n"
+        "{restrict}\nSET synchronous_commit = {commit}; SET maintenance_work_mem = '256MB';\n\
+         BEGIN;\n{before}"
     ))
 }
 
-/// How many lines [`preamble`] has.
+/// How many lines [`preamble`] has of its own.
 const PREAMBLE_LINES: u64 = 3;
 
 fn unrestricted(server: &Server) -> String {
@@ -142,7 +190,10 @@ fn unrestricted(server: &Server) -> String {
 /// Reads `psql:<stdin>:12: ERROR:  42P01: ...`, which notices may precede, and
 /// which the place in the server's source follows. psql's own refusals, such as
 /// that of a meta-command, have no SQLSTATE.
-fn statement(stderr: &str) -> Option<PostgresError> {
+///
+/// `before_dump`: lines that are ours; what is refused there is no statement of
+/// the dump.
+fn statement(stderr: &str, before_dump: u64) -> Option<PostgresError> {
     let told = stderr.split("psql:<stdin>:").skip(1);
     let (line, detail) = told
         .filter_map(|message| message.split_once(": "))
@@ -154,10 +205,18 @@ fn statement(stderr: &str) -> Option<PostgresError> {
     if let Some(code) = &sqlstate {
         detail = detail.replacen(&format!("{code}: "), "", 1);
     }
-    Some(PostgresError::Statement {
-        line: line.saturating_sub(PREAMBLE_LINES),
-        sqlstate: sqlstate.unwrap_or_default(),
-        detail,
+    let sqlstate = sqlstate.unwrap_or_default();
+    Some(match line.checked_sub(before_dump) {
+        Some(line @ 1..) => PostgresError::Statement {
+            line,
+            sqlstate,
+            detail,
+        },
+        _ => PostgresError::Query {
+            action: "make room for the dump".to_owned(),
+            sqlstate,
+            detail,
+        },
     })
 }
 
@@ -169,10 +228,10 @@ fn is_notice(detail: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{PostgresError, statement};
+    use super::{PREAMBLE_LINES, PostgresError, statement};
 
     fn told(stderr: &str) -> Option<(u64, String, String)> {
-        match statement(stderr)? {
+        match statement(stderr, PREAMBLE_LINES)? {
             PostgresError::Statement {
                 line,
                 sqlstate,

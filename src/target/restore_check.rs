@@ -9,12 +9,12 @@ use std::io::{BufRead, ErrorKind};
 
 use super::postgres::locale;
 use super::psql::PsqlFeed;
+use super::redump::dumped_again;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
 use crate::postgres::{
-    DumpOptions, Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster,
-    ThrowawayOptions, dump_ledger,
+    Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster, ThrowawayOptions,
 };
 
 /// Where the copy is made.
@@ -246,30 +246,16 @@ impl Target for RestoreCheck {
         }
     }
 
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+    fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
         let Some(copy) = &self.copy else {
             return Ok(None);
         };
-        let options = DumpOptions {
-            selection: self.content.selection.clone(),
-            options: self.content.options.clone(),
-            ..DumpOptions::default()
-        };
         let database = copy.database.staging_name();
-        let ledger = dump_ledger(&copy.server, database, &options, &self.cancel)?;
-        let database = DatabaseContent {
-            server_version: copy.server.version().text.clone(),
-            client_version: copy.server.client("pg_dump")?.version,
-            ledger,
-            ..DatabaseContent::default()
-        };
-        Ok(Some(Received {
-            database: Some(database),
-            ..Received::default()
-        }))
+        let content = Some(&self.content);
+        dumped_again(&copy.server, database, content, &self.cancel, advance).map(Some)
     }
 
     /// What was proven is thrown away.

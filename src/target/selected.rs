@@ -45,8 +45,8 @@ impl Target for Selected {
         Ok(received)
     }
 
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
-        let received = self.inner.read_back()?;
+    fn read_back(&mut self, advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
+        let received = self.inner.read_back(advance)?;
         Ok(received.map(|received| Received {
             part: Some(self.choice.part.clone()),
             ..received

@@ -104,7 +104,7 @@ impl Target for TreeRestoreCheck {
         })
     }
 
-    fn read_back(&mut self) -> Result<Option<Received>, TargetError> {
+    fn read_back(&mut self, _advance: &dyn Fn(u64)) -> Result<Option<Received>, TargetError> {
         let Some(mut copy) = self.copy.take() else {
             return Ok(None);
         };

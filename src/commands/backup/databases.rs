@@ -26,6 +26,7 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let database = session
         .database(named)
         .map_err(|error| not_made("the database", error.into()))?;
+    wiring::sweep_staging(&database.server, session.console);
     let names = names(session, &database).map_err(|error| not_made("any database", error))?;
     if dump.globals.value && names.iter().any(|name| name == GLOBALS_NAME) {
         return Err(usage(format!(

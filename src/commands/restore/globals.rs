@@ -4,7 +4,7 @@ use crate::catalog::Backup;
 use crate::cli::Restore;
 use crate::exit::Exit;
 use crate::format::manifest::{GLOBALS_NAME, Trigger};
-use crate::operations::{Depth, OperationError, Reporter, restore, verify};
+use crate::operations::{Depth, OperationError, Reporter, RestoreSteps, restore, verify};
 use crate::render::{self, RolesReport};
 use crate::target::GlobalsTarget;
 use crate::wiring;
@@ -29,7 +29,7 @@ pub fn run(
         }
         .into());
     }
-    let database = wiring::database(&session.settings, None, session.path.as_deref())?;
+    let database = session.database(None)?;
     let place = database.server.place();
     if !wanted.yes && !wanted.dry_run {
         let made = render::when(backup.created_at(), &session.view);
@@ -59,7 +59,8 @@ pub fn run(
         return Ok(Exit::Done);
     }
     let vault = session.vault(&opened.storage, "restore", Trigger::Manual)?;
-    let done = restore(&vault, backup, session.now, || Ok(Box::new(target)))?;
+    let steps = RestoreSteps::staged(move || Ok(Box::new(target)));
+    let done = restore(&vault, backup, session.now, steps)?;
     for warning in &done.received.warnings {
         session.console.warn(warning);
     }

@@ -1,0 +1,184 @@
+//! Asks for what was not said: which backup, and where it goes. Only on a
+//! terminal; a script has to say both.
+//!
+//! Decides nothing that the flags could not say, and tells at the end which flags
+//! say it.
+
+use std::borrow::Cow;
+
+use crate::catalog::Backup;
+use crate::cli::{Destination, Restore};
+use crate::commands::list::row;
+use crate::commands::session::Session;
+use crate::format::manifest::Kind;
+use crate::operations::OperationError;
+use crate::render::{self, ListRow};
+
+/// As many as a screen shows.
+const SHOWN: usize = 15;
+
+/// `wanted`, with what is missing asked for.
+pub fn completed<'a>(
+    session: &Session<'_>,
+    wanted: &'a Restore,
+) -> anyhow::Result<Cow<'a, Restore>> {
+    let flags = &wanted.destination;
+    // Roles have no other destination than in place.
+    let has_destination = flags.to.is_some()
+        || flags.into.is_some()
+        || flags.replace
+        || flags.list
+        || wanted.in_place;
+    if wanted.backup.is_some() && has_destination {
+        return Ok(Cow::Borrowed(wanted));
+    }
+    if !session.console.can_ask() {
+        return Err(unsaid(wanted).into());
+    }
+    let mut answered = wanted.clone();
+    let backup = match &wanted.backup {
+        Some(backup) => backup.clone(),
+        None => ask_backup(session)?,
+    };
+    if !has_destination {
+        let (opened, key) = session.open_for(&backup)?;
+        answered.destination = ask_destination(session, opened.find(&key)?)?;
+    }
+    answered.backup = Some(backup);
+    Ok(Cow::Owned(answered))
+}
+
+/// The backup that was named, by flag or by answer.
+pub fn backup(wanted: &Restore) -> Result<&str, OperationError> {
+    wanted.backup.as_deref().ok_or_else(|| unsaid(wanted))
+}
+
+fn unsaid(wanted: &Restore) -> OperationError {
+    let what = match &wanted.backup {
+        None => "which backup? name it: kluis restore BACKUP; `kluis list` shows what is there",
+        Some(_) => {
+            "where to? say --to DIR for a source tree, --into DB or --replace for a database"
+        }
+    };
+    OperationError::Usage {
+        what: what.to_owned(),
+    }
+}
+
+fn ask_backup(session: &Session<'_>) -> anyhow::Result<String> {
+    let opened = session.open()?;
+    let shown = opened.catalog.backups.iter();
+    let shown = shown.filter_map(|backup| Some((backup, row(backup)?)));
+    let (backups, mut rows): (Vec<&Backup>, Vec<ListRow>) = shown.unzip();
+    if backups.is_empty() {
+        // The catalogue's own words for an empty storage.
+        opened.find("latest")?;
+    }
+    let older = backups.len().saturating_sub(SHOWN);
+    rows.truncate(SHOWN);
+    session.console.number(&rows, &session.view);
+    let mut question = String::new();
+    if older > 0 {
+        question = format!("({older} older ones are shown by `kluis list`)\n");
+    }
+    question += "Which one? Its number, or an id";
+    let answer = session.console.ask(&question, Some("1"), session.cancel)?;
+    let number = answer.parse::<usize>().ok();
+    let number = number.filter(|number| (1..=rows.len()).contains(number));
+    match number.and_then(|number| backups.get(number - 1)) {
+        Some(backup) => Ok(name_of(backup)),
+        None => Ok(name_of(opened.find(&answer)?)),
+    }
+}
+
+/// The shortest thing that means this backup for good.
+fn name_of(backup: &Backup) -> String {
+    match &backup.file {
+        Some(file) => file.manifest.id.to_string(),
+        None => backup.archive.clone(),
+    }
+}
+
+fn ask_destination(session: &Session<'_>, backup: &Backup) -> anyhow::Result<Destination> {
+    let console = session.console;
+    let name = backup.name();
+    let proof = row(backup).map_or("none", |row| row.proof.word());
+    let about = format!(
+        "\n{name}, made {}, {}, proof: {proof}",
+        render::when(backup.created_at(), &session.view),
+        render::size(backup.stored_bytes()),
+    );
+    let suggested = format!("{name}_restored");
+    if backup.kind() == Some(Kind::Source) {
+        let question = format!("{about}\nInto which directory, new or empty?");
+        let to = console.ask(&question, Some(&suggested), session.cancel)?;
+        return Ok(Destination {
+            to: Some(to.into()),
+            ..Destination::default()
+        });
+    }
+    let question = format!(
+        "{about}\n  1  into a new database, beside what is there\n  \
+         2  in place of the database {name}: what is in it is backed up and REPLACED\n\
+         How? 1 or 2"
+    );
+    match &*console.ask(&question, Some("1"), session.cancel)? {
+        "1" => {
+            let question = "The new database's name";
+            let into = console.ask(question, Some(&suggested), session.cancel)?;
+            Ok(Destination {
+                into: Some(into),
+                ..Destination::default()
+            })
+        }
+        "2" => Ok(Destination {
+            replace: true,
+            ..Destination::default()
+        }),
+        other => Err(OperationError::Usage {
+            what: format!("{other:?} is neither 1 nor 2; nothing was changed"),
+        }
+        .into()),
+    }
+}
+
+/// Tells the command that does the same without a question.
+pub fn tell_command(session: &Session<'_>, answered: &Restore) {
+    let mut words = vec!["kluis restore".to_owned()];
+    words.extend(answered.backup.clone());
+    let flags = &answered.destination;
+    if let Some(to) = &flags.to {
+        words.push(format!("--to {}", quoted(&to.to_string_lossy())));
+    }
+    if let Some(into) = &flags.into {
+        words.push(format!("--into {}", quoted(into)));
+    }
+    if flags.replace {
+        words.push("--replace --yes".to_owned());
+    }
+    let command = words.join(" ");
+    session.console.info(&format!(
+        "\nThe same, with the other flags as now and no question: {command}"
+    ));
+}
+
+/// As a POSIX shell wants it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn names_are_quoted_where_a_shell_would_take_them_apart() {
+        assert_eq!(quoted("shop_restored"), "shop_restored");
+        assert_eq!(quoted("it's $(here)"), "'it'\\''s $(here)'");
+        assert_eq!(quoted(""), "''");
+    }
+}

@@ -1,0 +1,399 @@
+//! What must hold before a restore changes anything: asked all at once, told all
+//! at once, each with what to do about it.
+//!
+//! Owns those questions and their remedies. Changes nothing. What cannot be known,
+//! such as the free space of a server elsewhere, is told as such and stops nobody.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::extensions::{NEED_PRELOADING, package_of};
+use super::quote::quote_literal;
+use super::staging::check_name;
+use super::{PostgresError, Server};
+use crate::format::manifest::DatabaseContent;
+
+/// The server's own databases: a copy of something else is not meant for them.
+const SYSTEM_DATABASES: [&str; 3] = ["postgres", "template0", "template1"];
+
+/// Where a dump is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination<'a> {
+    /// A new database, or one that is there and empty.
+    Into(&'a str),
+    /// In the place of a database, if it is there.
+    Replace(&'a str),
+    /// A database that is there; with `replace` its content goes.
+    InPlace { name: &'a str, replace: bool },
+}
+
+impl<'a> Destination<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Into(name) | Self::Replace(name) | Self::InPlace { name, .. } => name,
+        }
+    }
+}
+
+/// What is known of the dump.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestoreNeeds<'a> {
+    /// The manifest's; without it little can be checked.
+    pub content: Option<&'a DatabaseContent>,
+    /// The dump's length.
+    pub raw_bytes: Option<u64>,
+    /// The newest backup of the server's roles, as BACKUP.
+    pub globals: Option<&'a str>,
+}
+
+impl<'a> From<Option<&'a DatabaseContent>> for RestoreNeeds<'a> {
+    fn from(content: Option<&'a DatabaseContent>) -> Self {
+        Self {
+            content,
+            ..Self::default()
+        }
+    }
+}
+
+/// What was found and stands in nobody's way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preflight {
+    pub warnings: Vec<String>,
+    /// Worth knowing with `-v`.
+    pub details: Vec<String>,
+    /// Whether the database is there now.
+    pub exists: bool,
+}
+
+/// The server's answers.
+#[derive(Debug, Deserialize)]
+struct Facts {
+    role: String,
+    superuser: bool,
+    create_databases: bool,
+    roles: Vec<String>,
+    /// Extensions that can be made.
+    available: Vec<String>,
+    tablespaces: Vec<String>,
+    /// `None`: the role may not see it.
+    preloaded: Option<String>,
+    data_directory: Option<String>,
+    /// The database that stands at the destination.
+    database: Option<Standing>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Standing {
+    owner: String,
+    /// Whether the role may act as its owner.
+    owned: bool,
+    encoding: String,
+    /// What would keep it from being renamed or dropped.
+    holders: Vec<String>,
+}
+
+impl Server {
+    /// Looks at everything that a restore to `destination` needs.
+    pub fn preflight(
+        &self,
+        destination: Destination<'_>,
+        needs: RestoreNeeds<'_>,
+    ) -> Result<Preflight, PostgresError> {
+        let name = destination.name();
+        check_name(name)?;
+        let ask_in = self.maintenance_database(name)?;
+        let facts = self.restore_facts(&ask_in, name)?;
+        let mut looking = Looking {
+            server: self,
+            facts: &facts,
+            obstacles: Vec::new(),
+            preflight: Preflight {
+                exists: facts.database.is_some(),
+                ..Preflight::default()
+            },
+        };
+        looking.at_destination(destination)?;
+        looking.at_room(needs);
+        if let Some(content) = needs.content {
+            looking.at_content(content, destination, needs.globals);
+        }
+        let Looking {
+            mut obstacles,
+            preflight,
+            ..
+        } = looking;
+        match (obstacles.pop(), obstacles.is_empty()) {
+            (None, _) => Ok(preflight),
+            (Some(only), true) => Err(only),
+            (Some(last), false) => {
+                obstacles.push(last);
+                Err(PostgresError::NotReady { obstacles })
+            }
+        }
+    }
+
+    fn restore_facts(&self, ask_in: &str, name: &str) -> Result<Facts, PostgresError> {
+        let sql = format!(
+            "SELECT json_build_object(
+               'role', current_user, 'superuser', r.rolsuper,
+               'create_databases', r.rolcreatedb OR r.rolsuper,
+               'roles', (SELECT json_agg(rolname) FROM pg_roles),
+               'available', (SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions),
+               'tablespaces', (SELECT json_agg(spcname) FROM pg_tablespace),
+               'preloaded', (SELECT setting FROM pg_settings
+                              WHERE name = 'shared_preload_libraries'),
+               'data_directory', (SELECT setting FROM pg_settings
+                                   WHERE name = 'data_directory'),
+               'database', (SELECT json_build_object(
+                  'owner', pg_get_userbyid(d.datdba), 'owned', pg_has_role(d.datdba, 'MEMBER'),
+                  'encoding', pg_encoding_to_char(d.encoding),
+                  'holders', (SELECT coalesce(json_agg(h.holder), '[]') FROM (
+                     SELECT 'the subscription ' || quote_ident(subname) AS holder
+                       FROM pg_subscription WHERE subdbid = d.oid
+                     UNION ALL SELECT 'the replication slot ' || quote_ident(slot_name)
+                       FROM pg_replication_slots WHERE database = d.datname
+                     UNION ALL SELECT 'the prepared transaction ' || quote_literal(gid)
+                       FROM pg_prepared_xacts WHERE database = d.datname) AS h))
+                FROM pg_database d WHERE d.datname = {}))
+             FROM pg_roles r WHERE r.rolname = current_user;",
+            quote_literal(name)
+        );
+        self.query_json(ask_in, "tell what a restore needs", &sql)
+    }
+}
+
+/// Collects while it looks.
+struct Looking<'a> {
+    server: &'a Server,
+    facts: &'a Facts,
+    obstacles: Vec<PostgresError>,
+    preflight: Preflight,
+}
+
+impl Looking<'_> {
+    fn in_the_way(&mut self, what: impl Into<String>, remedy: impl Into<String>) {
+        self.obstacles.push(PostgresError::Obstacle {
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn at_destination(&mut self, destination: Destination<'_>) -> Result<(), PostgresError> {
+        let name = destination.name();
+        let owned_name = || name.to_owned();
+        let exists = self.facts.database.is_some();
+        match destination {
+            Destination::Into(_) if SYSTEM_DATABASES.contains(&name) => {
+                self.obstacles.push(PostgresError::InvalidName {
+                    name: owned_name(),
+                    what: "it is the server's own; choose a new name",
+                });
+                return Ok(());
+            }
+            Destination::Into(_) | Destination::InPlace { replace: false, .. } => {
+                if exists && !self.server.database_is_empty(name)? {
+                    let name = owned_name();
+                    self.obstacles.push(PostgresError::DatabaseExists { name });
+                }
+            }
+            Destination::Replace(_) | Destination::InPlace { replace: true, .. } => {
+                self.at_holders(name);
+            }
+        }
+        match destination {
+            Destination::InPlace { .. } if !exists => {
+                self.obstacles.push(PostgresError::NoSuchDatabase {
+                    name: owned_name(),
+                    place: self.server.place(),
+                });
+            }
+            Destination::InPlace { .. } => {}
+            Destination::Into(_) | Destination::Replace(_) => self.at_rights(name),
+        }
+        Ok(())
+    }
+
+    fn at_holders(&mut self, name: &str) {
+        let Some(standing) = &self.facts.database else {
+            return;
+        };
+        if !standing.holders.is_empty() {
+            let holders = standing.holders.join(", ");
+            self.in_the_way(
+                format!("the database {name:?} cannot be replaced while it has {holders}"),
+                "drop or finish them first (DROP SUBSCRIPTION, pg_drop_replication_slot, ROLLBACK \
+                 PREPARED), or restore --into another name",
+            );
+        }
+    }
+
+    fn at_rights(&mut self, name: &str) {
+        let facts = self.facts;
+        let role = &facts.role;
+        if !facts.create_databases {
+            self.in_the_way(
+                format!("the role {role:?} may not create databases"),
+                format!(
+                    "let a superuser say ALTER ROLE {role:?} CREATEDB, or restore into an existing \
+                     database with --in-place"
+                ),
+            );
+        }
+        if let Some(standing) = facts.database.as_ref().filter(|standing| !standing.owned) {
+            self.in_the_way(
+                format!(
+                    "the database {name:?} belongs to the role {:?}, and {role:?} may not act for it",
+                    standing.owner
+                ),
+                "restore as its owner or a superuser, or --into another name",
+            );
+        }
+    }
+
+    /// Of the two sizes the smaller is needed in any case: the database's own has
+    /// its dead rows in it, the dump's has no indexes.
+    fn at_room(&mut self, needs: RestoreNeeds<'_>) {
+        let on_disk = needs.content.and_then(|content| content.database_bytes);
+        let sizes = [on_disk, needs.raw_bytes];
+        let (Some(least), Some(most)) = (
+            sizes.into_iter().flatten().min(),
+            sizes.into_iter().flatten().max(),
+        ) else {
+            return;
+        };
+        let Some((directory, free)) = self.room() else {
+            let detail = "how much room the server has is not known: it is elsewhere, or keeps \
+                          its directory to itself";
+            self.preflight.details.push(detail.to_owned());
+            return;
+        };
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let says = format!(
+            "the restore takes {} to {} MiB, and {directory} has {} MiB free",
+            mib(least),
+            mib(most),
+            mib(free)
+        );
+        if free < least {
+            self.in_the_way(says, "make room there first");
+        } else if free < most {
+            self.preflight.warnings.push(says);
+        } else {
+            self.preflight.details.push(says);
+        }
+    }
+
+    /// Where the server keeps its data, and how much is free there.
+    fn room(&self) -> Option<(&str, u64)> {
+        let directory = self.facts.data_directory.as_deref()?;
+        if !self.server.access().is_local() {
+            return None;
+        }
+        let told = rustix::fs::statvfs(directory).ok()?;
+        Some((directory, told.f_bavail.saturating_mul(told.f_frsize)))
+    }
+
+    fn at_content(
+        &mut self,
+        content: &DatabaseContent,
+        destination: Destination<'_>,
+        globals: Option<&str>,
+    ) {
+        let missing = |wanted: &[String], there: &[String]| -> Vec<String> {
+            let missing = wanted.iter().filter(|name| !there.contains(name));
+            missing.cloned().collect()
+        };
+        let roles = missing(&content.roles, &self.facts.roles);
+        if !roles.is_empty() {
+            let globals = globals.map(str::to_owned);
+            let error = PostgresError::MissingRoles { roles, globals };
+            self.obstacles.push(error);
+        }
+        let tablespaces = missing(&content.tablespaces, &self.facts.tablespaces);
+        if !tablespaces.is_empty() {
+            self.in_the_way(
+                format!(
+                    "the server lacks the tablespaces {}",
+                    tablespaces.join(", ")
+                ),
+                "make them first with CREATE TABLESPACE",
+            );
+        }
+        self.at_extensions(&content.extensions);
+        self.at_versions(content);
+        if let (Destination::InPlace { .. }, Some(standing)) = (destination, &self.facts.database)
+            && standing.encoding != content.encoding
+        {
+            self.preflight.warnings.push(format!(
+                "the database has the encoding {} and the dump had {}: what cannot be written in \
+                 it will stop the restore",
+                standing.encoding, content.encoding
+            ));
+        }
+    }
+
+    fn at_extensions(&mut self, wanted: &BTreeMap<String, String>) {
+        let major = self.server.version().major();
+        let is_there = |name: &&String| self.facts.available.contains(name);
+        let missing: Vec<&String> = wanted.keys().filter(|name| !is_there(name)).collect();
+        if !missing.is_empty() {
+            let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
+            let packages: Vec<String> = names.iter().map(|name| package_of(name, major)).collect();
+            self.in_the_way(
+                format!(
+                    "extensions that the dump needs are not installed on the server: {}",
+                    names.join(", ")
+                ),
+                format!(
+                    "install them there; likely packages: {}",
+                    packages.join(", ")
+                ),
+            );
+        }
+        let Some(preloaded) = &self.facts.preloaded else {
+            return;
+        };
+        let loaded = |name: &str| {
+            preloaded
+                .split(',')
+                .any(|l| l.trim().trim_matches('"') == name)
+        };
+        let unloaded: Vec<&str> = wanted
+            .keys()
+            .filter(is_there)
+            .map(String::as_str)
+            .filter(|name| NEED_PRELOADING.contains(name) && !loaded(name))
+            .collect();
+        if !unloaded.is_empty() {
+            self.in_the_way(
+                format!("the server has not preloaded {}", unloaded.join(", ")),
+                "add it to shared_preload_libraries in postgresql.conf, and restart the server",
+            );
+        }
+    }
+
+    fn at_versions(&mut self, content: &DatabaseContent) {
+        let major = |version: &str| {
+            let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+            digits
+                .and_then(|digits| digits.parse::<u32>().ok())
+                .unwrap_or(0)
+        };
+        let dumped = major(&content.server_version).max(major(&content.client_version));
+        let here = self.server.version().major();
+        if dumped > here {
+            self.preflight.warnings.push(format!(
+                "the dump was made by PostgreSQL {dumped} and the server is {here}: it may hold \
+                 settings and syntax that the older one refuses; then nothing is changed"
+            ));
+        }
+        if !self.facts.superuser && content.roles.len() > 1 {
+            self.preflight.details.push(format!(
+                "the role {:?} is no superuser: it must be a member of every role that owns \
+                 something in the dump",
+                self.facts.role
+            ));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Reads a restored database back: it is dumped again, as its dump was made.
+
+use super::{Received, TargetError};
+use crate::cancel::Cancel;
+use crate::format::manifest::DatabaseContent;
+use crate::postgres::{DumpOptions, Server, dump_ledger};
+
+/// What `database` holds now, by the selection and the options of `content`, the
+/// manifest's. Tells the ledger and who made the dump.
+pub fn dumped_again(
+    server: &Server,
+    database: &str,
+    content: Option<&DatabaseContent>,
+    cancel: &Cancel,
+    advance: &dyn Fn(u64),
+) -> Result<Received, TargetError> {
+    let mut options = DumpOptions::default();
+    if let Some(content) = content {
+        options.selection = content.selection.clone();
+        options.options = content.options.clone();
+    }
+    let client = server.client("pg_dump")?;
+    let found = DatabaseContent {
+        server_version: server.version().text.clone(),
+        client_version: client.version,
+        ledger: dump_ledger(server, database, &options, cancel, advance)?,
+        ..DatabaseContent::default()
+    };
+    Ok(Received {
+        database: Some(found),
+        ..Received::default()
+    })
+}

@@ -1,0 +1,524 @@
+//! `kluis restore` of databases by the real binary against a real server: what is
+//! looked at before, what is backed up, how the copy is compared, and what is
+//! there after a failure.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/programs.rs"]
+mod programs;
+mod support;
+
+use house::House;
+use support::Cluster;
+
+const SHOP: &str = "
+    CREATE TABLE item (id serial PRIMARY KEY, name text);
+    INSERT INTO item (name) SELECT 'item ' || n FROM generate_series(1, 100) AS n;
+    CREATE TABLE empty (id integer);
+    CREATE VIEW named AS SELECT name FROM item;";
+
+/// A server with the database `shop`, and a house with one backup of it.
+struct Site {
+    house: House,
+    cluster: Cluster,
+}
+
+impl Site {
+    fn new() -> Option<Self> {
+        let site = Self {
+            cluster: Cluster::start()?,
+            house: House::new(),
+        };
+        site.cluster.create_db("shop");
+        site.cluster.psql("shop", SHOP);
+        site.ends(0, &["backup", "db", "shop"]);
+        Some(site)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.house.kluis();
+        let url = self.cluster.url("shop");
+        command.args(arguments).env("DATABASE_URL", url);
+        command
+    }
+
+    /// Runs kluis and expects this exit code; gives what it said on both.
+    fn ends(&self, code: i32, arguments: &[&str]) -> String {
+        ended(code, &self.command(arguments).output().unwrap())
+    }
+
+    fn json(&self, code: i32, arguments: &[&str]) -> Value {
+        let mut command = self.command(&["--json"]);
+        let output = command.args(arguments).output().unwrap();
+        ended(code, &output);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// All databases but the system's, sorted.
+    fn databases(&self) -> Vec<String> {
+        let sql = "SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', \
+                   'template0', 'template1') ORDER BY 1";
+        let told = self.cluster.psql("postgres", sql);
+        told.lines().map(str::to_owned).collect()
+    }
+
+    /// A psql that puts `line` before each line `at` of what it is given.
+    fn meddle(&self, at: &str, line: &str) {
+        let directory = self.house.path("clients");
+        fs::create_dir_all(&directory).unwrap();
+        let real = "/usr/lib/postgresql/15/bin/psql";
+        let real = std::env::var("KLUIS_TEST_PG_BIN").map_or(real.to_owned(), |d| d + "/psql");
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n\
+             sed -u 's/^{at}$/{line} &/' | {real} \"$@\"\n"
+        );
+        let program = directory.join("psql");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!("[database]\nclient_bin_dir = {:?}\n", directory.display());
+        fs::write(self.house.path("kluis.toml"), text).unwrap();
+    }
+}
+
+fn ended(code: i32, output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = said + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+#[test]
+fn a_restored_database_is_compared_table_by_table() {
+    let Some(site) = Site::new() else { return };
+    let report = site.json(0, &["restore", "latest:shop", "--into", "copy"]);
+    let tables = report["compared"]["tables"].as_array().unwrap();
+    let told: Vec<(&str, u64, bool)> = tables
+        .iter()
+        .map(|t| {
+            let rows = t["found_rows"].as_u64().unwrap();
+            (t["table"].as_str().unwrap(), rows, t["same"] == true)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("public.empty", 0, true), ("public.item", 100, true)]
+    );
+    assert_eq!(report["compared"]["sequences"], 1);
+    assert!(report["compared"]["objects"].as_u64() > Some(3), "{report}");
+    assert_eq!(
+        (&report["restored"], &report["content_ok"]),
+        (&true.into(), &true.into())
+    );
+    assert_eq!(site.databases(), ["copy", "shop"]);
+}
+
+#[test]
+fn what_came_otherwise_than_it_was_dumped_is_found_and_nothing_is_swapped() {
+    let Some(site) = Site::new() else { return };
+    for (change, told) in [
+        (
+            "UPDATE public.item SET name = 'x' WHERE id = 7;",
+            "public.item has 100 rows, but not",
+        ),
+        (
+            "DELETE FROM public.item WHERE id = 7;",
+            "public.item has 99 rows instead of 100",
+        ),
+        (
+            "INSERT INTO public.empty VALUES (1), (1);",
+            "public.empty has 2 rows instead of 0",
+        ),
+        (
+            "SELECT setval('public.item_id_seq'\"'\"', 7);",
+            "sequence public.item_id_seq is at 7",
+        ),
+        ("DROP TABLE public.empty;", "public.empty is missing"),
+        (
+            "DROP VIEW public.named;",
+            "0 objects of type VIEW instead of 1",
+        ),
+        ("SELECT lo_create(7);", "large objects: 1 with 0 bytes"),
+    ] {
+        // Within the script's own quotes.
+        let change = change.replace("\"'\"'", "'").replace('\'', "'\\''");
+        site.meddle("COMMIT;", &change);
+        let said = site.ends(4, &["restore", "latest:shop", "--into", "copy"]);
+        assert!(said.contains(told), "{change}: {said}");
+        assert!(said.contains("nothing was restored"), "{said}");
+        assert!(said.contains("it was not put in its place"), "{said}");
+        assert_eq!(site.databases(), ["shop"], "{change}");
+    }
+    site.meddle("COMMIT;", "DELETE FROM public.item WHERE id = 7;");
+    let report = site.json(4, &["restore", "latest:shop", "--into", "copy"]);
+    assert_eq!(report["content_ok"], false);
+    assert_eq!(report["restored"], false);
+    assert_eq!(report["differences"][0]["found_rows"], 99);
+    let records = site.house.records();
+    assert_eq!(records.last().unwrap().1["status"], "FAILED");
+}
+
+#[test]
+fn what_is_replaced_is_backed_up_first() {
+    let Some(site) = Site::new() else { return };
+    site.cluster
+        .psql("shop", "CREATE TABLE later AS SELECT 42 AS answer");
+    let report = site.json(0, &["restore", "latest:shop", "--replace", "--yes"]);
+    let made = report["pre_restore_backup"].as_str().unwrap();
+    let tables = site
+        .cluster
+        .psql("shop", "SELECT to_regclass('later') IS NULL");
+    assert_eq!((&*tables, site.house.listed().len()), ("t", 2));
+    let shown = site.json(0, &["show", made]);
+    let note = shown.to_string();
+    assert!(
+        note.contains("before the restore of shop_backup_"),
+        "{note}"
+    );
+    // And it brings back what was there.
+    site.ends(
+        0,
+        &[
+            "restore",
+            made,
+            "--replace",
+            "--yes",
+            "--no-pre-restore-backup",
+        ],
+    );
+    assert_eq!(site.cluster.psql("shop", "SELECT answer FROM later"), "42");
+    assert_eq!(site.house.listed().len(), 2);
+    assert_eq!(site.house.leftovers(), [""; 0]);
+    for (_, record) in site.house.records() {
+        assert_eq!(record["status"], "COMPLETED", "{record}");
+    }
+}
+
+#[test]
+fn nothing_is_replaced_when_the_backup_of_it_fails() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.psql("shop", "CREATE TABLE precious ()");
+    // pg_dump waits for the table in vain.
+    let mut holder = site.cluster.client("psql", "shop");
+    let mut holder = holder
+        .args(["-X", "-c"])
+        .arg("BEGIN; LOCK TABLE precious; SELECT pg_sleep(600)");
+    holder = holder.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut holder = holder.spawn().unwrap();
+    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'precious'::regclass AND \
+                  mode = 'AccessExclusiveLock' AND granted";
+    while site.cluster.psql("shop", locked) == "0" {}
+    let text = "[database]\nlock_wait_timeout = \"100ms\"\n";
+    fs::write(site.house.path("kluis.toml"), text).unwrap();
+    let said = site.ends(1, &["restore", "latest:shop", "--replace", "--yes"]);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(said.contains("--no-pre-restore-backup"), "{said}");
+    assert!(said.contains("nothing was restored"), "{said}");
+    assert_eq!(
+        site.cluster.psql("shop", "SELECT count(*) FROM precious"),
+        "0"
+    );
+    assert_eq!(site.databases(), ["shop"]);
+}
+
+#[test]
+fn a_file_from_elsewhere_replaces_nothing_unless_the_backup_is_refused() {
+    let Some(site) = Site::new() else { return };
+    let file = site.house.storage().join(&site.house.listed()[0]);
+    let restore = |more: &[&str]| {
+        let mut command = site.command(&["restore", file.to_str().unwrap()]);
+        command.args(["--replace", "--yes"]).args(more);
+        command.env_remove("BACKUP_LOCAL_PATH").output().unwrap()
+    };
+    let said = ended(2, &restore(&[]));
+    assert!(said.contains("--no-pre-restore-backup"), "{said}");
+    ended(0, &restore(&["--no-pre-restore-backup"]));
+}
+
+#[test]
+fn everything_that_stands_in_the_way_is_told_at_once() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.psql(
+        "shop",
+        "CREATE ROLE seller; GRANT SELECT ON item TO seller; CREATE ROLE weak LOGIN;",
+    );
+    site.ends(0, &["backup", "db", "shop"]);
+    site.cluster
+        .psql("shop", "DROP OWNED BY seller; DROP ROLE seller");
+    let url = site.cluster.url("shop").replace("postgres@", "weak@");
+    let before = site.house.records().len();
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        let mut command = site.command(&["restore", "latest:shop", "--replace", "--url", &url]);
+        let said = ended(1, &command.args(more).output().unwrap());
+        for told in [
+            "3 things are in the way",
+            "the role \"weak\" may not create databases",
+            "ALTER ROLE \"weak\" CREATEDB",
+            "belongs to the role \"postgres\"",
+            "roles that the dump needs are missing on the server: seller",
+            "kluis backup db --globals",
+        ] {
+            assert!(said.contains(told), "{told}: {said}");
+        }
+    }
+    // Nothing had begun.
+    assert_eq!(site.house.records().len(), before);
+    let said = site.ends(1, &["restore", "latest:shop", "--into", "template1"]);
+    assert!(said.contains("the server's own"), "{said}");
+}
+
+#[test]
+fn a_database_that_something_holds_is_not_replaced() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.psql(
+        "shop",
+        "CREATE SUBSCRIPTION news CONNECTION 'dbname=none' PUBLICATION p
+           WITH (connect = false, slot_name = NONE)",
+    );
+    let said = site.ends(1, &["restore", "latest:shop", "--replace", "--yes"]);
+    assert!(
+        said.contains("while it has the subscription news"),
+        "{said}"
+    );
+    assert_eq!(site.databases(), ["shop"]);
+}
+
+#[test]
+fn what_a_dead_restore_left_is_swept_and_what_a_living_one_fills_is_not() {
+    let Some(site) = Site::new() else { return };
+    for name in [
+        "shop_kluis_0123abcd",
+        "shop_kluis_89abcdef",
+        "shop_kluis_old_01234567",
+    ] {
+        site.cluster.create_db(name);
+    }
+    site.cluster.psql(
+        "postgres",
+        "ALTER DATABASE shop_kluis_0123abcd IS_TEMPLATE true",
+    );
+    // As a restore on another host holds it.
+    let mut holder = site.cluster.client("psql", "template1");
+    let mut holder = holder
+        .args([
+            "-X",
+            "-q",
+            "-c",
+            "SELECT pg_advisory_lock(hashtextextended('shop_kluis_89abcdef', 0))",
+        ])
+        .args(["-c", "SELECT pg_sleep(600)"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while site.cluster.psql("postgres", held) == "0" {}
+    site.ends(0, &["restore", "latest:shop", "--into", "copy"]);
+    let kept = [
+        "copy",
+        "shop",
+        "shop_kluis_89abcdef",
+        "shop_kluis_old_01234567",
+    ];
+    assert_eq!(site.databases(), kept);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    site.cluster.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%sleep(600)%' AND pid <> pg_backend_pid()");
+    while site.cluster.psql("postgres", held) != "0" {}
+    site.ends(0, &["backup", "db", "shop"]);
+    assert_eq!(
+        site.databases(),
+        ["copy", "shop", "shop_kluis_old_01234567"]
+    );
+}
+
+/// A role that owns the database `mine` and may make none.
+fn owner(site: &Site) -> String {
+    site.cluster.psql(
+        "postgres",
+        "CREATE ROLE weak LOGIN; CREATE DATABASE mine TEMPLATE template0 OWNER weak",
+    );
+    site.cluster.url("mine").replace("postgres@", "weak@")
+}
+
+/// Everything a role can own in a database of its own.
+const MINE: &str = "
+    CREATE SCHEMA own; CREATE TABLE own.part (id integer) PARTITION BY RANGE (id);
+    CREATE TABLE own.part_1 PARTITION OF own.part FOR VALUES FROM (0) TO (10);
+    INSERT INTO own.part VALUES (1), (2);
+    CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
+    CREATE TYPE pair AS (a integer, b integer); CREATE TYPE span AS RANGE (subtype = float8);
+    CREATE TABLE public.\"odd 'na$kluis$me\" (id serial, m mood, p positive);
+    INSERT INTO public.\"odd 'na$kluis$me\" (m, p) VALUES ('good', 1), ('bad', 2);
+    CREATE VIEW seen AS SELECT * FROM public.\"odd 'na$kluis$me\";
+    CREATE MATERIALIZED VIEW kept AS SELECT count(*) FROM seen;
+    CREATE FUNCTION twice(p positive) RETURNS integer LANGUAGE sql AS 'SELECT 2 * p';
+    CREATE PROCEDURE nothing() LANGUAGE sql AS 'SELECT 1';
+    CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer);
+    CREATE OPERATOR +++ (LEFTARG = positive, RIGHTARG = positive, FUNCTION = int4pl);
+    CREATE COLLATION german FROM \"C\"; CREATE STATISTICS st ON id, p FROM public.\"odd 'na$kluis$me\";
+    CREATE TEXT SEARCH CONFIGURATION ts (COPY = pg_catalog.simple);
+    CREATE CAST (pair AS text) WITH INOUT; CREATE PUBLICATION pub FOR TABLE own.part_1;
+    CREATE EXTENSION hstore; CREATE TABLE h (h hstore); COMMENT ON SCHEMA public IS 'ours';
+    GRANT ALL ON SCHEMA public TO PUBLIC; SELECT lo_from_bytea(4711, 'large');";
+
+fn dump(site: &Site, database: &str) -> String {
+    let output = site.cluster.client("pg_dump", database).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let keyless =
+        |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
+    text.split_inclusive('\n').filter(keyless).collect()
+}
+
+#[test]
+fn in_place_a_role_that_may_make_no_database_restores_its_own() {
+    let Some(site) = Site::new() else { return };
+    let url = owner(&site);
+    let psql = |sql: &str| {
+        let script = format!("SET SESSION AUTHORIZATION weak; {sql}");
+        site.cluster.psql("mine", &script)
+    };
+    psql(MINE);
+    let before = dump(&site, "mine");
+    let kluis = |code: i32, arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        ended(code, &command.args(["--url", &url]).output().unwrap())
+    };
+    kluis(0, &["backup", "db"]);
+    // Over itself, after changes that the dump does not know.
+    psql(
+        "CREATE SCHEMA more; CREATE TABLE more.t AS SELECT 1; DROP TABLE h; CREATE TYPE x AS ENUM ()",
+    );
+    let said = kluis(
+        0,
+        &["restore", "latest:mine", "--replace", "--in-place", "--yes"],
+    );
+    assert!(said.contains("all the same"), "{said}");
+    assert_eq!(dump(&site, "mine"), before);
+    assert_eq!(site.house.listed().len(), 3);
+    // Without emptying it, it is refused.
+    let said = kluis(
+        1,
+        &["restore", "latest:mine", "--into", "mine", "--in-place"],
+    );
+    assert!(said.contains("is not empty"), "{said}");
+    // Into an empty one.
+    site.cluster.psql(
+        "postgres",
+        "CREATE DATABASE bare TEMPLATE template0 OWNER weak",
+    );
+    kluis(
+        0,
+        &["restore", "latest:mine", "--into", "bare", "--in-place"],
+    );
+    assert_eq!(dump(&site, "bare"), before);
+    let said = kluis(
+        1,
+        &["restore", "latest:mine", "--into", "none", "--in-place"],
+    );
+    assert!(said.contains("there is no database \"none\""), "{said}");
+}
+
+#[test]
+fn in_place_what_cannot_be_dropped_or_filled_leaves_all_as_it_was() {
+    let Some(site) = Site::new() else { return };
+    let url = owner(&site);
+    let mine = "SET SESSION AUTHORIZATION weak; CREATE TABLE t AS SELECT 7 AS a";
+    site.cluster.psql("mine", mine);
+    let restore = |code: i32| {
+        let mut command = site.command(&["restore", "latest:mine", "--replace", "--in-place"]);
+        command.args(["--yes", "--no-pre-restore-backup", "--url", &url]);
+        ended(code, &command.output().unwrap())
+    };
+    let mut backup = site.command(&["backup", "db", "--url", &url]);
+    ended(0, &backup.output().unwrap());
+    site.cluster.psql(
+        "mine",
+        "CREATE SCHEMA theirs; CREATE TABLE theirs.t AS SELECT 8 AS a",
+    );
+    let before = dump(&site, "mine");
+    let said = restore(1);
+    assert!(said.contains("must be owner of schema theirs"), "{said}");
+    assert_eq!(dump(&site, "mine"), before);
+    // Another number of rows is seen before the commit, other rows only after it.
+    site.cluster.psql("mine", "DROP SCHEMA theirs CASCADE");
+    let before = dump(&site, "mine");
+    site.meddle(
+        "-- PostgreSQL database dump complete",
+        "INSERT INTO public.t VALUES (8);\\n",
+    );
+    let said = restore(4);
+    assert!(said.contains("has 2 rows instead of 1"), "{said}");
+    assert_eq!(dump(&site, "mine"), before);
+    site.meddle("COMMIT;", "UPDATE public.t SET a = 8;");
+    let said = restore(4);
+    assert!(said.contains("IT IS IN PLACE"), "{said}");
+    assert!(!said.contains("nothing was restored"), "{said}");
+    assert_eq!(site.cluster.psql("mine", "SELECT a FROM t"), "8");
+}
+
+#[test]
+fn the_working_directory_itself_is_no_destination() {
+    let house = House::new();
+    fs::create_dir(house.path("tree")).unwrap();
+    fs::write(house.path("tree/file"), "x").unwrap();
+    house.run(&["backup", "source", "tree"]);
+    fs::create_dir(house.path("here")).unwrap();
+    for to in [".", "../here"] {
+        let mut command = house.kluis();
+        command.args(["restore", "latest:source", "--to", to]);
+        let output = command.current_dir(house.path("here")).output().unwrap();
+        let said = ended(2, &output);
+        assert!(said.contains("working directory"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_terminal_nothing_is_asked() {
+    let house = House::new();
+    let output = house.kluis().arg("restore").output().unwrap();
+    let said = ended(2, &output);
+    assert!(said.contains("which backup?"), "{said}");
+    let output = house.kluis().args(["restore", "latest"]).output().unwrap();
+    let said = ended(2, &output);
+    assert!(said.contains("--into DB or --replace"), "{said}");
+}
+
+/// Runs kluis on a terminal of 80 columns, where `answers` are typed.
+fn on_terminal(site: &Site, arguments: &str, answers: &str) -> String {
+    let mut command = site.house.command("script");
+    command.env("DATABASE_URL", site.cluster.url("shop"));
+    let line = format!(
+        "stty cols 80; exec {} {arguments}",
+        env!("CARGO_BIN_EXE_kluis")
+    );
+    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, answers.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    ended(0, &output)
+}
+
+#[test]
+fn on_a_terminal_the_missing_is_asked_for() {
+    if !programs::are_here(&["script"]) {
+        return;
+    }
+    let Some(site) = Site::new() else { return };
+    let said = on_terminal(&site, "restore", "1\n1\n\n");
+    assert!(said.contains("shop_restored"), "{said}");
+    assert!(said.contains("--into shop_restored"), "{said}");
+    assert_eq!(site.databases(), ["shop", "shop_restored"]);
+    site.cluster.psql("shop", "DROP TABLE empty");
+    let said = on_terminal(&site, "restore latest:shop", "2\nshop\n");
+    assert!(said.contains("--replace --yes"), "{said}");
+    assert_eq!(site.cluster.psql("shop", "SELECT count(*) FROM empty"), "0");
+}
