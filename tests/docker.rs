@@ -466,6 +466,53 @@ fn auto_takes_the_server_that_answers_and_says_why() {
 }
 
 #[test]
+fn a_restore_goes_to_no_container_in_place_of_the_server_that_was_meant() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    house.run(&["backup", "db", "--container", &container.name]);
+    container.psql("shop", "CREATE TABLE later (i int)");
+    let down = [
+        ("POSTGRES_CONTAINER", container.name.as_str()),
+        ("DATABASE_URL", "postgres://ann:urlword@127.0.0.1:1/shop"),
+    ];
+    for way in [&["--replace", "--yes"][..], &["--into", "copy"]] {
+        let restore = [&["restore", "latest"], way].concat();
+        let said = ends(1, &mut kluis(&house, &down, &restore));
+        assert!(
+            said.contains("127.0.0.1:1") && said.contains("--mode docker"),
+            "{said}"
+        );
+    }
+    let later = "SELECT count(*) FROM pg_class WHERE relname = 'later'";
+    assert_eq!(container.psql("shop", later), "1");
+    let databases = "SELECT count(*) FROM pg_database WHERE datname IN ('shop', 'copy')";
+    assert_eq!(container.psql("postgres", databases), "1");
+    // Said, it is meant.
+    let restore = ["restore", "latest", "--replace", "--yes"];
+    let said_so = [&restore[..], &["--mode", "docker"]].concat();
+    ends(0, &mut kluis(&house, &down, &said_so));
+    assert_eq!(container.psql("shop", later), "0");
+}
+
+#[test]
+fn doctor_tells_the_engine_and_the_containers_with_a_server() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    let doctor = ["--json", "doctor", "--container", &container.name];
+    let shown: Value = serde_json::from_slice(&house.run(&doctor).stdout).unwrap();
+    let checks = shown["checks"].as_array().unwrap();
+    let docker = checks.iter().find(|check| check["area"] == "docker");
+    let docker = docker.unwrap_or_else(|| panic!("{shown:#}"));
+    assert_eq!(docker["health"], "ok");
+    let found = docker["found"].as_str().unwrap();
+    assert!(found.contains(&format!("{} (", container.name)), "{found}");
+}
+
+#[test]
 fn a_failed_dump_is_not_tried_the_other_way() {
     let Some(container) = shop() else {
         return;
@@ -674,7 +721,8 @@ fn a_container_that_goes_away_in_the_middle_publishes_nothing() {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{how}: {said}");
-        assert!(said.contains("`pg_dump` failed"), "{how}: {said}");
+        let gone = format!("the container {} went away", container.name);
+        assert!(said.contains(&gone), "{how}: {said}");
         assert_eq!(house.listed(), [""; 0]);
         assert_eq!(house.leftovers(), [""; 0]);
         let Locked(mut psql) = lock;

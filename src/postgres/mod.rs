@@ -35,7 +35,7 @@ pub use catalogue::{DatabaseFacts, ListedDatabase, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
 pub use converter::Converter;
-pub use discovery::{Wanted, find_container};
+pub use discovery::{Engine, Wanted, find_container, look_at_engine};
 pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use dump_options::check_dump_option;
@@ -133,6 +133,12 @@ pub enum PostgresError {
         #[source]
         docker: Box<PostgresError>,
     },
+    /// The configured server, and that one only, is to change.
+    #[error(
+        "{direct}; a restore goes to no other server instead: make this one reachable, or say \
+         --mode docker if the container's server is meant"
+    )]
+    NoStandIn { direct: Box<PostgresError> },
     #[error(transparent)]
     Process(#[from] ProcessError),
 }
@@ -194,7 +200,7 @@ impl PostgresError {
                 "check user, password (URL, PGPASSWORD or a passfile) and the server's \
                  pg_hba.conf",
             ),
-            Self::NoWay { direct, .. } => direct.hint(),
+            Self::NoWay { direct, .. } | Self::NoStandIn { direct } => direct.hint(),
             _ => None,
         }
     }

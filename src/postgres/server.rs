@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::docker::Container;
+use super::docker::{Container, DockerError};
 use super::quote::quote_conninfo;
 use super::watch::Watch;
 use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
@@ -319,6 +319,15 @@ impl Server {
         sql: &str,
     ) -> Result<T, PostgresError> {
         parse_json(&self.query(database, action, sql)?, action)
+    }
+
+    /// What became of the server's container, where that is what ended a
+    /// program of this server; any other failure is given back.
+    pub fn lost(&self, error: ProcessError) -> Result<DockerError, ProcessError> {
+        match &self.access {
+            Access::Direct(_) => Err(error),
+            Access::Docker(container) => container.explain(error),
+        }
     }
 
     /// Names the failure of a program of this server.

@@ -2,7 +2,8 @@
 //!
 //! Invariant: with `auto` the second way is tried only before anything is
 //! asked of a server. A server that answers and refuses is an error: behind the
-//! other way may be another server, with other data.
+//! other way may be another server, with other data. Where something is to
+//! change, no other way stands in for the configured server at all.
 
 use super::{Database, as_text, client_search};
 use crate::config::{DatabaseSettings, DockerSettings, PgMode, Settings};
@@ -17,9 +18,19 @@ const DEFAULT_DATABASE: &str = "postgres";
 /// Those of libpq's variables that say where a server is.
 const PLACES: [&str; 4] = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"];
 
+/// What a server is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is asked; what is made on it goes again.
+    Read,
+    /// Databases or roles on it change: it has to be the one that was meant.
+    Change,
+}
+
 /// What the ways are chosen by.
 struct Ways<'a> {
     settings: &'a Settings,
+    purpose: Purpose,
     /// The database that the command names.
     name: Option<&'a str>,
     /// PATH.
@@ -28,11 +39,13 @@ struct Ways<'a> {
 
 pub(super) fn reach(
     settings: &Settings,
+    purpose: Purpose,
     name: Option<&str>,
     path: Option<&str>,
 ) -> Result<Database, PostgresError> {
     let ways = Ways {
         settings,
+        purpose,
         name,
         path,
     };
@@ -58,6 +71,10 @@ impl Ways<'_> {
             Err(error) if nobody_answered(&error) => error,
             Err(error) => return Err(error),
         };
+        if self.purpose == Purpose::Change {
+            let direct = Box::new(refusal);
+            return Err(PostgresError::NoStandIn { direct });
+        }
         match self.container(connection.database()) {
             Ok(database) => {
                 let reason = format!("auto: {}", first_line(&refusal));
