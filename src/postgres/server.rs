@@ -226,6 +226,11 @@ impl Server {
         Watch::start(container, &self.psql, &maintenance).map(Some)
     }
 
+    /// What tells our keeper in the container; `None` where there is none.
+    pub(super) fn watch_token(&self) -> Option<&str> {
+        self.watch.as_ref().map(|watch| watch.token())
+    }
+
     /// Says why this way to the server was taken, where nobody had said it.
     #[must_use]
     pub fn taken_because(mut self, reason: impl Into<String>) -> Self {

@@ -12,7 +12,7 @@ use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
 use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
 use crate::process::{ChildReader, ProcessError};
-use crate::scratch::ScratchError;
+use crate::scratch::{ScratchError, UnpackError};
 
 mod custom;
 mod directory;
@@ -31,6 +31,8 @@ pub enum DumpError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    #[error(transparent)]
+    Fetch(#[from] UnpackError),
 }
 
 /// What every format begins with: the catalogues asked, the program found.
