@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags};
 
+mod flat_files;
+
+pub use flat_files::{UnpackError, unpack_files};
+
 const PREFIX: &str = "kluis-";
 const LOCK_SUFFIX: &str = ".lock";
 /// A sweep can take a lock file away only between its making and its locking.

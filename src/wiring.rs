@@ -26,6 +26,7 @@ pub use readers::{
 
 mod way;
 
+use way::Purpose;
 pub use way::says_where;
 
 /// Opens the configured storage.
@@ -89,7 +90,16 @@ pub fn database(
     name: Option<&str>,
     path: Option<&str>,
 ) -> Result<Database, PostgresError> {
-    way::reach(settings, name, path)
+    way::reach(settings, Purpose::Read, name, path)
+}
+
+/// [`database`] where a restore changes things on the server: nothing stands in
+/// for a configured server that does not answer.
+pub fn database_to_change(
+    settings: &Settings,
+    path: Option<&str>,
+) -> Result<Database, PostgresError> {
+    way::reach(settings, Purpose::Change, None, path)
 }
 
 /// Where client programs are looked for; `path` is the value of PATH.

@@ -14,6 +14,8 @@ use serde_json::Value;
 mod docker;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/majors.rs"]
+mod majors;
 mod support;
 
 use docker::{Container, ContainerOptions, wait_until};
@@ -114,7 +116,12 @@ fn a_dump_comes_back_through_a_container_byte_for_byte() {
     let fill = "CREATE TABLE bytes AS SELECT i, chr(i) AS byte FROM generate_series(1, 255) AS i";
     container.psql("raw", fill);
     let house = House::new();
-    for (database, format) in [("shop", "plain"), ("shop", "custom"), ("raw", "plain")] {
+    for (database, format) in [
+        ("shop", "plain"),
+        ("shop", "custom"),
+        ("shop", "directory"),
+        ("raw", "plain"),
+    ] {
         let before = dump(&container, database);
         let backup = ["backup", "db", database, "--format", format];
         house.run(&[&backup[..], &["--container", &container.name]].concat());
@@ -138,6 +145,106 @@ fn a_dump_comes_back_through_a_container_byte_for_byte() {
     wait_until("clients run on", END_MAX, || {
         container.clients_running().is_empty()
     });
+    assert_eq!(dumps_in(&container), [""; 0]);
+}
+
+/// The directories that dumps have left in the container.
+fn dumps_in(container: &Container) -> Vec<String> {
+    let listed = container.run(&["ls", "-A", "/tmp"]);
+    let ours = listed.lines().filter(|name| name.starts_with("kluis-"));
+    ours.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_directory_dump_that_is_stopped_or_killed_leaves_no_files_in_the_container() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    let backup = [
+        &["backup", "db", "--format", "directory", "-j", "2"][..],
+        &["--container", &container.name],
+    ]
+    .concat();
+    // Another run's, alive: it waits for the lock until the end of this test.
+    let others = House::new();
+    let config = "[database]\nlock_wait_timeout = \"600s\"\n";
+    fs::write(others.path("kluis.toml"), config).unwrap();
+    fs::write(house.path("kluis.toml"), config).unwrap();
+    let lock = Locked::start(&container);
+    let mut alive = start(&others, &backup);
+    wait_until("no directory", BEGIN_MAX, || {
+        dumps_in(&container).len() == 1
+    });
+    let of_alive = dumps_in(&container);
+    for (with, code) in [(Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        let mut child = start(&house, &backup);
+        wait_until("no second directory", BEGIN_MAX, || {
+            dumps_in(&container).len() == 2
+        });
+        signal(&child, with);
+        assert_eq!(child.wait().unwrap().code(), code);
+        let left = if with == Signal::TERM { 1 } else { 2 };
+        assert_eq!(dumps_in(&container).len(), left, "{with:?}");
+    }
+    let keepers = "SELECT count(*) FROM pg_stat_activity
+                    WHERE application_name LIKE 'kluis keeper of %'";
+    wait_until("the dead run's keeper stays", END_MAX, || {
+        container.psql("postgres", keepers) == "1"
+    });
+    // Of a database that nobody holds a lock in.
+    container.create_db("free");
+    let free = [&["backup", "db", "free"], &backup[2..]].concat();
+    house.run(&free);
+    assert_eq!(dumps_in(&container), of_alive);
+    lock.end(&container);
+    assert!(alive.wait().unwrap().success());
+    assert_eq!(dumps_in(&container), [""; 0]);
+    assert_eq!(others.listed().len(), 1);
+    assert_eq!(house.leftovers(), [""; 0]);
+}
+
+#[test]
+fn an_archive_newer_than_the_programs_here_is_read_by_the_containers() {
+    // Newer than what this machine has where kluis looks.
+    let Some(bin) = majors::programs(18) else {
+        return;
+    };
+    let Some(container) = Container::start_with(&ContainerOptions {
+        environment: SHOP,
+        bin: Some(bin),
+        ..ContainerOptions::default()
+    }) else {
+        return;
+    };
+    container.psql("shop", FILL);
+    let before = dump(&container, "shop");
+    let house = House::new();
+    let in_container = ["--container", container.name.as_str()];
+    for (format, code) in [("custom", 0), ("directory", 1)] {
+        let backup = ["backup", "db", "--format", format];
+        house.run(&[&backup[..], &in_container].concat());
+        let verify = [&["verify", "latest"], &in_container[..]].concat();
+        let said = ends(code, &mut kluis(&house, &[], &verify));
+        // A directory has to be unpacked here, where no container reads it.
+        assert!(code == 0 || said.contains("postgresql-client-18"), "{said}");
+        let restore = ["restore", "latest", "--into", format];
+        let said = ends(
+            code,
+            &mut kluis(&house, &[], &[&restore[..], &in_container].concat()),
+        );
+        match code {
+            0 => assert!(dump(&container, format) == before, "{format} differs"),
+            _ => assert!(said.contains("postgresql-client-18"), "{said}"),
+        }
+    }
+    // Where no container is meant, the package is named too.
+    house.run(&[&["backup", "db", "--format", "custom"], &in_container[..]].concat());
+    let said = ends(
+        1,
+        &mut kluis(&house, &[], &["verify", "latest", "--mode", "direct"]),
+    );
+    assert!(said.contains("postgresql-client-18"), "{said}");
 }
 
 #[test]
@@ -466,6 +573,53 @@ fn auto_takes_the_server_that_answers_and_says_why() {
 }
 
 #[test]
+fn a_restore_goes_to_no_container_in_place_of_the_server_that_was_meant() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    house.run(&["backup", "db", "--container", &container.name]);
+    container.psql("shop", "CREATE TABLE later (i int)");
+    let down = [
+        ("POSTGRES_CONTAINER", container.name.as_str()),
+        ("DATABASE_URL", "postgres://ann:urlword@127.0.0.1:1/shop"),
+    ];
+    for way in [&["--replace", "--yes"][..], &["--into", "copy"]] {
+        let restore = [&["restore", "latest"], way].concat();
+        let said = ends(1, &mut kluis(&house, &down, &restore));
+        assert!(
+            said.contains("127.0.0.1:1") && said.contains("--mode docker"),
+            "{said}"
+        );
+    }
+    let later = "SELECT count(*) FROM pg_class WHERE relname = 'later'";
+    assert_eq!(container.psql("shop", later), "1");
+    let databases = "SELECT count(*) FROM pg_database WHERE datname IN ('shop', 'copy')";
+    assert_eq!(container.psql("postgres", databases), "1");
+    // Said, it is meant.
+    let restore = ["restore", "latest", "--replace", "--yes"];
+    let said_so = [&restore[..], &["--mode", "docker"]].concat();
+    ends(0, &mut kluis(&house, &down, &said_so));
+    assert_eq!(container.psql("shop", later), "0");
+}
+
+#[test]
+fn doctor_tells_the_engine_and_the_containers_with_a_server() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    let doctor = ["--json", "doctor", "--container", &container.name];
+    let shown: Value = serde_json::from_slice(&house.run(&doctor).stdout).unwrap();
+    let checks = shown["checks"].as_array().unwrap();
+    let docker = checks.iter().find(|check| check["area"] == "docker");
+    let docker = docker.unwrap_or_else(|| panic!("{shown:#}"));
+    assert_eq!(docker["health"], "ok");
+    let found = docker["found"].as_str().unwrap();
+    assert!(found.contains(&format!("{} (", container.name)), "{found}");
+}
+
+#[test]
 fn a_failed_dump_is_not_tried_the_other_way() {
     let Some(container) = shop() else {
         return;
@@ -674,7 +828,8 @@ fn a_container_that_goes_away_in_the_middle_publishes_nothing() {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{how}: {said}");
-        assert!(said.contains("`pg_dump` failed"), "{how}: {said}");
+        let gone = format!("the container {} went away", container.name);
+        assert!(said.contains(&gone), "{how}: {said}");
         assert_eq!(house.listed(), [""; 0]);
         assert_eq!(house.leftovers(), [""; 0]);
         let Locked(mut psql) = lock;

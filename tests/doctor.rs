@@ -132,3 +132,18 @@ fn it_changes_nothing() {
     home.kluis(&["doctor"]).output().unwrap();
     assert!(!home.storage().exists(), "{}", text(&home.storage()));
 }
+
+#[test]
+fn a_docker_that_cannot_be_used_matters_where_a_container_is_meant() {
+    let home = Home::new();
+    let config = "[database]\ndocker_command = [\"/nonexistent/docker\"]\n";
+    fs::write(home.path("kluis.toml"), config).unwrap();
+    let (unused, _) = report(&home, &[]);
+    assert_eq!(check(&unused, "is not used, and not usable here").0, "ok");
+    for meant in [["--mode", "docker"], ["--container", "shop-db"]] {
+        let (report, _) = report(&home, &meant);
+        let (health, remedy) = check(&report, "install docker, set docker_command");
+        assert_eq!(health, "warn");
+        assert!(remedy.contains("--mode direct"), "{remedy}");
+    }
+}

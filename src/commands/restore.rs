@@ -152,7 +152,8 @@ impl Restoring<'_> {
 
     fn database(&self, to: &DatabaseDestination) -> anyhow::Result<Exit> {
         let session = self.session;
-        let server = session.database(None).map_err(OperationError::from)?.server;
+        let database = session.database_to_change();
+        let server = database.map_err(OperationError::from)?.server;
         wiring::sweep_staging(&server, session.console);
         let (target, preflight) = self.open_database(&server, to)?;
         let console = session.console;

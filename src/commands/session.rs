@@ -10,7 +10,7 @@ use crate::catalog::{Backup, Catalog};
 use crate::config::Settings;
 use crate::format::manifest::Trigger;
 use crate::operations::{Actor, Marker, Reporter, Vault};
-use crate::postgres::PostgresError;
+use crate::postgres::{PostgresError, Server};
 use crate::process;
 use crate::render::{Console, Report, View};
 use crate::storage::{LocalStorage, Storage};
@@ -42,7 +42,18 @@ impl Session<'_> {
     /// way that stands in for the configured server is told always.
     pub fn database(&self, name: Option<&str>) -> Result<Database, PostgresError> {
         let database = wiring::database(&self.settings, name, self.path.as_deref())?;
-        let server = &database.server;
+        self.tell_way(&database.server);
+        Ok(database)
+    }
+
+    /// [`Session::database`] of a restore.
+    pub fn database_to_change(&self) -> Result<Database, PostgresError> {
+        let database = wiring::database_to_change(&self.settings, self.path.as_deref())?;
+        self.tell_way(&database.server);
+        Ok(database)
+    }
+
+    fn tell_way(&self, server: &Server) {
         let (place, container) = (server.place(), server.access().container());
         match server.way_reason() {
             None => self.console.detail(&format!("the server is {place}")),
@@ -53,7 +64,6 @@ impl Session<'_> {
                 .console
                 .detail(&format!("the server is {place}; {why}")),
         }
-        Ok(database)
     }
 
     /// The configured storage with its catalogue.

@@ -9,7 +9,7 @@ use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
 use crate::postgres::{LedgerDumpError, PostgresError};
-use crate::scratch::ScratchError;
+use crate::scratch::{ScratchError, UnpackError};
 use crate::source::{DumpError, TreeError};
 use crate::storage::StorageError;
 use crate::target::TargetError;
@@ -40,6 +40,8 @@ pub enum OperationError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    #[error("the dump could not be fetched from its container: {0}")]
+    Fetch(#[source] UnpackError),
     #[error("{archive}: {source}")]
     Header {
         archive: String,
@@ -86,6 +88,8 @@ impl From<DumpError> for OperationError {
             DumpError::Cancelled(cancelled) => cancelled.into(),
             DumpError::Postgres(error) => error.into(),
             DumpError::Scratch(error) => error.into(),
+            DumpError::Fetch(UnpackError::Cancelled(cancelled)) => cancelled.into(),
+            DumpError::Fetch(error) => Self::Fetch(error),
         }
     }
 }

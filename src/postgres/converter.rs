@@ -41,9 +41,9 @@ impl Converter {
         Ok(Self::with_options(tool, options))
     }
 
-    /// The one of the container that the dump comes from; it reads streams
-    /// only.
-    pub(super) fn of_container(
+    /// The one of a container: its directories are the container's. `major`: 0
+    /// where it is not known.
+    pub fn of_container(
         container: &Container,
         major: u32,
         options: &[String],

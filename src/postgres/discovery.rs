@@ -54,7 +54,7 @@ pub fn find_container(runner: &Runner, wanted: &Wanted) -> Result<Container, Doc
     found.retain(|container| matches(container));
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
-        (Some(container), None) => describe(runner, container),
+        (Some(container), None) => describe(runner, &container),
         (None, _) => Err(DockerError::NotRunning {
             wanted: wanted.to_string(),
             running: all_running(runner)?,
@@ -71,6 +71,33 @@ pub fn find_container(runner: &Runner, wanted: &Wanted) -> Result<Container, Doc
             })
         }
     }
+}
+
+/// What docker tells of itself and of the servers in it.
+#[derive(Debug)]
+pub struct Engine {
+    /// Of the daemon: "26.1.5".
+    pub version: String,
+    /// Running containers with PostgreSQL in them, as far as their image's name
+    /// or environment tells: "shop-db (postgres:15)", in order.
+    pub servers: Vec<String>,
+}
+
+/// Looks at the engine and what runs in it.
+pub fn look_at_engine(runner: &Runner) -> Result<Engine, DockerError> {
+    let tool = client(runner).args(["version", "--format", "{{.Server.Version}}"]);
+    let version = ask(runner, &tool)?.trim().to_owned();
+    let all = running(runner, None)?.into_iter();
+    let with_server = all.filter(|container| {
+        // The images of PostgreSQL set it; one that has just ended is none.
+        let has_data = || describe(runner, container).is_ok_and(|found| found.has_data());
+        container.image.contains("postgres") || has_data()
+    });
+    let servers: Vec<Running> = with_server.collect();
+    Ok(Engine {
+        version,
+        servers: sorted(&servers),
+    })
 }
 
 type Matcher = Box<dyn Fn(&Running) -> bool>;
@@ -172,17 +199,21 @@ fn all_running(runner: &Runner) -> Result<String, DockerError> {
 }
 
 fn listed(containers: &[Running]) -> String {
+    sorted(containers).join(", ")
+}
+
+fn sorted(containers: &[Running]) -> Vec<String> {
     let mut shown: Vec<String> = containers
         .iter()
         .map(|container| format!("{} ({})", container.name, container.image))
         .collect();
     shown.sort();
-    shown.join(", ")
+    shown
 }
 
 /// The name is docker's own word by now, and the id would say nothing in the
 /// manifest.
-fn describe(runner: &Runner, container: Running) -> Result<Container, DockerError> {
+fn describe(runner: &Runner, container: &Running) -> Result<Container, DockerError> {
     check_name(&container.name)?;
     let tool = client(runner)
         .args(["inspect", "--type", "container"])
@@ -202,8 +233,8 @@ fn describe(runner: &Runner, container: Running) -> Result<Container, DockerErro
     let environment = lines.iter().flatten().filter_map(pair).collect();
     Ok(Container::new(
         runner.clone(),
-        container.name,
-        container.image,
+        container.name.clone(),
+        container.image.clone(),
         environment,
     ))
 }

@@ -175,6 +175,11 @@ impl Container {
             .unwrap_or(DEFAULT_USER)
     }
 
+    /// Whether its environment says where a server's data lies.
+    pub(super) fn has_data(&self) -> bool {
+        self.variable("PGDATA").is_some()
+    }
+
     /// Empty ones are as if they were not there: so the images take them.
     fn variable(&self, name: &str) -> Option<&str> {
         let found = self.environment.iter().find(|(known, _)| known == name);
@@ -265,7 +270,9 @@ impl Container {
         let ended = says(&["o such container", "is not running"]);
         let not_started = [Some(126), Some(127)].contains(&failure.status.code());
         let killed = failure.status.code() == Some(KILLED);
-        if ended || silent && (not_started || killed) && !self.runs() {
+        let broke_off = says(&["terminating connection", "closed the connection"]);
+        let may_have_ended = broke_off || silent && (not_started || killed);
+        if ended || may_have_ended && !self.runs() {
             let command = self.runner.text();
             let detail = match detail.is_empty() {
                 true => "its programs were killed".to_owned(),

@@ -10,6 +10,7 @@ mod attributes;
 mod catalogue;
 mod clients;
 mod connection;
+mod container_directory;
 mod converter;
 mod discovery;
 mod docker;
@@ -35,8 +36,9 @@ pub use attributes::DatabaseAttributes;
 pub use catalogue::{DatabaseFacts, ListedDatabase, Locale};
 pub use clients::{Client, ClientSearch};
 pub use connection::ConnectionSettings;
+pub use container_directory::ContainerDirectory;
 pub use converter::Converter;
-pub use discovery::{Wanted, find_container};
+pub use discovery::{Engine, Wanted, find_container, look_at_engine};
 pub use docker::{Container, DockerError};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
 pub use dump_options::check_dump_option;
@@ -135,6 +137,12 @@ pub enum PostgresError {
         #[source]
         docker: Box<PostgresError>,
     },
+    /// The configured server, and that one only, is to change.
+    #[error(
+        "{direct}; a restore goes to no other server instead: make this one reachable, or say \
+         --mode docker if the container's server is meant"
+    )]
+    NoStandIn { direct: Box<PostgresError> },
     #[error(transparent)]
     Process(#[from] ProcessError),
 }
@@ -196,7 +204,7 @@ impl PostgresError {
                 "check user, password (URL, PGPASSWORD or a passfile) and the server's \
                  pg_hba.conf",
             ),
-            Self::NoWay { direct, .. } => direct.hint(),
+            Self::NoWay { direct, .. } | Self::NoStandIn { direct } => direct.hint(),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::docker::Container;
+use super::docker::{Container, DockerError};
 use super::quote::quote_conninfo;
 use super::watch::Watch;
 use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
@@ -226,6 +226,11 @@ impl Server {
         Watch::start(container, &self.psql, &maintenance).map(Some)
     }
 
+    /// What tells our keeper in the container; `None` where there is none.
+    pub(super) fn watch_token(&self) -> Option<&str> {
+        self.watch.as_ref().map(|watch| watch.token())
+    }
+
     /// Says why this way to the server was taken, where nobody had said it.
     #[must_use]
     pub fn taken_because(mut self, reason: impl Into<String>) -> Self {
@@ -319,6 +324,15 @@ impl Server {
         sql: &str,
     ) -> Result<T, PostgresError> {
         parse_json(&self.query(database, action, sql)?, action)
+    }
+
+    /// What became of the server's container, where that is what ended a
+    /// program of this server; any other failure is given back.
+    pub fn lost(&self, error: ProcessError) -> Result<DockerError, ProcessError> {
+        match &self.access {
+            Access::Direct(_) => Err(error),
+            Access::Docker(container) => container.explain(error),
+        }
     }
 
     /// Names the failure of a program of this server.

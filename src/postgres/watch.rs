@@ -21,6 +21,9 @@ use crate::process::{ChildReader, FilterInput, Tool, run_captured, spawn_filter}
 /// its run is killed.
 const PAUSES: [&str; 4] = ["0.2", "0.5", "1", "3"];
 
+/// The name of a keeper's session, before its token, as long as its run lives.
+pub(super) const KEEPER: &str = "kluis keeper of ";
+
 /// The keeper's answer once it stands.
 const READY: &str = "ready";
 
@@ -70,6 +73,11 @@ impl Watch {
             cut_short: AtomicBool::new(false),
             keeper: Mutex::new(Some(keeper)),
         }))
+    }
+
+    /// What tells this run from others.
+    pub(super) fn token(&self) -> &str {
+        &self.token
     }
 
     /// Gives the tool's session its name, and has it ended with the tool.
@@ -155,8 +163,9 @@ fn keeper_tool(container: &Container, psql: &Path, database: &str, token: &str) 
     ));
     let unless_dismissed = "current_setting('kluis.done', true) IS NULL";
     let mut tool = quiet(container.tool(psql, database))
-        .env("PGAPPNAME", format!("kluis keeper {token}"))
-        .arg("--file=-");
+        .env("PGAPPNAME", format!("{KEEPER}{token}"))
+        .arg("--file=-")
+        .arg("--command=SET application_name = 'kluis keeper, ending'");
     for pause in PAUSES {
         tool = tool
             .arg(format!("--command={pass} AND {unless_dismissed}"))

@@ -11,8 +11,8 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
 use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
-use crate::process::ChildReader;
-use crate::scratch::ScratchError;
+use crate::process::{ChildReader, ProcessError};
+use crate::scratch::{ScratchError, UnpackError};
 
 mod custom;
 mod directory;
@@ -31,6 +31,8 @@ pub enum DumpError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    #[error(transparent)]
+    Fetch(#[from] UnpackError),
 }
 
 /// What every format begins with: the catalogues asked, the program found.
@@ -62,8 +64,19 @@ impl Started {
     }
 }
 
+/// A program's failure as a reader gives it. Where its container went away,
+/// that is told instead: what the program said of it, if anything, helps little.
+fn explained(server: &Server, error: io::Error) -> io::Error {
+    match ProcessError::from_io(error).map(|error| server.lost(error)) {
+        Ok(Ok(lost)) => io::Error::other(lost),
+        Ok(Err(error)) => io::Error::other(error),
+        Err(error) => error,
+    }
+}
+
 /// A running plain dump.
 pub struct PgDumpSource {
+    server: Server,
     dump: ChildReader,
     /// Until the end of the stream.
     reader: Option<DumpReader>,
@@ -91,6 +104,7 @@ impl PgDumpSource {
             .dump_tool(&client, database, options)?
             .arg("--format=plain");
         Ok(Self {
+            server: server.clone(),
             dump: ChildReader::spawn(&tool)?,
             reader: Some(DumpReader::new()),
             ledger: None,
@@ -124,7 +138,7 @@ impl Read for PgDumpSource {
         let read = self.dump.read(buf);
         // A stop kills pg_dump: then the stop is the reason, not the kill.
         self.cancel.check_io()?;
-        let n = read?;
+        let n = read.map_err(|error| explained(&self.server, error))?;
         if n == 0 && !buf.is_empty() {
             self.end()?;
         } else if let Some(reader) = &mut self.reader {

@@ -6,10 +6,7 @@
 //! ended cleanly and pg_restore exited 0. An archive that is damaged is told as
 //! that, not by what pg_restore says of it.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,10 +15,9 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
-use crate::format::tar::{EntryKind, TarError, TarReader};
 use crate::postgres::{Converter, PostgresError};
 use crate::process::{ChildReader, FilterInput, ProcessError, spawn_filter};
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, UnpackError, unpack_files};
 
 /// As large as a pipe gets.
 const TEXT_BYTES: usize = 1 << 20;
@@ -119,12 +115,12 @@ impl Target for FromDirectory {
         // What a run that was killed has left may be large.
         Scratch::sweep(&self.work_dir);
         let scratch = Scratch::create(&self.work_dir, "restore")?;
-        let unpacked = unpack(stream, scratch.path(), &self.cancel);
+        let unpacked = unpack_files(stream, scratch.path(), &self.cancel);
         self.cancel.check()?;
         if let Err(error) = unpacked {
             // The archive's own faults are found at its end, and told first.
             drain(stream, &self.cancel)?;
-            return Err(error);
+            return Err(error.into());
         }
         let tool = self.converter.of_directory(scratch.path());
         let output = ChildReader::spawn(&tool).map_err(PostgresError::from)?;
@@ -243,64 +239,22 @@ fn pass_on(
     }
 }
 
-/// The files of the tar, flat: pg_dump writes no other.
-fn unpack(stream: &mut dyn BufRead, into: &Path, cancel: &Cancel) -> Result<(), TargetError> {
-    let mut tar = TarReader::new(stream);
-    while let Some(entry) = tar.next_entry().map_err(refused)? {
-        cancel.check()?;
-        // Of a tar that `tar -C DIR -c .` has made.
-        if entry.kind == EntryKind::Directory && entry.path.is_empty() {
-            continue;
+impl From<UnpackError> for TargetError {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Cancelled(cancelled) => cancelled.into(),
+            UnpackError::Stream(source) => Self::Stream(source),
+            UnpackError::Hostile { what } => Self::Hostile { what },
+            UnpackError::Place {
+                action,
+                path,
+                source,
+            } => Self::Place {
+                action,
+                place: path.display().to_string(),
+                source,
+            },
         }
-        let is_flat = !entry.path.contains(&b'/') && !entry.path.starts_with(b".");
-        if !is_flat || !matches!(entry.kind, EntryKind::File { .. }) {
-            return Err(refused(
-                tar.refused("is not a plain file of a dump in directory format"),
-            ));
-        }
-        let path = into.join(std::ffi::OsStr::from_bytes(&entry.path));
-        let mut file = place(&path, "make", new_file(&path))?;
-        loop {
-            cancel.check()?;
-            let data = tar.data().map_err(refused)?;
-            if data.is_empty() {
-                break;
-            }
-            place(&path, "write", file.write_all(data))?;
-            let data_bytes = data.len();
-            tar.consume(data_bytes);
-        }
-    }
-    Ok(())
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-}
-
-fn place<T>(path: &Path, action: &'static str, result: io::Result<T>) -> Result<T, TargetError> {
-    result.map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists => TargetError::Hostile {
-            what: format!("{} comes twice", path.display()),
-        },
-        _ => TargetError::Place {
-            action,
-            place: path.display().to_string(),
-            source,
-        },
-    })
-}
-
-fn refused(error: TarError) -> TargetError {
-    match error {
-        TarError::Stream(source) => TargetError::Stream(source),
-        refused => TargetError::Hostile {
-            what: refused.to_string(),
-        },
     }
 }
 

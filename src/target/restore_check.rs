@@ -106,6 +106,8 @@ impl RestoreCheck {
 
     fn in_server(&self, server: &Server) -> Result<Restored, PostgresError> {
         let ask_in = server.maintenance_database(&self.name)?;
+        // The copies of proofs that died go first: their stand-in roles are theirs.
+        server.sweep_staging(&ask_in)?;
         server.sweep_stubs(&ask_in)?;
         self.check_extensions(server, &ask_in)?;
         let missing = server.missing_tablespaces(&ask_in, &self.content.tablespaces)?;

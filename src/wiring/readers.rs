@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::way::ContainerSearch;
 use super::{client_search, database};
 use crate::cancel::Cancel;
 use crate::catalog::Backup;
@@ -19,6 +20,8 @@ use crate::target::{
 /// What archives need to become SQL text again.
 pub struct ArchivePrograms {
     pub clients: ClientSearch,
+    /// Its pg_restore stands in where this machine has none that fits.
+    container: Option<ContainerSearch>,
     /// For archives that have to be unpacked first.
     pub work_dir: PathBuf,
 }
@@ -27,6 +30,7 @@ pub struct ArchivePrograms {
 pub fn archive_programs(settings: &Settings, path: Option<&str>) -> ArchivePrograms {
     ArchivePrograms {
         clients: client_search(settings, path),
+        container: ContainerSearch::new(settings),
         work_dir: settings.work_dir.value.clone(),
     }
 }
@@ -55,16 +59,21 @@ pub fn text_target(
     programs: &ArchivePrograms,
     cancel: &Cancel,
 ) -> Result<Box<dyn Target>, OperationError> {
-    let converter = || archive_converter(backup, &programs.clients);
+    let clients = &programs.clients;
     match backup.format() {
         Some(ArchiveFormat::Plain) => Ok(inner),
         Some(ArchiveFormat::Custom) => {
-            let target = FromCustom::new(converter()?, inner, cancel.clone());
+            let converter = stream_converter(backup, programs)?;
+            let target = FromCustom::new(converter, inner, cancel.clone());
             Ok(Box::new(target))
         }
         Some(ArchiveFormat::Directory) => {
             let work_dir = &programs.work_dir;
-            let target = FromDirectory::new(converter()?, inner, work_dir, cancel.clone());
+            // It is unpacked here, where no container's program can read it.
+            let converter = archive_converter(backup, |major, options| {
+                Converter::find(clients, major, options)
+            })?;
+            let target = FromDirectory::new(converter, inner, work_dir, cancel.clone());
             Ok(Box::new(target))
         }
         Some(ArchiveFormat::Tree) | None => Err(OperationError::Usage {
@@ -77,13 +86,38 @@ pub fn text_target(
     }
 }
 
-/// `pg_restore` of the major that made the archive, or a newer one.
-fn archive_converter(backup: &Backup, clients: &ClientSearch) -> Result<Converter, PostgresError> {
+/// Of this machine, else of the container that the server is in.
+fn stream_converter(
+    backup: &Backup,
+    programs: &ArchivePrograms,
+) -> Result<Converter, PostgresError> {
+    archive_converter(backup, |major, options| {
+        let missing = match Converter::find(&programs.clients, major, options) {
+            Err(error @ PostgresError::ClientMissing { .. }) => error,
+            found => return found,
+        };
+        let Some(search) = &programs.container else {
+            return Err(missing);
+        };
+        match search.find() {
+            Ok(container) => Converter::of_container(&container, major.unwrap_or(0), options),
+            // Without a container either, a client is what to install.
+            Err(_) => Err(missing),
+        }
+    })
+}
+
+/// `find` is asked for `pg_restore` of the major that made the archive, or a
+/// newer one, with the options of that dump.
+fn archive_converter(
+    backup: &Backup,
+    find: impl FnOnce(Option<u32>, &[String]) -> Result<Converter, PostgresError>,
+) -> Result<Converter, PostgresError> {
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let database = manifest.and_then(|manifest| manifest.database.as_ref());
     let major = database.and_then(|database| major(&database.client_version));
     let options = database.map_or(&[][..], |database| &database.options);
-    Converter::find(clients, major, options)
+    find(major, options)
 }
 
 /// Where `verify --restore` makes its copies.

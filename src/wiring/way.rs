@@ -2,12 +2,14 @@
 //!
 //! Invariant: with `auto` the second way is tried only before anything is
 //! asked of a server. A server that answers and refuses is an error: behind the
-//! other way may be another server, with other data.
+//! other way may be another server, with other data. Where something is to
+//! change, no other way stands in for the configured server at all.
 
 use super::{Database, as_text, client_search};
 use crate::config::{DatabaseSettings, DockerSettings, PgMode, Settings};
 use crate::postgres::{
-    Access, ConnectionSettings, DockerError, PostgresError, Server, Wanted, find_container,
+    Access, ConnectionSettings, Container, DockerError, PostgresError, Server, Wanted,
+    find_container,
 };
 use crate::process::Runner;
 
@@ -17,9 +19,19 @@ const DEFAULT_DATABASE: &str = "postgres";
 /// Those of libpq's variables that say where a server is.
 const PLACES: [&str; 4] = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"];
 
+/// What a server is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It is asked; what is made on it goes again.
+    Read,
+    /// Databases or roles on it change: it has to be the one that was meant.
+    Change,
+}
+
 /// What the ways are chosen by.
 struct Ways<'a> {
     settings: &'a Settings,
+    purpose: Purpose,
     /// The database that the command names.
     name: Option<&'a str>,
     /// PATH.
@@ -28,11 +40,13 @@ struct Ways<'a> {
 
 pub(super) fn reach(
     settings: &Settings,
+    purpose: Purpose,
     name: Option<&str>,
     path: Option<&str>,
 ) -> Result<Database, PostgresError> {
     let ways = Ways {
         settings,
+        purpose,
         name,
         path,
     };
@@ -58,6 +72,10 @@ impl Ways<'_> {
             Err(error) if nobody_answered(&error) => error,
             Err(error) => return Err(error),
         };
+        if self.purpose == Purpose::Change {
+            let direct = Box::new(refusal);
+            return Err(PostgresError::NoStandIn { direct });
+        }
         match self.container(connection.database()) {
             Ok(database) => {
                 let reason = format!("auto: {}", first_line(&refusal));
@@ -115,14 +133,11 @@ impl Ways<'_> {
     /// `of_url`: the database that the URL names which did not answer.
     fn container(&self, of_url: Option<&str>) -> Result<Database, PostgresError> {
         let docker = &self.settings.database.docker;
-        let runner = Runner::new(&docker.command.value).ok_or_else(|| PostgresError::Settings {
-            what: "docker_command names no program".to_owned(),
-        })?;
         let text = |value: &Option<crate::config::Sourced<String>>| {
             value.as_ref().map(|setting| setting.value.clone())
         };
         let password = self.settings.database.libpq.get("PGPASSWORD");
-        let container = find_container(&runner, &wanted(docker))?.logging_in(
+        let container = ContainerSearch::of(docker).find()?.logging_in(
             text(&docker.user).as_deref(),
             password.and_then(|password| password.to_str()),
         );
@@ -136,6 +151,40 @@ impl Ways<'_> {
         let clients = client_search(self.settings, self.path);
         let server = Server::connect(access, clients, &name)?;
         Ok(Database { server, name })
+    }
+}
+
+/// The server's container, looked for when it is needed, and only for the
+/// programs in it.
+pub(super) struct ContainerSearch {
+    command: Vec<String>,
+    wanted: Wanted,
+}
+
+impl ContainerSearch {
+    /// `None` where no container is meant.
+    pub fn new(settings: &Settings) -> Option<Self> {
+        let database = &settings.database;
+        let is_meant = match database.mode.value {
+            PgMode::Direct => false,
+            PgMode::Docker => true,
+            PgMode::Auto => is_named(&database.docker) || !says_where(database),
+        };
+        is_meant.then(|| Self::of(&database.docker))
+    }
+
+    fn of(docker: &DockerSettings) -> Self {
+        Self {
+            command: docker.command.value.clone(),
+            wanted: wanted(docker),
+        }
+    }
+
+    pub fn find(&self) -> Result<Container, PostgresError> {
+        let runner = Runner::new(&self.command).ok_or_else(|| PostgresError::Settings {
+            what: "docker_command names no program".to_owned(),
+        })?;
+        Ok(find_container(&runner, &self.wanted)?)
     }
 }
 

@@ -26,7 +26,7 @@ const DATA: &str = "/var/lib/postgresql/data";
 const CLIENTS: &[&str] = &["psql", "pg_dump", "pg_dumpall", "pg_restore"];
 /// What the entry point and the tests need beside PostgreSQL.
 const TOOLS: &[&str] = &[
-    "sh", "cat", "chmod", "chown", "df", "mkdir", "rm", "setpriv", "tar",
+    "sh", "cat", "chmod", "chown", "df", "ls", "mkdir", "rm", "setpriv", "tar",
 ];
 
 const ENTRY: &str = r#"#!/bin/sh
@@ -138,6 +138,12 @@ impl Container {
             .unwrap()
             .trim_end()
             .to_owned()
+    }
+
+    /// Runs a program in the container; gives what it prints.
+    pub fn run(&self, argv: &[&str]) -> String {
+        let output = done(docker(&["exec", &self.name]).args(argv));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn create_db(&self, name: &str) {

@@ -1,5 +1,6 @@
 //! `kluis doctor`: looks at everything that a backup and a restore need.
 
+mod docker;
 mod machine;
 mod server;
 mod storage;
@@ -16,6 +17,8 @@ pub fn run(session: &Session<'_>, wanted: &Doctor) -> anyhow::Result<Exit> {
     let mut checks = storage::checks(session);
     session.cancel.check()?;
     checks.extend(machine::checks(session));
+    session.cancel.check()?;
+    checks.push(docker::check(session));
     session.cancel.check()?;
     checks.extend(server::checks(session, wanted.name.as_deref()));
     session.cancel.check()?;

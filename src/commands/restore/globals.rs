@@ -29,7 +29,7 @@ pub fn run(
         }
         .into());
     }
-    let database = session.database(None)?;
+    let database = session.database_to_change()?;
     let place = database.server.place();
     if !wanted.yes && !wanted.dry_run {
         let made = render::when(backup.created_at(), &session.view);

@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 use super::text_ledger::TextLedger;
-use super::{Produced, Source, Started};
+use super::{Produced, Source, Started, explained};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
 use crate::postgres::{DumpOptions, PostgresError, Server};
@@ -15,6 +15,7 @@ use crate::process::{ChildReader, FilterInput, spawn_filter};
 /// order of the fields: pg_restore's input has to end before its text is
 /// waited for.
 pub struct CustomDumpSource {
+    server: Server,
     dump: ChildReader,
     /// `None` once pg_restore has all, or wants no more.
     copy: Option<FilterInput>,
@@ -44,6 +45,7 @@ impl CustomDumpSource {
             .dump_tool(&client, database, options)?
             .args(["--format=custom", "--compress=0"]);
         Ok(Self {
+            server: server.clone(),
             dump: ChildReader::spawn(&tool)?,
             copy: Some(copy),
             text: TextLedger::start(text),
@@ -88,7 +90,7 @@ impl Read for CustomDumpSource {
         });
         // A stop kills both programs: then the stop is the reason.
         self.cancel.check_io()?;
-        read
+        read.map_err(|error| explained(&self.server, error))
     }
 }
 

@@ -1,27 +1,33 @@
 //! Makes the dump of one database in directory format: pg_dump writes several
 //! tables at once into a scratch directory, and the stream is its tar.
 //!
-//! Owns the scratch directory, which needs room for the whole dump. Invariant:
-//! the stream ends cleanly only if `pg_restore` made a whole dump of the same
-//! files.
+//! Owns the scratch directory, which needs room for the whole dump; where the
+//! programs run in a container, also one there, from which the files are fetched.
+//! Invariant: the stream ends cleanly only if `pg_restore` made a whole dump of
+//! the same files.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::DirBuilder;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::flat_tar::FlatTar;
 use super::text_ledger::TextLedger;
-use super::{DumpError, Produced, Source, Started};
+use super::{DumpError, Produced, Source, Started, explained};
 use crate::cancel::Cancel;
 use crate::format::manifest::{Codec, DatabaseContent};
-use crate::postgres::{Client, DumpOptions, PostgresError, Server};
-use crate::process::{ChildReader, run_captured};
-use crate::scratch::Scratch;
+use crate::postgres::{Client, ContainerDirectory, DumpOptions, PostgresError, Server};
+use crate::process::{ChildReader, ProcessError, run_captured};
+use crate::scratch::{Scratch, UnpackError, unpack_files};
 
 /// pg_dump's gzip knows no higher level.
 const GZIP_LEVEL_MAX: i32 = 9;
 /// Since this major pg_dump knows zstd.
 const FIRST_WITH_ZSTD: u32 = 16;
+
+/// As large as a pipe gets.
+const READ_BYTES: usize = 1 << 20;
 
 /// How a dump in directory format is made.
 #[derive(Clone, Debug)]
@@ -36,14 +42,17 @@ pub struct DirectoryDump {
 }
 
 /// A dump in directory format that lies there whole, on its way out. The
-/// scratch directory is the last to go.
+/// directories are the last to go.
 pub struct DirectoryDumpSource {
     tar: FlatTar,
     text: TextLedger,
     content: DatabaseContent,
     warnings: Vec<String>,
     cancel: Cancel,
+    server: Server,
     _scratch: Scratch,
+    /// Where pg_dump has written, if not here.
+    _there: Option<ContainerDirectory>,
 }
 
 impl DirectoryDumpSource {
@@ -55,12 +64,6 @@ impl DirectoryDumpSource {
         directory: &DirectoryDump,
         cancel: Cancel,
     ) -> Result<Self, DumpError> {
-        if server.access().mode() != "direct" {
-            let what = "the directory format needs a pg_dump on this machine; take --format \
-                        custom, or --mode direct"
-                .to_owned();
-            return Err(PostgresError::Settings { what }.into());
-        }
         let Started {
             client,
             content,
@@ -72,11 +75,13 @@ impl DirectoryDumpSource {
         Scratch::sweep(work_dir);
         warnings.extend(too_little_room(work_dir, &content));
         let scratch = Scratch::create(work_dir, "dump")?;
+        let there = server.container_directory(database)?;
         let place = scratch.path().join("dump");
+        let written = there.as_ref().map_or(place.as_path(), |there| there.path());
         let (compress, warning) = compression(directory, &client);
         warnings.extend(warning);
         let mut file = OsString::from("--file=");
-        file.push(&place);
+        file.push(written);
         let tool = server
             .dump_tool(&client, database, options)?
             .args(["--format=directory".to_owned(), compress])
@@ -85,15 +90,20 @@ impl DirectoryDumpSource {
         cancel.check()?;
         let dumped = run_captured(&tool, b"");
         cancel.check()?;
-        dumped.map_err(|error| server.explain(error, "dump the database", database))?;
-        let text = ChildReader::spawn(&converter.of_directory(&place));
+        dumped.map_err(|error| failed(server, error))?;
+        if let Some(there) = &there {
+            fetch(server, there, &place, &cancel)?;
+        }
+        let text = ChildReader::spawn(&converter.of_directory(written));
         Ok(Self {
             tar: FlatTar::of(&place),
             text: TextLedger::start(text.map_err(PostgresError::from)?),
             content,
             warnings,
             cancel,
+            server: server.clone(),
             _scratch: scratch,
+            _there: there,
         })
     }
 
@@ -109,7 +119,7 @@ impl Read for DirectoryDumpSource {
         if count == 0 && !buf.is_empty() {
             let whole = self.text.finish();
             self.cancel.check_io()?;
-            whole?;
+            whole.map_err(|error| explained(&self.server, error))?;
         }
         Ok(count)
     }
@@ -122,6 +132,41 @@ impl Source for DirectoryDumpSource {
             ..self.content
         })
     }
+}
+
+fn failed(server: &Server, error: ProcessError) -> PostgresError {
+    match server.lost(error) {
+        Ok(lost) => lost.into(),
+        Err(error) => error.into(),
+    }
+}
+
+/// Brings the files of a directory in a container into a new one here.
+fn fetch(
+    server: &Server,
+    there: &ContainerDirectory,
+    here: &Path,
+    cancel: &Cancel,
+) -> Result<(), DumpError> {
+    let made = DirBuilder::new().mode(0o700).create(here);
+    made.map_err(|source| UnpackError::Place {
+        action: "make",
+        path: here.to_owned(),
+        source,
+    })?;
+    let tar = ChildReader::spawn(&there.as_tar()).map_err(|error| failed(server, error))?;
+    let mut stream = BufReader::with_capacity(READ_BYTES, tar);
+    let unpacked = unpack_files(&mut stream, here, cancel).and_then(|()| {
+        // Only its end tells whether tar had all.
+        let ended = io::copy(&mut stream, &mut io::sink());
+        ended.map(drop).map_err(UnpackError::Stream)
+    });
+    // A stop ends tar: then the stop is the reason.
+    cancel.check()?;
+    Ok(unpacked.map_err(|error| match error {
+        UnpackError::Stream(error) => UnpackError::Stream(explained(server, error)),
+        other => other,
+    })?)
 }
 
 /// pg_dump's argument, and what to say where the codec is not to be had.
