@@ -265,6 +265,28 @@ fn the_configured_server_proves_and_keeps_nothing() {
 }
 
 #[test]
+fn the_copy_of_a_database_with_a_subscription_goes_too() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("shop");
+    cluster.psql(
+        "shop",
+        "SET client_min_messages = error;
+         CREATE SUBSCRIPTION \"it's\" CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p
+         WITH (connect = false, slot_name = 'its')",
+    );
+    let proof = Proof::of(&cluster.url("shop"), &[]);
+    let url = cluster.url("postgres");
+    assert_eq!(proof.proven(&["--in-server", "--url", &url]), [""; 0]);
+    let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
+    let databases = cluster.psql("postgres", databases);
+    assert_eq!(databases, "postgres shop template0 template1");
+    let kept = "SELECT subname, subslotname FROM pg_subscription";
+    assert_eq!(cluster.psql("shop", kept), "it's|its");
+}
+
+#[test]
 fn roles_that_may_not_be_made_are_named_with_the_way_out() {
     let Some(cluster) = Cluster::start() else {
         return;

@@ -7,7 +7,7 @@
 //! holder belongs to a run that died, on whatever host.
 
 use super::quote::{quote_identifier, quote_literal};
-use super::staging::unmark_sql;
+use super::staging::{is_in_use, unmark_sql};
 use super::{PostgresError, Server};
 use crate::process::ChildDialog;
 
@@ -79,6 +79,21 @@ fn idle_for_long(server: &Server) -> &'static str {
     }
 }
 
+/// Without its slot first: that name is the original's, whose slot would be
+/// dropped at the publisher.
+const DROP_SUBSCRIPTIONS: &str = "DO $$
+DECLARE
+    subscription text;
+BEGIN
+    FOR subscription IN SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription
+         WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database
+                           WHERE datname = pg_catalog.current_database()) LOOP
+        EXECUTE 'ALTER SUBSCRIPTION ' || subscription || ' DISABLE';
+        EXECUTE 'ALTER SUBSCRIPTION ' || subscription || ' SET (slot_name = NONE)';
+        EXECUTE 'DROP SUBSCRIPTION ' || subscription;
+    END LOOP;
+END $$;";
+
 /// What [`Server::sweep_staging`] did.
 #[derive(Debug, Default)]
 pub struct SweptStaging {
@@ -107,12 +122,31 @@ impl Server {
         let mut swept = SweptStaging::default();
         for name in names {
             let sql = unmark_sql(&name) + &self.drop_database_sql(&name);
-            match self.query(ask_in, "drop what a run that died has left", &sql) {
-                Ok(_) => swept.dropped.push(name),
+            match self.drop_copy(ask_in, &name, "drop what a run that died has left", &sql) {
+                Ok(()) => swept.dropped.push(name),
                 Err(error) => swept.kept.push(format!("{name}: {error}")),
             }
         }
         Ok(swept)
+    }
+
+    /// Drops `copy`, as `sql` says it, asked in another database. The copy of a
+    /// database with subscriptions has them too, and cannot be dropped before
+    /// they are.
+    pub(super) fn drop_copy(
+        &self,
+        ask_in: &str,
+        copy: &str,
+        action: &str,
+        sql: &str,
+    ) -> Result<(), PostgresError> {
+        match self.query(ask_in, action, sql) {
+            Err(error) if is_in_use(&error) => {
+                self.query(copy, "drop the copy's subscriptions", DROP_SUBSCRIPTIONS)?;
+                self.query(ask_in, action, sql).map(drop)
+            }
+            result => result.map(drop),
+        }
     }
 
     /// Ends the sessions in it too, where the server can do both at once.

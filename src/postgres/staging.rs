@@ -285,7 +285,10 @@ impl Drop for StagedDatabase {
                 let _ = self.run("unmark the template", &unmark_sql(&self.staging));
             }
             let sql = self.server.drop_database_sql(&self.staging);
-            let _ = self.run("drop the staging database", &sql);
+            let action = "drop the staging database";
+            let _ = self
+                .server
+                .drop_copy(&self.maintenance, &self.staging, action, &sql);
         }
     }
 }
@@ -296,7 +299,7 @@ pub(super) fn unmark_sql(database: &str) -> String {
     format!("ALTER DATABASE {database} IS_TEMPLATE false;\n")
 }
 
-fn is_in_use(error: &PostgresError) -> bool {
+pub(super) fn is_in_use(error: &PostgresError) -> bool {
     error.sqlstate() == Some("55006")
 }
 
