@@ -50,6 +50,7 @@ fn a_database_backup_tells_size_speed_and_content() {
         server_version: "15.18".to_owned(),
         tables: 1,
         rows: 2_000_000,
+        roles: None,
     });
     assert_data_eq!(
         text(&BackupReport {
