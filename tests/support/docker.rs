@@ -392,13 +392,17 @@ fn write_image(out: &mut dyn Write, files: &BTreeSet<PathBuf>) {
         b"root:x:0:\npostgres:x:999:\n",
     );
     header(file, "usr/bin/entry", 0o755, None, ENTRY.as_bytes());
+    let mut written = BTreeSet::new();
     for path in files {
         // /lib is a link to /usr/lib, here as there.
         let inside = match path.strip_prefix("/lib").or(path.strip_prefix("/lib64")) {
             Ok(_) => Path::new("usr").join(path.strip_prefix("/").unwrap()),
             Err(_) => path.strip_prefix("/").unwrap().to_owned(),
         };
-        tar.append_path_with_name(path, inside).unwrap();
+        // A library may be needed by both of its names.
+        if written.insert(inside.clone()) {
+            tar.append_path_with_name(path, inside).unwrap();
+        }
     }
     tar.finish().unwrap();
 }
