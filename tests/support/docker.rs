@@ -287,7 +287,7 @@ fn files(bin: &Path) -> BTreeSet<PathBuf> {
     let needed = told.split_whitespace().filter(|word| word.starts_with('/'));
     let needed = needed
         .filter(|word| !word.ends_with(':'))
-        .map(PathBuf::from);
+        .map(without_steps_up);
     let major = prefix.file_name().unwrap();
     let shared = [
         prefix.join("share"),
@@ -303,6 +303,17 @@ fn files(bin: &Path) -> BTreeSet<PathBuf> {
     all.extend(below(Path::new("/usr/share/zoneinfo")));
     all.extend(below(Path::new("/usr/lib/locale/C.utf8")));
     all
+}
+
+/// ldd tells some as `bin/../lib/name`.
+fn without_steps_up(path: &str) -> PathBuf {
+    let path = PathBuf::from(path);
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.components().any(|part| part.as_os_str() == "..") => {
+            parent.canonicalize().unwrap().join(name)
+        }
+        _ => path,
+    }
 }
 
 fn below(directory: &Path) -> Vec<PathBuf> {
