@@ -248,7 +248,13 @@ impl Catalog {
             Some(name) => backup.name() == name,
         };
         let mut fitting = self.backups.iter().filter(matches);
-        let newest = fitting.clone().find(|backup| backup.file.is_some());
+        // One made before a restore is what somebody wanted to be rid of.
+        let counts = |backup: &&Backup| {
+            let file = backup.file.as_ref();
+            file.is_some_and(|file| file.manifest.before_restore_of.is_none())
+        };
+        let newest = fitting.clone().find(counts);
+        let newest = newest.or_else(|| fitting.clone().find(|backup| backup.file.is_some()));
         newest.ok_or_else(|| match fitting.next() {
             Some(alone) => CatalogError::NoManifest {
                 archive: alone.archive.clone(),

@@ -66,7 +66,7 @@ For more information, try '--help'.
 
 "#]];
     restore_needs_a_destination: ["restore", "latest"] => str![[r#"
-error: where to? say --to DIR for a source tree, --into DB or --replace for a database
+error: where to? say --to DIR for a source tree, --into DB or --replace for a database, --in-place for roles
 
 "#]];
     restore_takes_one_destination_only: ["restore", "x", "--to", "d", "--into", "db"] => str![[r#"

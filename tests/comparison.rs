@@ -244,11 +244,16 @@ fn a_copy_that_was_damaged_while_it_was_restored_is_not_what_was_backed_up() {
     let home = Home::new().set("DATABASE_URL", &cluster.url("shop"));
     home.run(&["backup", "db"]);
     home.run(&["verify", "latest", "--restore", "--in-server"]);
+    let shop = cluster.psql("shop", "SELECT oid FROM pg_database WHERE datname = 'shop'");
     for (damage, told) in DAMAGE_ON_THE_WAY {
         damage_restores(&cluster, damage);
         let output = home.ends(4, &["verify", "latest", "--restore", "--in-server"]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(told), "{damage}: {said}");
+        let replace = ["restore", "latest", "--replace", "--yes"];
+        home.ends(4, &[&replace[..], &["--no-pre-restore-backup"]].concat());
+        let still = cluster.psql("shop", "SELECT oid FROM pg_database WHERE datname = 'shop'");
+        assert_eq!(still, shop, "{damage}: swapped");
         let left = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
         let left = cluster.psql("postgres", left);
         assert_eq!(left, "postgres shop template0 template1", "{damage}");

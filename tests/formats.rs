@@ -6,10 +6,16 @@ mod home;
 mod support;
 
 use std::fs;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+
+use kluis::cancel::Cancel;
+use kluis::postgres::{ClientSearch, Converter};
+use kluis::target::{FromCustom, Received, Target, TargetError};
 
 use home::{Home, text};
 use support::Cluster;
@@ -69,9 +75,10 @@ impl Bench {
     }
 
     /// What runs left in the work directory.
-    fn left(&self) -> Vec<PathBuf> {
+    fn left(&self) -> Vec<String> {
         let entries = fs::read_dir(self.home.path("work")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+        entries.map(|entry| name(entry.unwrap())).collect()
     }
 }
 
@@ -115,7 +122,7 @@ fn every_type_comes_back_from_every_format_the_same() {
     }
     assert_eq!(ledgers[0], ledgers[1], "plain and custom");
     assert_eq!(ledgers[0], ledgers[2], "plain and directory");
-    assert!(bench.left().is_empty(), "{:?}", bench.left());
+    assert_eq!(bench.left(), [""; 0]);
 }
 
 #[test]
@@ -227,7 +234,7 @@ fn a_damaged_archive_of_every_format_is_found_and_nothing_is_restored() {
         }
     }
     assert_eq!(bench.databases(), databases);
-    assert!(bench.left().is_empty(), "{:?}", bench.left());
+    assert_eq!(bench.left(), [""; 0]);
 }
 
 #[test]
@@ -242,6 +249,57 @@ fn damage_is_told_as_damage_and_not_by_pg_restores_words() {
     let output = bench.home.ends(4, &["verify", name(&archive)]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!said.contains("pg_restore"), "{said}");
+}
+
+/// Breaks at its end, as an archive does whose last digest is wrong.
+struct BrokenAtTheEnd(Cursor<Vec<u8>>);
+
+impl Read for BrokenAtTheEnd {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf)? {
+            0 => Err(io::Error::other("digest differs")),
+            count => Ok(count),
+        }
+    }
+}
+
+/// Tells whether the text that it received ended cleanly.
+struct Witness(Sender<bool>);
+
+impl Target for Witness {
+    fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        let read = io::copy(stream, &mut io::sink());
+        self.0.send(read.is_ok()).unwrap();
+        read.map_err(TargetError::Stream)?;
+        Ok(Received::default())
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_text_ends_cleanly_only_if_the_archive_does() {
+    let Some(bench) = Bench::start(FILL) else {
+        return;
+    };
+    let mut dump = bench.cluster.client("pg_dump", "shop");
+    let archive = dump.args(["-Fc", "-Z0"]).output().unwrap().stdout;
+    let converter = Converter::find(&ClientSearch::new(None, None), None, &[]).unwrap();
+    let receive = |stream: &mut dyn BufRead| {
+        let (sender, ended) = channel();
+        let witness = Box::new(Witness(sender));
+        let mut target = FromCustom::new(converter.clone(), witness, Cancel::default());
+        (target.receive(stream), ended.recv().unwrap())
+    };
+    let (received, ended) = receive(&mut Cursor::new(archive.clone()));
+    assert!(received.is_ok() && ended);
+    let broken = BrokenAtTheEnd(Cursor::new(archive));
+    let (received, ended) = receive(&mut BufReader::new(broken));
+    let error = received.unwrap_err().to_string();
+    assert!(error.contains("digest differs"), "{error}");
+    assert!(!ended, "whoever commits at the text's end would have");
 }
 
 /// An archive of a dump made by hand, without manifest.
@@ -288,7 +346,7 @@ fn a_tar_with_anything_but_flat_files_is_refused() {
         bench.home.ends(4, &["verify", text(&bare)]);
     }
     assert!(!bench.home.path("outside").exists());
-    assert!(bench.left().is_empty(), "{:?}", bench.left());
+    assert_eq!(bench.left(), [""; 0]);
 }
 
 /// Real programs in a directory of our own, one of them replaced.
@@ -327,7 +385,7 @@ fn fails_with(program: &str, script: &str, arguments: &[&str], words: &str) {
     assert!(said.contains(words), "{said}");
     let listed = bench.home.json(&["list"]);
     assert_eq!(listed["backups"].as_array().unwrap().len(), 0);
-    assert!(bench.left().is_empty(), "{:?}", bench.left());
+    assert_eq!(bench.left(), [""; 0]);
 }
 
 #[test]
@@ -382,7 +440,14 @@ fn a_run_that_was_killed_is_swept_by_the_next() {
     let deadline = Instant::now() + Duration::from_secs(30);
     let dumped = || {
         let mut below = bench.left().into_iter();
-        below.any(|path| path.join("dump/toc.dat").is_file())
+        below.any(|name| {
+            bench
+                .home
+                .path("work")
+                .join(name)
+                .join("dump/toc.dat")
+                .is_file()
+        })
     };
     while !dumped() {
         assert!(Instant::now() < deadline, "no dump: {:?}", bench.left());
@@ -393,7 +458,7 @@ fn a_run_that_was_killed_is_swept_by_the_next() {
     assert!(!bench.left().is_empty());
     let bench = bench.configure("");
     bench.back_up(&["--format", "directory"]);
-    assert!(bench.left().is_empty(), "{:?}", bench.left());
+    assert_eq!(bench.left(), [""; 0]);
 }
 
 #[test]

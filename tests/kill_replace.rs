@@ -206,6 +206,8 @@ fn a_hundred_kills_leave_the_old_database_or_the_new_one() {
                 let found = seen(&site.cluster).unwrap();
                 assert!(["one", "two"].map(whole).contains(&found), "{found}");
                 visits.fetch_add(1, Ordering::Relaxed);
+                // The killed runs need the processor too.
+                thread::sleep(Duration::from_millis(20));
             }
         });
         for number in 1..=BY_TIME + BY_PHASE {

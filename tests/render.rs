@@ -50,6 +50,7 @@ fn a_database_backup_tells_size_speed_and_content() {
         server_version: "15.18".to_owned(),
         tables: 1,
         rows: 2_000_000,
+        roles: None,
     });
     assert_data_eq!(
         text(&BackupReport {
@@ -262,7 +263,22 @@ fn a_restored_database_shows_each_table_beside_its_dump() {
     ];
     report.compared = comparison(tables, &[]);
     report.pre_restore_backup = Some("shop_backup_2026-01-18T10-30-00.sql.gz.enc".to_owned());
-    assert_data_eq!(text(&report), str![[r#""#]]);
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
+db shop: restored
+  to           database shop_copy
+  size         1.5 GiB in 1 min 01 s, 24.6 MiB/s
+  holds        4 tables, 2,000,000 rows, as the manifest says
+  backed up    shop_backup_2026-01-18T10-30-00.sql.gz.enc
+  compared     2 tables, 2 sequences, 57 objects by type, all the same
+
+TABLE          EXPECTED ROWS  FOUND
+public.orders          1,000  1,000  same
+public.gone                0      0  same
+
+"#]]
+    );
 }
 
 #[test]
@@ -282,7 +298,22 @@ fn a_copy_that_differs_shows_what_does() {
     tables.push(compared("public.gone", Some(1), None));
     let others = ["sequence public.s is at 7 instead of at 8"];
     report.compared = comparison(tables, &others);
-    assert_data_eq!(text(&report), str![[r#""#]]);
+    assert_data_eq!(
+        text(&report),
+        str![[r#"
+db shop: not restored: the copy differs from its dump
+  to           database shop_copy
+  holds        4 tables, 2,000,000 rows
+  compared     42 tables, 2 sequences, 57 objects by type
+
+TABLE          EXPECTED ROWS  FOUND
+public.orders          1,000    999  DIFFERS
+public.gone                1   none  DIFFERS
+40 other tables are the same
+differs: sequence public.s is at 7 instead of at 8
+
+"#]]
+    );
     report.restored = true;
     assert!(text(&report).contains("restored, AND DIFFERS from its dump"));
 }

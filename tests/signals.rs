@@ -227,7 +227,15 @@ fn a_stopped_database_restore_drops_its_staging_database() {
     let content = cluster.psql("shop", sum);
     for (signal, arguments) in SIGNALS.into_iter().zip([
         vec!["restore", "latest", "--into", "copy", "--url", &url],
-        vec!["restore", "latest", "--replace", "--yes", "--url", &url],
+        vec![
+            "restore",
+            "latest",
+            "--replace",
+            "--no-pre-restore-backup",
+            "--yes",
+            "--url",
+            &url,
+        ],
     ]) {
         stop_when(&house, &arguments, signal, || {
             databases().contains("_kluis_")

@@ -19,7 +19,9 @@ Examples:
 PROOF: stored (the file lies there), verified (read to its end and found
 right), restored (restored and compared), FAILED (the last check found it
 broken), no checksum (another program's file, without a manifest).
-MARKS: kept (prune never removes it), plain (not encrypted).")]
+MARKS: kept (prune never removes it), plain (not encrypted), part (of the
+database only), replaced (made of what a restore was about to replace; latest
+passes it over).")]
 pub struct List {
     /// Only this kind
     #[arg(long, value_enum, value_name = "KIND")]

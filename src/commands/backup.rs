@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::cli::RecordFlags;
 use crate::config::{ArchiveFormat as EncryptedAs, Settings};
 use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Codec, Kind};
+use crate::format::manifest::{Codec, GLOBALS_NAME, Kind};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
@@ -118,6 +118,7 @@ pub(super) fn plan(
         level,
         encryption,
         note: record.note.clone(),
+        before_restore_of: None,
         keep: record.keep,
     }
 }
@@ -196,6 +197,8 @@ fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
             server_version: database.server_version.clone(),
             tables: database.ledger.tables.len() as u64,
             rows: database.ledger.tables.iter().map(|table| table.rows).sum(),
+            roles: (manifest.name == GLOBALS_NAME && database.format == "globals")
+                .then(|| database.ledger.objects.get("ROLE").copied().unwrap_or(0)),
         }),
         source: manifest.source.as_ref().map(|tree| TreeSummary {
             root: tree.root.clone(),

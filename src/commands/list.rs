@@ -76,6 +76,10 @@ pub(super) fn row(backup: &Backup) -> Option<ListRow> {
             None => backup.named.as_ref().is_some_and(|named| named.encrypted),
         },
         kept: state.is_some_and(|state| state.pinned),
+        before_restore_of: manifest.and_then(|manifest| manifest.before_restore_of.clone()),
+        partial: manifest
+            .and_then(|manifest| manifest.database.as_ref())
+            .is_some_and(|database| !database.selection.is_everything()),
         note: manifest.and_then(|manifest| manifest.note.clone()),
     })
 }

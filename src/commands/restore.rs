@@ -173,6 +173,14 @@ impl Restoring<'_> {
             drop(target);
             return self.dry_run();
         }
+        let part = self.content().map(|content| &content.selection);
+        if let Some(part) = part.filter(|part| to.replace && !part.is_everything()) {
+            console.warn(&format!(
+                "this backup holds only a part of the database (pg_dump{part}); all else in {} \
+                 will be gone, --into brings the part back beside it",
+                to.name
+            ));
+        }
         let storage = before::storage(self, &server, to, &preflight)?;
         if to.replace && !self.wanted.yes {
             self.confirm_replacing(to, storage.is_some())?;

@@ -2,6 +2,7 @@
 //! exists if and only if its manifest exists.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,10 @@ pub struct Manifest {
     pub trigger: Trigger,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Made of what a restore of this archive was about to replace: probably not
+    /// what anybody wants back, so it is no `latest` and takes no other's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_restore_of: Option<String>,
     pub tool_version: String,
     pub stored: Stored,
     pub content: Content,
@@ -174,6 +179,24 @@ pub struct Selection {
 impl Selection {
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// As pg_dump's flags have it; nothing where it is everything.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            ("-n", &self.schemas),
+            ("-N", &self.exclude_schemas),
+            ("-t", &self.tables),
+            ("-T", &self.exclude_tables),
+        ];
+        for (flag, patterns) in flags {
+            for pattern in patterns {
+                write!(f, " {flag} {pattern}")?;
+            }
+        }
+        Ok(())
     }
 }
 

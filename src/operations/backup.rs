@@ -38,6 +38,8 @@ pub struct BackupPlan {
     pub level: i32,
     pub encryption: Encryption,
     pub note: Option<String>,
+    /// The archive whose restore is about to replace what is backed up.
+    pub before_restore_of: Option<String>,
     /// Never pruned.
     pub keep: bool,
 }

@@ -138,6 +138,7 @@ impl Making<'_> {
             host: vault.actor.host.clone(),
             trigger: vault.actor.trigger,
             note: plan.note.clone(),
+            before_restore_of: plan.before_restore_of.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             stored: Stored {
                 file: self.archive.to_owned(),

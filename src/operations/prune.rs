@@ -67,13 +67,21 @@ fn candidate(backup: &Backup) -> Option<Candidate> {
     })
 }
 
-/// What a policy counts together. Two trees may have the same name: then their
-/// roots tell them apart, or one would push the other's backups out.
+/// What a policy counts together: only backups of which one can stand for
+/// another. Two trees may have the same name; a part of a database is not the
+/// whole; and what a restore was about to replace is not what was restored.
 fn group(manifest: &Manifest) -> String {
-    match &manifest.source {
-        Some(tree) => format!("{} {}", manifest.name, tree.root),
-        None => manifest.name.clone(),
+    let mut group = manifest.name.clone();
+    if let Some(tree) = &manifest.source {
+        group.push_str(&format!(" {}", tree.root));
     }
+    if let Some(database) = &manifest.database {
+        group.push_str(&database.selection.to_string());
+    }
+    if manifest.before_restore_of.is_some() {
+        group.push_str(", before restores");
+    }
+    group
 }
 
 pub fn prune(

@@ -207,7 +207,14 @@ pub(super) fn emptiness() -> String {
         "pg_publication",
         "pg_event_trigger",
     ];
-    let none_in = |table| format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID})");
+    // Schemas of temporary tables stay when the tables are gone.
+    let none_in = |table| {
+        let lasting = match table {
+            "pg_namespace" => " AND nspname !~ '^pg_(toast_)?temp_'",
+            _ => "",
+        };
+        format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID}{lasting})")
+    };
     catalogues.map(none_in).join(" AND ")
 }
 

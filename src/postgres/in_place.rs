@@ -27,11 +27,26 @@ pub fn refuse_unless_empty() -> String {
          DO $kluis$ BEGIN IF EXISTS (SELECT FROM pg_default_acl) THEN RAISE EXCEPTION 'the \
          database holds default privileges' USING HINT = 'Remove them with ALTER DEFAULT \
          PRIVILEGES ... REVOKE.'; END IF; END $kluis$;\n\
-         SET LOCAL lock_timeout = 0;\n"
+         SET LOCAL lock_timeout = 0;\n{GUARD}"
     )
 }
 
-/// Counts the rows of each table and looks at each sequence of `dumped`; fails
+/// A COMMIT that stands in the dump would end the transaction halfway. With this
+/// it fails instead: a deferred trigger lets only the commit through that says
+/// [`MAY_COMMIT`] before.
+const GUARD: &str = "\
+CREATE TEMPORARY TABLE kluis_guard ();
+CREATE FUNCTION pg_temp.kluis_guard() RETURNS trigger LANGUAGE plpgsql AS $kluis$ BEGIN
+IF current_setting('kluis.may_commit', true) IS DISTINCT FROM 'yes' THEN
+RAISE EXCEPTION 'the dump ends its transaction by itself'; END IF; RETURN NULL; END $kluis$;
+CREATE CONSTRAINT TRIGGER kluis_guard AFTER INSERT ON pg_temp.kluis_guard DEFERRABLE
+INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pg_temp.kluis_guard();
+INSERT INTO pg_temp.kluis_guard DEFAULT VALUES;
+";
+
+const MAY_COMMIT: &str = "SET LOCAL kluis.may_commit = 'yes';\n";
+
+/// Allows the commit, but for this: counts the rows of each table and looks at each sequence of `dumped`; fails
 /// with [`DIFFERS`] at the first that is not so. Left out is what the role does
 /// not see whole (row-level security), and what extensions fill themselves.
 pub fn count_sql(dumped: &Ledger) -> String {
@@ -51,7 +66,7 @@ pub fn count_sql(dumped: &Ledger) -> String {
         let (value, called) = (at.last_value, at.is_called);
         format!("({}, {value}::bigint, {called})", quote_literal(name))
     });
-    let mut sql = String::new();
+    let mut sql = MAY_COMMIT.to_owned();
     let tables: Vec<String> = tables.collect();
     if !tables.is_empty() {
         sql += &counting(
@@ -117,6 +132,6 @@ mod tests {
             sql.contains("''public.\"s''''s\"'', -1::bigint, true"),
             "{sql}"
         );
-        assert_eq!(count_sql(&Ledger::default()), "");
+        assert_eq!(count_sql(&Ledger::default()), MAY_COMMIT);
     }
 }

@@ -20,7 +20,7 @@ BEGIN
       FROM pg_extension WHERE oid >= first_user_oid
     UNION ALL SELECT 4, format('DROP SCHEMA IF EXISTS %I CASCADE', nspname)
       FROM pg_namespace WHERE oid >= first_user_oid
-        AND nspname <> 'public' AND nspname !~ '^pg_(temp|toast_temp)_'
+        AND nspname <> 'public' AND nspname !~ '^pg_(toast_)?temp_'
     UNION ALL SELECT 5, format('DROP %s IF EXISTS %s CASCADE', CASE i.type
           WHEN 'composite type' THEN 'TYPE' WHEN 'statistics object' THEN 'STATISTICS'
           ELSE i.type END, i.identity)

@@ -66,6 +66,9 @@ pub struct DatabaseSummary {
     pub server_version: String,
     pub tables: u64,
     pub rows: u64,
+    /// Of a backup of what all databases share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,7 +125,8 @@ impl BackupDone {
         if let Some(database) = &self.database {
             let tables = counted(database.tables, "table", "tables");
             let rows = counted(database.rows, "row", "rows");
-            fields.line("holds", &format!("{tables}, {rows}"));
+            let roles = database.roles.map(|roles| counted(roles, "role", "roles"));
+            fields.line("holds", &roles.unwrap_or(format!("{tables}, {rows}")));
             fields.line("server", &format!("PostgreSQL {}", database.server_version));
         }
         if let Some(tree) = &self.source {

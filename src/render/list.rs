@@ -41,6 +41,11 @@ pub struct ListRow {
     pub encrypted: bool,
     /// Kept whatever the retention says.
     pub kept: bool,
+    /// The archive whose restore was about to replace what this one holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_restore_of: Option<String>,
+    /// A part of the database only.
+    pub partial: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -101,6 +106,12 @@ impl ListRow {
         // Encrypted is what they should be: the others stand out.
         if !self.encrypted {
             marks.push("plain");
+        }
+        if self.partial {
+            marks.push("part");
+        }
+        if self.before_restore_of.is_some() {
+            marks.push("replaced");
         }
         vec![
             when(self.created_at, view),
@@ -191,6 +202,8 @@ mod tests {
             proven_at: None,
             encrypted: false,
             kept: true,
+            before_restore_of: None,
+            partial: false,
             note: None,
         }
     }

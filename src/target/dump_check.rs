@@ -8,7 +8,7 @@ use std::io::{BufRead, ErrorKind};
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
-use crate::ledger::{DumpReader, GlobalsReader, Ledger, LedgerError};
+use crate::ledger::{DumpReader, GlobalsReader};
 
 /// The target of `verify`. Of the content it tells the ledger alone.
 pub struct DumpCheck {
@@ -36,35 +36,20 @@ impl DumpCheck {
     }
 }
 
-enum Reader {
-    Database(Box<DumpReader>),
-    Globals(GlobalsReader),
-}
-
-impl Reader {
-    fn feed(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Database(reader) => reader.feed(bytes),
-            Self::Globals(reader) => reader.feed(bytes),
-        }
-    }
-
-    fn finish(self) -> Result<Ledger, LedgerError> {
-        match self {
-            Self::Database(reader) => reader.finish(),
-            Self::Globals(reader) => Ok(reader.finish()?.ledger()),
-        }
-    }
-}
-
 impl Target for DumpCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
-        let mut reader = match self.dump_of {
-            DumpOf::Database => Reader::Database(Box::default()),
-            DumpOf::Globals => Reader::Globals(GlobalsReader::default()),
+        let ledger = match self.dump_of {
+            DumpOf::Database => {
+                let mut reader = DumpReader::new();
+                feed_all(stream, &self.cancel, |block| reader.feed(block))?;
+                reader.finish()?
+            }
+            DumpOf::Globals => {
+                let mut reader = GlobalsReader::default();
+                feed_all(stream, &self.cancel, |block| reader.feed(block))?;
+                reader.finish()?.ledger()
+            }
         };
-        feed_all(stream, &self.cancel, |block| reader.feed(block))?;
-        let ledger = reader.finish()?;
         let database = DatabaseContent {
             ledger,
             ..DatabaseContent::default()
@@ -112,6 +97,7 @@ mod tests {
     use std::io::{self, BufReader, Cursor, Read};
 
     use super::*;
+    use crate::ledger::LedgerError;
 
     const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n\n\
         COPY public.t (a) FROM stdin;\n1\n2\n\\.\n\n\

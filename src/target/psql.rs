@@ -12,7 +12,7 @@ use super::{Received, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
-use crate::postgres::{PostgresError, RestrictFilter, Server};
+use crate::postgres::{LargeObjectFilter, PostgresError, RestrictFilter, Server};
 use crate::process::{ChildWriter, ProcessError, Tool};
 
 /// Where a dump goes.
@@ -105,15 +105,15 @@ impl PsqlFeed<'_> {
         around: Around<'_>,
     ) -> Result<Ledger, TargetError> {
         let mut reader = DumpReader::new();
-        let mut filter = RestrictFilter::default();
+        let mut passage = Passage::default();
         loop {
             self.cancel.check()?;
             let piece = stream.fill_buf().map_err(TargetError::Stream)?;
             if piece.is_empty() {
                 break;
             }
-            let pushed = filter.push(piece, psql);
-            pushed.map_err(|e| self.refusal(e, around))?;
+            let passed = passage.push(piece, psql);
+            passed.map_err(|e| self.refusal(e, around))?;
             reader.feed(piece);
             let piece_bytes = piece.len();
             stream.consume(piece_bytes);
@@ -121,7 +121,8 @@ impl PsqlFeed<'_> {
         let ledger = reader.finish().map_err(|error| TargetError::Hostile {
             what: error.to_string(),
         })?;
-        filter.finish(psql).map_err(|e| self.refusal(e, around))?;
+        let passed = passage.finish(psql);
+        passed.map_err(|e| self.refusal(e, around))?;
         Ok(ledger)
     }
 
@@ -149,6 +150,31 @@ impl PsqlFeed<'_> {
         }
         let error = self.server.explain(error, "restore the dump", self.meant);
         error.into()
+    }
+}
+
+/// What a dump passes on its way: its own restriction and its own transactions
+/// are taken out, as it runs in ours.
+#[derive(Default)]
+struct Passage {
+    restrict: RestrictFilter,
+    large_objects: LargeObjectFilter,
+    /// Between the two.
+    unrestricted: Vec<u8>,
+}
+
+impl Passage {
+    fn push(&mut self, piece: &[u8], out: &mut impl Write) -> io::Result<()> {
+        self.unrestricted.clear();
+        self.restrict.push(piece, &mut self.unrestricted)?;
+        self.large_objects.push(&self.unrestricted, out)
+    }
+
+    fn finish(mut self, out: &mut impl Write) -> io::Result<()> {
+        self.unrestricted.clear();
+        self.restrict.finish(&mut self.unrestricted)?;
+        self.large_objects.push(&self.unrestricted, out)?;
+        self.large_objects.finish(out)
     }
 }
 

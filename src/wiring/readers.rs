@@ -26,6 +26,17 @@ pub struct ArchivePrograms {
     pub work_dir: PathBuf,
 }
 
+impl ArchivePrograms {
+    /// Those of this machine only.
+    pub fn of_machine(clients: ClientSearch, work_dir: PathBuf) -> Self {
+        Self {
+            clients,
+            container: None,
+            work_dir,
+        }
+    }
+}
+
 /// `path`: the value of PATH.
 pub fn archive_programs(settings: &Settings, path: Option<&str>) -> ArchivePrograms {
     ArchivePrograms {

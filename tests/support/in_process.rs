@@ -76,6 +76,7 @@ pub fn at(n: i64) -> Timestamp {
 
 pub fn plan(name: &str, encryption: Encryption) -> BackupPlan {
     BackupPlan {
+        before_restore_of: None,
         name: name.to_owned(),
         format: ArchiveFormat::Tree,
         codec: Codec::Gzip,
@@ -102,10 +103,8 @@ pub fn back_up(
 
 /// `kluis verify`, full.
 pub fn prove(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationError> {
-    let programs = ArchivePrograms {
-        clients: ClientSearch::new(None, None),
-        work_dir: std::env::temp_dir(),
-    };
+    let clients = ClientSearch::new(None, None);
+    let programs = ArchivePrograms::of_machine(clients, std::env::temp_dir());
     let check = |backup: &Backup| check_target(backup, &programs, &Cancel::default());
     verify(vault, backup, Depth::Full, at(1_000), &check)
 }

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::cli::{RecordFlags, TriggerArg};
 use crate::commands::backup;
 use crate::format::names::ArchiveFormat;
-use crate::operations::{self, OperationError, Reporter, Vault};
+use crate::operations::{self, BackupPlan, OperationError, Reporter, Vault};
 use crate::postgres::{DumpOptions, Preflight, Server};
 use crate::storage::LocalStorage;
 use crate::wiring::{self, DumpForm};
@@ -67,7 +67,10 @@ pub fn back_up(
         trigger: TriggerArg::Manual,
     };
     let encryption = backup::encryption(session, vault);
-    let plan = backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record);
+    let plan = BackupPlan {
+        before_restore_of: Some(restoring.backup.archive.clone()),
+        ..backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record)
+    };
     let settings = &session.settings.database.dump;
     let options = DumpOptions {
         lock_wait_timeout: settings.lock_wait_timeout.value,
@@ -82,7 +85,8 @@ pub fn back_up(
     match made {
         Ok(made) => {
             let file = made.manifest.stored.file;
-            let text = format!("{} is backed up as {file}", to.name);
+            let name = &to.name;
+            let text = format!("{name} is backed up as {file}; latest:{name} means that one now");
             session.console.info(&text);
             Ok(file)
         }

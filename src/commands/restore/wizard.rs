@@ -57,7 +57,8 @@ fn unsaid(wanted: &Restore) -> OperationError {
     let what = match &wanted.backup {
         None => "which backup? name it: kluis restore BACKUP; `kluis list` shows what is there",
         Some(_) => {
-            "where to? say --to DIR for a source tree, --into DB or --replace for a database"
+            "where to? say --to DIR for a source tree, --into DB or --replace for a database, \
+             --in-place for roles"
         }
     };
     OperationError::Usage {
