@@ -6,6 +6,7 @@
 //! goes through the environment of the docker client.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
@@ -254,6 +255,18 @@ impl Container {
         run_captured(&tool, b"").is_ok_and(|answer| answer.trim_ascii() == b"true")
     }
 
+    /// Docker learns of a container's end later than the programs in it.
+    fn ends_soon(&self) -> bool {
+        let patience = Instant::now();
+        while self.runs() {
+            if patience.elapsed() > END_MAX {
+                return false;
+            }
+            std::thread::sleep(POLL_PAUSE);
+        }
+        true
+    }
+
     /// What docker, and not the program in the container, said. Gives back
     /// what it did not say.
     pub(super) fn explain(&self, error: ProcessError) -> Result<DockerError, ProcessError> {
@@ -271,8 +284,8 @@ impl Container {
         let not_started = [Some(126), Some(127)].contains(&failure.status.code());
         let killed = failure.status.code() == Some(KILLED);
         let broke_off = says(&["terminating connection", "closed the connection"]);
-        let may_have_ended = broke_off || silent && (not_started || killed);
-        if ended || may_have_ended && !self.runs() {
+        let was_cut = broke_off || silent && killed;
+        if ended || was_cut && self.ends_soon() || silent && not_started && !self.runs() {
             let command = self.runner.text();
             let detail = match detail.is_empty() {
                 true => "its programs were killed".to_owned(),
@@ -301,6 +314,10 @@ impl Container {
         Err(error)
     }
 }
+
+/// How long a container goes on after its programs were killed, at most.
+const END_MAX: Duration = Duration::from_secs(3);
+const POLL_PAUSE: Duration = Duration::from_millis(100);
 
 /// What docker exec ends with when SIGKILL ended its program.
 const KILLED: i32 = 137;

@@ -287,7 +287,7 @@ fn files(bin: &Path) -> BTreeSet<PathBuf> {
     let needed = told.split_whitespace().filter(|word| word.starts_with('/'));
     let needed = needed
         .filter(|word| !word.ends_with(':'))
-        .map(PathBuf::from);
+        .map(without_steps_up);
     let major = prefix.file_name().unwrap();
     let shared = [
         prefix.join("share"),
@@ -303,6 +303,17 @@ fn files(bin: &Path) -> BTreeSet<PathBuf> {
     all.extend(below(Path::new("/usr/share/zoneinfo")));
     all.extend(below(Path::new("/usr/lib/locale/C.utf8")));
     all
+}
+
+/// ldd tells some as `bin/../lib/name`.
+fn without_steps_up(path: &str) -> PathBuf {
+    let path = PathBuf::from(path);
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if parent.components().any(|part| part.as_os_str() == "..") => {
+            parent.canonicalize().unwrap().join(name)
+        }
+        _ => path,
+    }
 }
 
 fn below(directory: &Path) -> Vec<PathBuf> {
@@ -392,13 +403,17 @@ fn write_image(out: &mut dyn Write, files: &BTreeSet<PathBuf>) {
         b"root:x:0:\npostgres:x:999:\n",
     );
     header(file, "usr/bin/entry", 0o755, None, ENTRY.as_bytes());
+    let mut written = BTreeSet::new();
     for path in files {
         // /lib is a link to /usr/lib, here as there.
         let inside = match path.strip_prefix("/lib").or(path.strip_prefix("/lib64")) {
             Ok(_) => Path::new("usr").join(path.strip_prefix("/").unwrap()),
             Err(_) => path.strip_prefix("/").unwrap().to_owned(),
         };
-        tar.append_path_with_name(path, inside).unwrap();
+        // A library may be needed by both of its names.
+        if written.insert(inside.clone()) {
+            tar.append_path_with_name(path, inside).unwrap();
+        }
     }
     tar.finish().unwrap();
 }
