@@ -153,7 +153,7 @@ fn every_command_line_in_the_readme_is_one_that_kluis_takes() {
 
 #[test]
 fn every_variable_in_the_readme_is_one_that_kluis_reads() {
-    let code: String = ["environment.rs", "resolve.rs", "mod.rs"]
+    let code: String = ["database.rs", "environment.rs", "mod.rs", "resolve.rs"]
         .map(|file| fs::read_to_string(committed("src/config").join(file)).unwrap())
         .concat();
     let readme = readme();
