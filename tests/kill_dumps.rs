@@ -289,6 +289,9 @@ fn a_container_that_is_killed_publishes_nothing() {
         };
         container.psql("postgres", FILL);
         let mut trial = Trial::docker(&container);
+        // Docker takes its time: the dump must not be over before.
+        let slowly = ["--codec", "zstd", "--level", "16"];
+        trial.server.extend(slowly.map(str::to_owned));
         trial.strike(part, |_, _| {
             container.kill();
             true
