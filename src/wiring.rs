@@ -11,6 +11,7 @@ use crate::format::keys::Keyring;
 use crate::operations::{OperationError, Reporter};
 use crate::postgres::{ClientSearch, PostgresError, Server};
 use crate::retention::KeepRules;
+use crate::scratch::Scratch;
 use crate::secrets::load_key;
 use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
@@ -126,6 +127,14 @@ pub fn sweep_staging(server: &Server, reporter: &dyn Reporter) {
             }
         }
         Err(error) => reporter.detail(&format!("no sweep: {error}")),
+    }
+}
+
+/// Removes what dumps and proofs that died have left in the work directory.
+pub fn sweep_work_dir(settings: &Settings, reporter: &dyn Reporter) {
+    for path in Scratch::sweep(&settings.work_dir.value) {
+        let text = format!("removed {}, which a run that died had left", path.display());
+        reporter.detail(&text);
     }
 }
 

@@ -97,12 +97,12 @@ impl Server {
         }
     }
 
-    /// The databases that can be dumped, by name: no templates, none that
-    /// refuses connections, no leftovers of restores.
+    /// The databases of the server, by name: no templates, no leftovers of
+    /// restores. What refuses connections cannot be dumped.
     pub fn databases(&self, ask_in: &str) -> Result<Vec<ListedDatabase>, PostgresError> {
         let sql = "SELECT coalesce(json_agg(json_build_object('name', datname, 'may_connect',
-                     has_database_privilege(oid, 'CONNECT')) ORDER BY datname), '[]')
-                     FROM pg_database WHERE datallowconn AND NOT datistemplate;";
+                     datallowconn AND has_database_privilege(oid, 'CONNECT')) ORDER BY datname), '[]')
+                     FROM pg_database WHERE NOT datistemplate;";
         let databases: Vec<ListedDatabase> = self.query_json(ask_in, "list the databases", sql)?;
         let lasting = |database: &ListedDatabase| leftover(&database.name).is_none();
         Ok(databases.into_iter().filter(lasting).collect())
@@ -230,6 +230,7 @@ fn bootstrap_superuser_if_owner() -> String {
         ("pg_foreign_server", "srvowner"),
         ("pg_event_trigger", "evtowner"),
         ("pg_publication", "pubowner"),
+        ("pg_default_acl", "defaclrole"),
     ];
     let owns = |(table, owner)| {
         format!("EXISTS (SELECT FROM {table} WHERE {owner} = 10 AND oid >= {FIRST_USER_OID})")

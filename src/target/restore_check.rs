@@ -109,6 +109,7 @@ impl RestoreCheck {
         // The copies of proofs that died go first: their stand-in roles are theirs.
         server.sweep_staging(&ask_in)?;
         server.sweep_stubs(&ask_in)?;
+        self.check_major(server)?;
         self.check_extensions(server, &ask_in)?;
         let missing = server.missing_tablespaces(&ask_in, &self.content.tablespaces)?;
         if !missing.is_empty() {
@@ -126,6 +127,30 @@ impl RestoreCheck {
             server: server.clone(),
             _cluster: None,
             warnings: Vec::new(),
+        })
+    }
+
+    /// What an older server does not understand is no fault of the backup.
+    fn check_major(&self, server: &Server) -> Result<(), PostgresError> {
+        let digits = self
+            .content
+            .client_version
+            .split(|c: char| !c.is_ascii_digit());
+        let dumped = digits
+            .into_iter()
+            .next()
+            .and_then(|major| major.parse().ok());
+        let major = server.version().major();
+        if dumped.is_none_or(|dumped: u32| dumped <= major) {
+            return Ok(());
+        }
+        Err(PostgresError::NotProvable {
+            what: format!(
+                "the dump is by pg_dump {}, the server is PostgreSQL {major}",
+                self.content.client_version
+            ),
+            remedy: "prove it on a server of that major or newer, or leave --in-server out"
+                .to_owned(),
         })
     }
 

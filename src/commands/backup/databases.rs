@@ -27,6 +27,7 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
         .database(named)
         .map_err(|error| not_made("the database", error.into()))?;
     wiring::sweep_staging(&database.server, session.console);
+    wiring::sweep_work_dir(&session.settings, session.console);
     let names = names(session, &database).map_err(|error| not_made("any database", error))?;
     if dump.globals.value && names.iter().any(|name| name == GLOBALS_NAME) {
         return Err(usage(format!(
@@ -219,8 +220,8 @@ fn names(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<Strin
     let (open, closed): (Vec<_>, Vec<_>) = wanted.partition(|it| it.may_connect);
     for database in closed {
         session.console.warn(&format!(
-            "the database {} is left out: this role may not connect to it; grant it CONNECT, or \
-             say --exclude-db",
+            "the database {} is left out: it takes no connections, or none of this role; allow \
+             them, or say --exclude-db",
             database.name
         ));
     }

@@ -86,7 +86,9 @@ pub fn back_up(
         Ok(made) => {
             let file = made.manifest.stored.file;
             let name = &to.name;
-            let text = format!("{name} is backed up as {file}; latest:{name} means that one now");
+            let text = format!(
+                "{name} is backed up as {file}; what is written to it from now on will be gone"
+            );
             session.console.info(&text);
             Ok(file)
         }
