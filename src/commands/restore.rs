@@ -10,6 +10,7 @@ use crate::format::manifest::{DatabaseContent, Kind, Manifest, Trigger};
 use crate::operations::{OperationError, Reporter, RestoreSteps, restore};
 use crate::postgres::{Preflight, RestoreNeeds, Server};
 use crate::render;
+use crate::storage::LocalStorage;
 use crate::target::{
     DatabaseTarget, DirectoryTarget, InPlaceTarget, Placement, RestoreTreeOptions, Target,
     dumped_again,
@@ -156,15 +157,7 @@ impl Restoring<'_> {
         let server = database.map_err(OperationError::from)?.server;
         wiring::sweep_staging(&server, session.console);
         let (target, preflight) = self.open_database(&server, to)?;
-        let console = session.console;
-        preflight
-            .details
-            .iter()
-            .for_each(|text| console.detail(text));
-        preflight
-            .warnings
-            .iter()
-            .for_each(|text| console.warn(text));
+        self.tell(to, &preflight);
         let target = select::only_chosen(session, self.opened, self.backup, self.wanted, target)?;
         // Whatever the format, the targets of databases receive SQL text.
         let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
@@ -172,6 +165,23 @@ impl Restoring<'_> {
         if self.wanted.dry_run {
             drop(target);
             return self.dry_run();
+        }
+        let storage = before::storage(self, &server, to, &preflight)?;
+        if to.replace && !self.wanted.yes {
+            self.confirm_replacing(to, storage.is_some())?;
+        }
+        let check = wiring::check_target(self.backup, &programs, session.cancel)?;
+        self.carry_out(&server, to, storage.as_ref(), check, target)
+    }
+
+    /// What was found on the way, and what the operator may not think of.
+    fn tell(&self, to: &DatabaseDestination, preflight: &Preflight) {
+        let console = self.session.console;
+        for text in &preflight.details {
+            console.detail(text);
+        }
+        for text in &preflight.warnings {
+            console.warn(text);
         }
         let part = self.content().map(|content| &content.selection);
         if let Some(part) = part.filter(|part| to.replace && !part.is_everything()) {
@@ -181,25 +191,33 @@ impl Restoring<'_> {
                 to.name
             ));
         }
-        let storage = before::storage(self, &server, to, &preflight)?;
-        if to.replace && !self.wanted.yes {
-            self.confirm_replacing(to, storage.is_some())?;
-        }
-        let back_up_in = match &storage {
+    }
+
+    /// Everything that changes something. `storage`: for a backup of what is
+    /// replaced.
+    fn carry_out(
+        &self,
+        server: &Server,
+        to: &DatabaseDestination,
+        storage: Option<&LocalStorage>,
+        check: Box<dyn Target>,
+        target: Box<dyn Target>,
+    ) -> anyhow::Result<Exit> {
+        let session = self.session;
+        let back_up_in = match storage {
             Some(storage) => Some(session.vault(storage, "backup db", Trigger::Manual)?),
             None => None,
         };
         let mut backed_up = None;
         let before_change = || {
             if let Some(vault) = &back_up_in {
-                backed_up = Some(before::back_up(self, vault, &server, to)?);
+                backed_up = Some(before::back_up(self, vault, server, to)?);
             }
             Ok(())
         };
         let read_back = |advance: &dyn Fn(u64)| {
-            dumped_again(&server, &to.name, self.content(), session.cancel, advance)
+            dumped_again(server, &to.name, self.content(), session.cancel, advance)
         };
-        let check = wiring::check_target(self.backup, &programs, session.cancel)?;
         let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
         let steps = RestoreSteps {
             check: Some(check),

@@ -13,8 +13,8 @@ use super::{PostgresError, Server};
 use crate::format::manifest::DatabaseContent;
 
 const MARK: &str = "kluis stub for ";
-/// Another proof may drop a stub between our look and our mark.
-const TRIES: u32 = 3;
+/// Another proof may drop or mark a stub between our look and our mark.
+const TRIES: u32 = 10;
 
 impl Server {
     /// Those of `extensions` (name to version) that the server could not make.
@@ -154,9 +154,13 @@ impl Drop for StubRoles {
     }
 }
 
-/// The role came, or went, since it was looked for.
+/// The role came, went, or is being marked by another since it was looked for.
+/// XX000 is how the server says `tuple concurrently updated`.
 fn is_race(error: &PostgresError) -> bool {
-    matches!(error.sqlstate(), Some("42710" | "42704"))
+    matches!(
+        error.sqlstate(),
+        Some("42710" | "42704" | "23505" | "XX000")
+    )
 }
 
 fn may_not(server: &Server, ask_in: &str, roles: &[String], detail: &str) -> PostgresError {
