@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use kluis::cancel::Cancel;
-use kluis::format::keys::{KeyMaterial, Keyring, SecretKey};
+use kluis::format::keyring::{KeyMaterial, Keyring};
+use kluis::format::keys::SecretKey;
 use kluis::format::manifest::{Codec, Kind};
 use kluis::pipeline::{ArchiveMeta, Envelope, Sealing, new_archive, seal};
 use kluis::postgres::{Access, ClientSearch, ConnectionSettings, DumpOptions, Server};
@@ -77,14 +78,14 @@ fn measure(
         let tool = server.dump_tool(&client, database, &options)?;
         Box::new(ChildReader::spawn(&tool.arg("--format=plain"))?)
     };
-    seal(&mut *source, &mut sink, &sealing, &|_| {})?;
+    seal(&mut *source, &mut sink, sealing, &|_| {})?;
     sink.sync_all()?;
     Ok(begun.elapsed().as_secs_f64())
 }
 
 /// As `backup db` has it by default, with a key.
 fn sealing() -> Result<Sealing, Box<dyn Error>> {
-    let ring = Keyring::new(vec![KeyMaterial::Raw(SecretKey::from_bytes([7; 32]))]);
+    let ring = Keyring::of(KeyMaterial::Raw(SecretKey::from_bytes([7; 32])));
     let meta = ArchiveMeta {
         kind: Kind::Db,
         name: "bench".to_owned(),

@@ -5,7 +5,7 @@
 //! without one is listed as what it is, and never counted as a backup; one that
 //! a run is making or removing, or left when it died, is not listed at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 use jiff::Timestamp;
@@ -107,6 +107,9 @@ pub struct Unreadable {
 pub struct Catalog {
     /// Newest first.
     pub backups: Vec<Backup>,
+    /// Archives whose backup was written anew under another data key, and which
+    /// a crash has left beside the new one: found by their file names only.
+    pub superseded: Vec<Backup>,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -191,7 +194,31 @@ impl Catalog {
             let newest_first = b.created_at().cmp(&a.created_at());
             newest_first.then_with(|| b.archive.cmp(&a.archive))
         });
+        catalog.set_superseded_aside();
         Ok(catalog)
+    }
+
+    /// A backup is there once, however often its archive is.
+    fn set_superseded_aside(&mut self) {
+        let names = |backup: &Backup| {
+            let from = backup.file.as_ref()?.manifest.reencrypted_from.as_ref()?;
+            Some(from.file.clone())
+        };
+        let named: HashSet<String> = self.backups.iter().filter_map(names).collect();
+        if named.is_empty() {
+            return;
+        }
+        let all = std::mem::take(&mut self.backups);
+        let is_old = |backup: &Backup| {
+            named.contains(&backup.archive) && all.iter().any(|new| supersedes(new, backup))
+        };
+        let old: Vec<bool> = all.iter().map(is_old).collect();
+        for (backup, is_old) in all.into_iter().zip(old) {
+            match is_old {
+                true => self.superseded.push(backup),
+                false => self.backups.push(backup),
+            }
+        }
     }
 
     fn push(&mut self, archive: &str, stored: Option<StoredObject>, file: Option<ManifestFile>) {
@@ -225,6 +252,10 @@ impl Catalog {
                     .is_some_and(|f| f.manifest.id.as_str() == wanted)
         };
         if let Some(backup) = self.backups.iter().find(exact) {
+            return Ok(backup);
+        }
+        let mut superseded = self.superseded.iter();
+        if let Some(backup) = superseded.find(|backup| backup.archive == wanted) {
             return Ok(backup);
         }
         let broken = |broken: &&Unreadable| {
@@ -300,6 +331,18 @@ impl Catalog {
             }),
         }
     }
+}
+
+/// Whether `new` is the backup `old`, written anew, and seems to be there whole.
+pub fn supersedes(new: &Backup, old: &Backup) -> bool {
+    let (Some(new_file), Some(old_file)) = (&new.file, &old.file) else {
+        return false;
+    };
+    let from = new_file.manifest.reencrypted_from.as_ref();
+    new.archive != old.archive
+        && new.stored_bytes() == new_file.manifest.stored.bytes
+        && new_file.manifest.id == old_file.manifest.id
+        && from.is_some_and(|from| from.file == old.archive)
 }
 
 /// Whether a run's record says that it is at work on this archive. That of its

@@ -28,8 +28,12 @@ pub enum Exit {
     Incomplete,
     /// Corrupt, wrong key, or the content differs from the manifest.
     Integrity,
+    /// `check` found what is not as it should be.
+    Unhealthy,
     /// Another run holds the lock.
     Locked,
+    /// A Nagios plugin's own: 0 ok, 1 warning, 2 critical, 3 unknown.
+    Plugin(u8),
     /// Stopped by the signal of this number.
     Signal(i32),
 }
@@ -42,7 +46,9 @@ impl Exit {
             Self::Usage => 2,
             Self::Incomplete => 3,
             Self::Integrity => 4,
+            Self::Unhealthy => 5,
             Self::Locked => 6,
+            Self::Plugin(code) => code,
             // SIGHUP, SIGINT and SIGTERM get here: 129, 130 and 143.
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(255),
         }

@@ -39,6 +39,7 @@ pub mod pipeline;
 pub mod cancel;
 pub mod dump;
 pub mod format;
+pub mod health;
 pub mod ids;
 pub mod ledger;
 pub mod retention;

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use kluis::cancel::Cancel;
 use kluis::cli::Cli;
 use kluis::exit::{Exit, exit_of, hint_of, stopped};
+use kluis::operations::Reporter;
 use kluis::render::Console;
 use kluis::{commands, process, signals};
 
@@ -19,6 +20,9 @@ fn main() -> ExitCode {
         Err(said) => return usage(&said),
     };
     let console = Console::new(&cli.global);
+    if let Err(error) = process::forbid_core_dumps() {
+        console.warn(&format!("a crash could write keys to disk: {error}"));
+    }
     let cancel = Cancel::default();
     let run = signals::listen(cancel.clone(), || process::terminate_all(GRACE))
         .map_err(anyhow::Error::from)

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 mod background;
 mod child;
 mod container;
+mod core_dump;
 mod dialog;
 mod identity;
 mod registry;
@@ -28,13 +29,21 @@ mod streams;
 
 pub use background::ChildServer;
 pub use container::Runner;
+pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
-pub use identity::{User, current, host, is_root, uid, user};
+pub use identity::{User, current, host, is_root, is_running, uid, user};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
 use container::Container;
+
+/// Secrets in our own environment that no child is given.
+const OUR_SECRETS: [&str; 3] = [
+    "BACKUP_ENCRYPTION_KEY",
+    "BACKUP_TRIGGER_API_KEY",
+    "BACKUP_WEBHOOK_SECRET",
+];
 
 type CutShort = Arc<dyn Fn() + Send + Sync>;
 
@@ -172,6 +181,9 @@ impl Tool {
         }
         if self.env_clear {
             command.env_clear();
+        }
+        for name in OUR_SECRETS {
+            command.env_remove(name);
         }
         for name in &self.env_remove {
             command.env_remove(name);

@@ -1,7 +1,7 @@
 //! Decides which backups stay. Owns the keep rules and their order; knows no
 //! storage, no clock and no time zone but those it is given.
 //!
-//! Rules work per kind and name. What beats what:
+//! Rules work per kind and group of a name. What beats what:
 //! 1. While the clock is behind the newest backup, everything stays.
 //! 2. Pinned backups, the newest few (the floor) and the newest verified one
 //!    always stay.
@@ -20,9 +20,13 @@ use crate::ids::BackupId;
 
 pub use age::{Age, InvalidAge};
 use period::Period;
+pub use policies::{NamedRules, Policies};
+pub use simulate::{Night, Nightly, Simulated, simulate};
 
 mod age;
 mod period;
+mod policies;
+mod simulate;
 
 /// Of the backups of one name, how many stay whatever the rules say.
 pub const DEFAULT_FLOOR: u32 = 3;
@@ -98,7 +102,11 @@ impl KeepRules {
 pub struct Candidate {
     pub id: BackupId,
     pub kind: Kind,
+    /// The database's or tree's own name: policies go by it.
     pub name: String,
+    /// What the rules count together, within one kind: the name, and what tells
+    /// backups of that name apart that cannot stand for each other.
+    pub group: String,
     pub created_at: Timestamp,
     pub pinned: bool,
     /// Its last verification was right and went at least through the content.
@@ -198,13 +206,15 @@ impl fmt::Display for Decision {
 /// Decides about every candidate. The order of `candidates` does not matter.
 pub fn plan(
     candidates: &[Candidate],
-    rules: &KeepRules,
+    policies: &Policies,
     now: Timestamp,
     time_zone: &TimeZone,
 ) -> PrunePlan {
     let mut groups: BTreeMap<(Kind, &str), Vec<&Candidate>> = BTreeMap::new();
     for candidate in candidates {
-        let group = groups.entry((candidate.kind, &candidate.name)).or_default();
+        let group = groups
+            .entry((candidate.kind, &candidate.group))
+            .or_default();
         group.push(candidate);
     }
     let newest = candidates
@@ -215,14 +225,18 @@ pub fn plan(
         .filter(|&newest| newest > now)
         .map(|newest| Reason::ClockBehind { newest });
 
-    let limits = Limits {
-        rules,
-        within: rules.within.map(|age| (age, age.before(now, time_zone))),
-        max_age: rules.max_age.map(|age| (age, age.before(now, time_zone))),
-        time_zone,
-    };
     let mut plan = PrunePlan::default();
     for mut group in groups.into_values() {
+        let Some(first) = group.first() else {
+            continue;
+        };
+        let rules = policies.of(first.kind, &first.name);
+        let limits = Limits {
+            rules,
+            within: rules.within.map(|age| (age, age.before(now, time_zone))),
+            max_age: rules.max_age.map(|age| (age, age.before(now, time_zone))),
+            time_zone,
+        };
         group.sort_by_key(|candidate| std::cmp::Reverse((candidate.created_at, &candidate.id)));
         let decisions = limits.decide(&group, clock_behind.as_ref());
         for (candidate, decision) in group.iter().zip(decisions) {

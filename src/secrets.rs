@@ -1,21 +1,27 @@
 //! Where keys come from, and text that must not be shown. Owns the reading of
-//! keys from the environment's value, a file or a systemd credential.
+//! keys from the environment's value, a file, a command or a systemd credential.
 //!
 //! Refuses what would quietly become another passphrase (white space at the
 //! end) and files that others can read. Nothing here has `Debug`, and no error
 //! holds a secret.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::format::keys::{KeyError, KeyMaterial};
+use crate::format::keyring::{KeyError, KeyMaterial};
+use crate::process::{ChildReader, Tool, terminate_all};
 
 /// A key is short; a file given by mistake may not be.
 const KEY_FILE_BYTES_MAX: usize = 4096;
+/// A vault answers within seconds; one that asks somebody for a touch gets time.
+const COMMAND_TIME: Duration = Duration::from_secs(60);
 
 /// Text that is shown to nobody: no `Debug`, zeroized when dropped.
 pub struct SecretText(Zeroizing<String>);
@@ -40,9 +46,25 @@ pub enum KeySource {
     },
     /// A file of the operator's; only its owner may have access.
     File(PathBuf),
+    /// A program and its arguments; what it prints is the key.
+    Command(Vec<String>),
     /// A systemd credential. systemd guards it, by an access list that looks
     /// like group access, so its mode is not judged.
     Credential(PathBuf),
+}
+
+impl KeySource {
+    /// The place, for people.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Text { name, .. } => (*name).to_owned(),
+            Self::File(path) | Self::Credential(path) => path.display().to_string(),
+            Self::Command(argv) => {
+                let program = argv.first().map_or("", String::as_str);
+                format!("what {program} prints")
+            }
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +81,15 @@ pub enum SecretError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write the key file {}: {source}", path.display())]
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// What the command said is not told: it may be the key.
+    #[error("the key's command {program} {what}")]
+    Command { program: String, what: String },
     #[error(
         "the key file {} can be read or written by others (mode {mode:04o})",
         path.display()
@@ -79,6 +110,10 @@ pub enum KeyTextError {
     NotUtf8,
     #[error("is longer than {KEY_FILE_BYTES_MAX} bytes")]
     TooLong,
+    #[error("cannot be used: {0}")]
+    Age(&'static str),
+    #[error("has more than one line")]
+    SeveralLines,
 }
 
 impl SecretError {
@@ -95,11 +130,25 @@ impl SecretError {
                 KeyTextError::NearlyHex { .. } => {
                     "copy the key again, whole; a passphrase of that kind is not taken".to_owned()
                 }
-                KeyTextError::NotUtf8 | KeyTextError::TooLong => {
+                KeyTextError::NotUtf8 | KeyTextError::TooLong | KeyTextError::SeveralLines => {
                     "a key is 64 hex digits or a passphrase, on one line".to_owned()
                 }
+                KeyTextError::Age(_) => {
+                    "copy the age key again, whole; age-keygen prints it as one line".to_owned()
+                }
             },
+            Self::Unwritable { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                "a key is never overwritten: give a new name, or move the old key away if no \
+                 backup wants it"
+                    .to_owned()
+            }
+            Self::Unwritable { .. } => "check the directory and who owns it".to_owned(),
             Self::Unreadable { .. } => "check the path and who owns the file".to_owned(),
+            Self::Command { .. } => {
+                "run it by hand as the same user: it must print the key, and nothing else, and \
+                 exit with 0"
+                    .to_owned()
+            }
             Self::OpenToOthers { path, .. } => format!("chmod 600 {}", path.display()),
         }
     }
@@ -117,8 +166,9 @@ pub fn load_key(source: Option<&KeySource>) -> Result<Option<KeyMaterial>, Secre
     match source {
         None => Ok(None),
         Some(KeySource::Text { name, text }) => parse_key(text.expose(), name).map(Some),
-        Some(KeySource::File(path)) => load_key_file(path, true).map(Some),
-        Some(KeySource::Credential(path)) => match load_key_file(path, false) {
+        Some(KeySource::File(path)) => load_key_file(path).map(Some),
+        Some(KeySource::Command(argv)) => ask_command(argv).map(Some),
+        Some(KeySource::Credential(path)) => match read_key_file(path, false) {
             // The directory is there for other credentials of the unit too.
             Err(SecretError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -130,7 +180,62 @@ pub fn load_key(source: Option<&KeySource>) -> Result<Option<KeyMaterial>, Secre
     }
 }
 
-fn load_key_file(path: &Path, must_be_private: bool) -> Result<KeyMaterial, SecretError> {
+/// The key in a file that only its owner may read.
+pub fn load_key_file(path: &Path) -> Result<KeyMaterial, SecretError> {
+    read_key_file(path, true)
+}
+
+/// Runs without a shell. Its words go nowhere: stdout is the key, and stderr of
+/// a vault's client may quote it.
+fn ask_command(argv: &[String]) -> Result<KeyMaterial, SecretError> {
+    let (program, args) = argv.split_first().unzip();
+    let program = program.map_or("", String::as_str);
+    let failed = |what: &str| SecretError::Command {
+        program: program.to_owned(),
+        what: what.to_owned(),
+    };
+    let tool = Tool::new(program).args(args.unwrap_or_default());
+    let output = ChildReader::spawn(&tool).map_err(|_| failed("cannot be started"))?;
+    let (send, printed) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = key_buffer();
+        let read = output
+            .take(KEY_FILE_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut bytes);
+        // Nobody waits any more where it took too long.
+        let _ = send.send(read.map(|_| bytes));
+    });
+    match printed.recv_timeout(COMMAND_TIME) {
+        Ok(Ok(bytes)) => key_of_bytes(&bytes, &format!("what {program} prints")),
+        Ok(Err(_)) => Err(failed("did not exit with 0")),
+        Err(_) => {
+            // Keys are asked for before anything else is started.
+            terminate_all(Duration::from_secs(1));
+            Err(failed("has not printed the key and ended within 60 s"))
+        }
+    }
+}
+
+/// Reserved whole: growing would leave copies of the key behind.
+fn key_buffer() -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX + 1))
+}
+
+fn key_of_bytes(bytes: &[u8], place: &str) -> Result<KeyMaterial, SecretError> {
+    let wrong = |source| SecretError::Key {
+        place: place.to_owned(),
+        source,
+    };
+    if bytes.len() > KEY_FILE_BYTES_MAX {
+        return Err(wrong(KeyTextError::TooLong));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong(KeyTextError::NotUtf8))?;
+    // Editors and `echo` end a file with one newline; that one is not the key.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    parse_key(text, place)
+}
+
+fn read_key_file(path: &Path, must_be_private: bool) -> Result<KeyMaterial, SecretError> {
     let unreadable = |source| SecretError::Unreadable {
         path: path.to_owned(),
         source,
@@ -141,22 +246,33 @@ fn load_key_file(path: &Path, must_be_private: bool) -> Result<KeyMaterial, Secr
     if must_be_private {
         refuse_open_to_others(path, &metadata)?;
     }
-    let wrong = |source| SecretError::Key {
-        place: path.display().to_string(),
-        source,
-    };
-    // Reserved whole: growing would leave copies of the key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_BYTES_MAX + 1));
+    let mut bytes = key_buffer();
     file.take(KEY_FILE_BYTES_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if bytes.len() > KEY_FILE_BYTES_MAX {
-        return Err(wrong(KeyTextError::TooLong));
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong(KeyTextError::NotUtf8))?;
-    // Editors and `echo` end a file with one newline; that one is not the key.
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    parse_key(text, &path.display().to_string())
+    key_of_bytes(&bytes, &path.display().to_string())
+}
+
+/// Writes a new key's text into a new file of mode 0600, durably. What exists is
+/// never written over.
+pub fn write_new_key(path: &Path, text: &str) -> Result<(), SecretError> {
+    let unwritable = |source| SecretError::Unwritable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(unwritable)?;
+    // Whatever the umask says.
+    let written = file
+        .set_permissions(Permissions::from_mode(0o600))
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all());
+    written.map_err(|source| {
+        // Half a key must not be taken for one.
+        let _ = std::fs::remove_file(path);
+        unwritable(source)
+    })
 }
 
 fn refuse_open_to_others(path: &Path, metadata: &Metadata) -> Result<(), SecretError> {
@@ -185,7 +301,15 @@ fn parse_key(text: &str, place: &str) -> Result<KeyMaterial, SecretError> {
             return Err(wrong(KeyTextError::NearlyHex { digits }));
         }
         _ => {
-            return KeyMaterial::parse(text).map_err(|KeyError::Empty| wrong(KeyTextError::Empty));
+            return match KeyMaterial::parse(text) {
+                // Two keys in one file would be a passphrase that nobody has.
+                Ok(KeyMaterial::Passphrase(text)) if text.contains(['\n', '\r']) => {
+                    Err(wrong(KeyTextError::SeveralLines))
+                }
+                Ok(material) => Ok(material),
+                Err(KeyError::Empty) => Err(wrong(KeyTextError::Empty)),
+                Err(KeyError::Age(what)) => Err(wrong(KeyTextError::Age(what))),
+            };
         }
     };
     Err(wrong(KeyTextError::EndsWithSpace { what }))
@@ -309,6 +433,12 @@ mod tests {
             panic!("no passphrase");
         };
         assert_eq!(*text, "  two  words");
+    }
+
+    #[test]
+    fn two_lines_are_no_passphrase() {
+        let error = from_file(b"one\ntwo\n", 0o600).err().expect("accepted");
+        assert!(error.to_string().contains("more than one line"), "{error}");
     }
 
     #[test]

@@ -6,13 +6,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
-use crate::config::{ConfigError, Settings, SourceSettings, Sourced};
-use crate::format::keys::Keyring;
+use crate::config::{ConfigError, Settings, SourceSettings};
+use crate::format::keyring::{KeyMaterial, Keyring, NamedKey};
 use crate::operations::{OperationError, Reporter};
 use crate::postgres::{ClientSearch, PostgresError, Server};
-use crate::retention::KeepRules;
 use crate::scratch::Scratch;
-use crate::secrets::load_key;
+use crate::secrets::{SecretError, load_key, load_key_file};
 use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
 
@@ -21,8 +20,8 @@ mod readers;
 
 pub use dumps::{DumpForm, dump_source};
 pub use readers::{
-    ArchivePrograms, ProofPlan, archive_programs, check_target, contents_target, proof_plan,
-    proof_target, text_target,
+    ArchivePrograms, ProofPlan, adoption_target, archive_programs, check_target, contents_target,
+    proof_plan, proof_target, text_target,
 };
 
 mod way;
@@ -72,10 +71,42 @@ pub fn storage_of_file(path: &Path) -> anyhow::Result<(LocalStorage, String)> {
     Ok((LocalStorage::open(directory, false)?, name.to_owned()))
 }
 
-/// Every configured key; the first is the one that new archives are written with.
-pub fn keyring(settings: &Settings) -> anyhow::Result<Keyring> {
-    let key = load_key(settings.key_source())?;
-    Ok(Keyring::new(key.into_iter().collect()))
+/// Every configured key, each with the place it comes from.
+pub fn keyring(settings: &Settings) -> Result<Keyring, SecretError> {
+    let encryption = &settings.encryption;
+    let mut keys = Vec::new();
+    if let Some(source) = &encryption.key
+        && let Some(material) = load_key(Some(&source.value))?
+    {
+        keys.push(NamedKey {
+            label: source.value.label(),
+            material,
+            writes: true,
+        });
+    }
+    let also = encryption.also_key_files.value.iter();
+    let read = encryption.read_key_files.value.iter();
+    for (path, writes) in also
+        .map(|path| (path, true))
+        .chain(read.map(|path| (path, false)))
+    {
+        keys.push(NamedKey {
+            label: path.display().to_string(),
+            material: load_key_file(path)?,
+            writes,
+        });
+    }
+    let recipients = encryption
+        .recipients
+        .value
+        .iter()
+        .map(|recipient| NamedKey {
+            label: encryption.recipients.origin.to_string(),
+            material: KeyMaterial::Recipient(recipient.clone()),
+            writes: true,
+        });
+    keys.extend(recipients);
+    Ok(Keyring::new(keys))
 }
 
 /// A server and the database on it that is meant.
@@ -202,21 +233,4 @@ pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
         );
     }
     Ok(globs)
-}
-
-/// The configured keep rules; a count of 0 is no rule.
-pub fn keep_rules(settings: &Settings) -> KeepRules {
-    let rules = &settings.retention;
-    let count = |count: &Sourced<u32>| (count.value > 0).then_some(count.value);
-    KeepRules {
-        last: count(&rules.last),
-        hourly: count(&rules.hourly),
-        daily: count(&rules.daily),
-        weekly: count(&rules.weekly),
-        monthly: count(&rules.monthly),
-        yearly: count(&rules.yearly),
-        within: rules.within.as_ref().map(|age| age.value),
-        max_age: rules.max_age.as_ref().map(|age| age.value),
-        floor: rules.at_least.value,
-    }
 }

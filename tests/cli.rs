@@ -58,9 +58,9 @@ For more information, try '--help'.
 
 "#]];
     verbose_and_quiet_exclude_each_other: ["-v", "-q", "list"] => str![[r#"
-error: the argument '--verbose' cannot be used with '--quiet'
+error: the argument '--verbose...' cannot be used with '--quiet'
 
-Usage: kluis --verbose <COMMAND>
+Usage: kluis --verbose... <COMMAND>
 
 For more information, try '--help'.
 
@@ -544,6 +544,7 @@ fn man_writes_a_page_for_each_command() {
         .stdout_eq("")
         .stderr_eq("");
     assert!(home.path().join("a/b/kluis-backup-db.1").exists());
+    assert!(home.path().join("a/b/kluis-archive.5").exists());
     kluis(home.path())
         .args(["man", "empty.toml/x"])
         .assert()
@@ -553,6 +554,27 @@ error: cannot create empty.toml/x
   because: Not a directory (os error 20)
 
 "#]]);
+}
+
+#[test]
+fn man_puts_the_page_of_the_format_into_man5_beside_a_man1() {
+    let home = home();
+    for (asked, commands, format) in [
+        ("share/man1", "share/man1", "share/man5"),
+        ("slash/man1/", "slash/man1", "slash/man5"),
+        ("man1", "man1", "man5"),
+    ] {
+        // The second time both directories are there.
+        for _ in 0..2 {
+            kluis(home.path()).args(["man", asked]).assert().success();
+        }
+        let at = |directory: &str, page: &str| home.path().join(directory).join(page);
+        let written = std::fs::read_to_string(at(format, "kluis-archive.5")).unwrap();
+        assert_eq!(written, include_str!("../man/kluis-archive.5"), "{asked}");
+        assert!(!at(commands, "kluis-archive.5").exists(), "{asked}");
+        assert!(at(commands, "kluis.1").exists(), "{asked}");
+        assert!(!at(format, "kluis.1").exists(), "{asked}");
+    }
 }
 
 #[test]

@@ -153,9 +153,16 @@ fn every_command_line_in_the_readme_is_one_that_kluis_takes() {
 
 #[test]
 fn every_variable_in_the_readme_is_one_that_kluis_reads() {
-    let code: String = ["database.rs", "environment.rs", "mod.rs", "resolve.rs"]
-        .map(|file| fs::read_to_string(committed("src/config").join(file)).unwrap())
-        .concat();
+    let code: String = [
+        "database.rs",
+        "encryption.rs",
+        "environment.rs",
+        "mod.rs",
+        "resolve.rs",
+        "retention.rs",
+    ]
+    .map(|file| fs::read_to_string(committed("src/config").join(file)).unwrap())
+    .concat();
     let readme = readme();
     let words = readme.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
     let names = words.filter(|word| word.starts_with("BACKUP_") || word.starts_with("KANBU_"));

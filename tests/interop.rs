@@ -202,7 +202,7 @@ fn round_trip(home: &Home, root: &Path, codec: &str, back: &str) {
     home.run(&["verify", text(&plain)]);
     for archive in [encrypted, plain] {
         let name = archive.file_name().unwrap().to_str().unwrap();
-        home.run(&["delete", name, "--yes"]);
+        home.run(&["delete", name, "--yes", "--force"]);
     }
 }
 

@@ -115,7 +115,7 @@ impl Trial {
             self.late += 1;
             assert_eq!(new.len(), 1, "at {part}: {new:?}");
             self.house.run(&["verify", &new[0]]);
-            self.house.run(&["delete", "--yes", &new[0]]);
+            self.house.run(&["delete", "--yes", "--force", &new[0]]);
         } else {
             self.kills += 1;
             assert!(

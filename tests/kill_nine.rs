@@ -179,7 +179,7 @@ fn forget_big_ones(trial: &mut Trial) {
     let is_big = |name: &&String| name.starts_with("big_source");
     let big: Vec<String> = trial.known.iter().filter(is_big).cloned().collect();
     for name in big {
-        trial.house.run(&["delete", "--yes", &name]);
+        trial.house.run(&["delete", "--yes", "--force", &name]);
         trial.known.retain(|known| *known != name);
     }
 }

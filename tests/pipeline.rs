@@ -5,7 +5,8 @@ use std::io::{self, BufRead, Read, Write};
 use jiff::Timestamp;
 use kluis::cancel::Cancel;
 use kluis::format::header;
-use kluis::format::keys::{KeyMaterial, Keyring, SecretKey};
+use kluis::format::keyring::{KeyMaterial, Keyring};
+use kluis::format::keys::SecretKey;
 use kluis::format::legacy;
 use kluis::format::manifest::{Codec, Kind};
 use kluis::pipeline::{
@@ -16,7 +17,7 @@ use kluis::pipeline::{
 const CODECS: [(Codec, i32); 3] = [(Codec::Gzip, 6), (Codec::Zstd, 3), (Codec::None, 0)];
 
 fn ring() -> Keyring {
-    Keyring::new(vec![KeyMaterial::Raw(SecretKey::from_bytes([1; 32]))])
+    Keyring::of(KeyMaterial::Raw(SecretKey::from_bytes([1; 32])))
 }
 
 fn kluis1() -> Envelope {
@@ -54,7 +55,7 @@ fn sample(len: usize) -> Vec<u8> {
     out
 }
 
-fn seal_bytes(raw: &[u8], sealing: &Sealing) -> (Vec<u8>, Receipt) {
+fn seal_bytes(raw: &[u8], sealing: Sealing) -> (Vec<u8>, Receipt) {
     let mut sink = Vec::new();
     let receipt = seal(&mut &raw[..], &mut sink, sealing, &|_| {}).unwrap();
     (sink, receipt)
@@ -119,7 +120,7 @@ fn every_codec_and_length_comes_back_and_both_ways_measure_the_same() {
     for (codec, level) in CODECS {
         for len in edges {
             let raw = sample(len);
-            let (plain, receipt) = seal_bytes(&raw, &sealing(codec, level, Envelope::None));
+            let (plain, receipt) = seal_bytes(&raw, sealing(codec, level, Envelope::None));
             assert_eq!(receipt.raw_bytes, len as u64);
             assert_eq!(receipt.stored_bytes, plain.len() as u64);
             assert_eq!(receipt.stored_sha256, receipt.content_sha256);
@@ -130,7 +131,7 @@ fn every_codec_and_length_comes_back_and_both_ways_measure_the_same() {
                 (len as u64, &Some(receipt.content_sha256.clone()))
             );
 
-            let (locked, receipt) = seal_bytes(&raw, &sealing(codec, level, kluis1()));
+            let (locked, receipt) = seal_bytes(&raw, sealing(codec, level, kluis1()));
             assert_eq!(receipt.stored_bytes, locked.len() as u64);
             let (payload, opening) = opened(&locked);
             let (back, seen) = unseal_with(payload, opening, read_all).unwrap();
@@ -145,7 +146,7 @@ fn every_codec_and_length_comes_back_and_both_ways_measure_the_same() {
 fn kanbus_format_is_written_and_read_in_two_passes() {
     let key = || legacy::legacy_key("a passphrase");
     let raw = sample(3 * BLOCK_LEN + 5);
-    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 6, Envelope::Kanbu(key())));
+    let (stored, receipt) = seal_bytes(&raw, sealing(Codec::Gzip, 6, Envelope::Kanbu(key())));
     assert_eq!(receipt.payload_sha256, None);
     let authenticated = legacy::authenticate(&stored[..], &key()).unwrap();
     let opening = Opening::Kanbu(Box::new(authenticated));
@@ -157,7 +158,7 @@ fn kanbus_format_is_written_and_read_in_two_passes() {
 #[test]
 fn the_member_index_points_at_members_and_stays_small() {
     let raw = sample(300 * BLOCK_LEN);
-    let (stored, receipt) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
+    let (stored, receipt) = seal_bytes(&raw, sealing(Codec::Gzip, 1, Envelope::None));
     let index = receipt.index.unwrap();
     assert_eq!(index.every, 2);
     assert!(index.offsets.len() <= 256);
@@ -206,7 +207,7 @@ fn a_source_that_fails_late_fails_the_seal() {
         let result = seal(
             &mut source,
             &mut sink,
-            &sealing(Codec::Gzip, 1, kluis1()),
+            sealing(Codec::Gzip, 1, kluis1()),
             &|_| {},
         );
         assert!(matches!(result, Err(SealError::Source(_))), "at {at}");
@@ -239,7 +240,7 @@ fn a_full_sink_fails_the_seal_wherever_it_fills() {
     let raw = sample(4 * BLOCK_LEN);
     for room in [0, 5000, 100_000, 800_000] {
         let sealing = sealing(Codec::Zstd, 1, kluis1());
-        let result = seal(&mut &raw[..], &mut FullAfter(room), &sealing, &|_| {});
+        let result = seal(&mut &raw[..], &mut FullAfter(room), sealing, &|_| {});
         assert!(matches!(result, Err(SealError::Sink(_))), "room for {room}");
     }
 }
@@ -248,7 +249,7 @@ fn a_full_sink_fails_the_seal_wherever_it_fills() {
 fn damage_behind_the_point_where_the_consumer_stops_is_found() {
     let raw = sample(6 * BLOCK_LEN);
     for (codec, level) in CODECS {
-        let (mut stored, _) = seal_bytes(&raw, &sealing(codec, level, kluis1()));
+        let (mut stored, _) = seal_bytes(&raw, sealing(codec, level, kluis1()));
         let last = stored.len() - 1;
         stored[last] ^= 1;
         let (payload, opening) = opened(&stored);
@@ -265,7 +266,7 @@ fn damage_behind_the_point_where_the_consumer_stops_is_found() {
 fn damaged_members_of_an_unencrypted_archive_are_found() {
     let raw = sample(3 * BLOCK_LEN);
     for (codec, level) in [(Codec::Gzip, 6), (Codec::Zstd, 3)] {
-        let (stored, _) = seal_bytes(&raw, &sealing(codec, level, Envelope::None));
+        let (stored, _) = seal_bytes(&raw, sealing(codec, level, Envelope::None));
         for at in (100..stored.len()).step_by(stored.len() / 50) {
             let mut damaged = stored.clone();
             damaged[at] ^= 0x10;
@@ -286,7 +287,7 @@ fn damaged_members_of_an_unencrypted_archive_are_found() {
 #[test]
 fn a_consumer_that_fails_ends_the_run_with_its_own_error() {
     let raw = sample(20 * BLOCK_LEN);
-    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
+    let (stored, _) = seal_bytes(&raw, sealing(Codec::Gzip, 1, Envelope::None));
     let refuse = |_: &mut dyn BufRead| Err::<(), _>(io::Error::other("disk full"));
     let result = unseal_with(&stored, Opening::Plain, refuse);
     assert!(matches!(result, Err(Failed::Consumer(error)) if error.to_string() == "disk full"));
@@ -295,14 +296,14 @@ fn a_consumer_that_fails_ends_the_run_with_its_own_error() {
 #[test]
 fn a_cancelled_run_ends_in_both_directions() {
     let raw = sample(3 * BLOCK_LEN);
-    let (stored, _) = seal_bytes(&raw, &sealing(Codec::Gzip, 1, Envelope::None));
+    let (stored, _) = seal_bytes(&raw, sealing(Codec::Gzip, 1, Envelope::None));
     let cancel = Cancel::default();
     cancel.request(15);
     let cancelled = Sealing {
         cancel: cancel.clone(),
         ..sealing(Codec::Gzip, 1, Envelope::None)
     };
-    assert!(seal(&mut &raw[..], &mut Vec::new(), &cancelled, &|_| {}).is_err());
+    assert!(seal(&mut &raw[..], &mut Vec::new(), cancelled, &|_| {}).is_err());
     let unsealing = Unsealing {
         opening: Opening::Plain,
         codec: None,

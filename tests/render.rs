@@ -40,6 +40,7 @@ fn backup(kind: Kind) -> BackupDone {
         complete: true,
         problems: Vec::new(),
         problem_count: 0,
+        pruned: None,
     }
 }
 
@@ -143,6 +144,8 @@ fn verified(ok: bool) -> VerifyRow {
         created_at: CREATED,
         file: "shop.sql.gz.enc".to_owned(),
         ok,
+        restorable: ok,
+        unknown: false,
         level: ProofLevel::Verified,
         read_bytes: 210 << 20,
         duration_ms: 2_000,
@@ -159,21 +162,55 @@ fn a_broken_backup_is_named_below_the_table() {
     broken.hint = Some("make a new one".to_owned());
     let mut warned = verified(true);
     warned.warnings = vec!["header copy B is damaged".to_owned()];
+    let mut damaged = verified(false);
+    damaged.restorable = true;
+    damaged.problems = vec!["header copy A is damaged".to_owned()];
+    damaged.hint = Some("repair it".to_owned());
     let report = VerifyReport {
         ok: false,
-        backups: vec![warned, broken],
+        backups: vec![warned, broken, damaged],
+        unreadable: 0,
+        passed_over: 0,
     };
     assert_data_eq!(
         text(&report),
         str![[r#"
-WHEN              KIND  NAME       READ   TIME  PROOF     ID
-2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified  3f9a7c01
-2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  FAILED    3f9a7c01
+WHEN              KIND  NAME       READ   TIME  PROOF              ID
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified           3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  FAILED             3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified, DAMAGED  3f9a7c01
 
 note: shop.sql.gz.enc: header copy B is damaged
 wrong: shop.sql.gz.enc: the chunk at byte 70000 is not authentic
 hint: make a new one
-NOT RIGHT: 1 of 2 backups; 420.0 MiB read in 4.0 s, 105.0 MiB/s
+wrong: shop.sql.gz.enc: header copy A is damaged
+hint: repair it
+NOT RIGHT: 2 of 3 backups, of which 1 still restores; 630.0 MiB read in 6.0 s, 105.0 MiB/s
+
+"#]]
+    );
+}
+
+#[test]
+fn what_could_not_be_checked_is_not_called_damaged() {
+    let mut undone = verified(false);
+    undone.unknown = true;
+    undone.problems = vec!["the extension postgis is not installed here".to_owned()];
+    let report = |unreadable| VerifyReport {
+        ok: false,
+        backups: vec![verified(true), undone],
+        unreadable,
+        passed_over: 1,
+    };
+    assert_data_eq!(
+        text(&report(1)),
+        str![[r#"
+WHEN              KIND  NAME       READ   TIME  PROOF     ID
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified  3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  NOT DONE  3f9a7c01
+
+not done: shop.sql.gz.enc: the extension postgis is not installed here
+NOT RIGHT: 1 of 3 backups, and 1 could not be checked; 420.0 MiB read in 4.0 s, 105.0 MiB/s; 1 archive of globals or without a manifest passed over
 
 "#]]
     );
@@ -184,6 +221,8 @@ fn nothing_to_verify_says_so() {
     let report = VerifyReport {
         ok: true,
         backups: Vec::new(),
+        unreadable: 0,
+        passed_over: 0,
     };
     assert_data_eq!(
         text(&report),
@@ -434,6 +473,8 @@ fn shown() -> ShowReport {
         state: State::default(),
         location: "/b/shop.sql.gz.enc".to_owned(),
         seal_ok: Some(true),
+        opens_with: Vec::new(),
+        keys_changed: false,
     }
 }
 

@@ -191,7 +191,14 @@ fn a_prune_removes_whole_backups_or_none_at_every_step() {
         ..KeepRules::default()
     };
     let operation = |vault: &Vault<'_>| {
-        prune(vault, &PruneScope::default(), &rules, at(8), &TimeZone::UTC).map(drop)
+        prune(
+            vault,
+            &PruneScope::default(),
+            &rules.clone().into(),
+            at(8),
+            &TimeZone::UTC,
+        )
+        .map(drop)
     };
     let cases = at_every_step(&stage, "prune", operation, |storage, case, _| {
         let left = whole_backups(storage);
@@ -206,7 +213,7 @@ fn a_delete_removes_the_whole_backup_or_nothing_at_every_step() {
     let older = whole_backups(&stage.filled);
     let operation = |vault: &Vault<'_>| {
         let catalog = Catalog::load(vault.storage)?;
-        delete(vault, &[&catalog.backups[1]], at(8)).map(drop)
+        delete(vault, &[&catalog.backups[1]], false, at(8)).map(drop)
     };
     let cases = at_every_step(&stage, "delete", operation, |storage, case, _| {
         let left = whole_backups(storage);

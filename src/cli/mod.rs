@@ -8,22 +8,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::config::duration::parse_wait;
 
+mod adopt;
 mod backup;
+mod check;
 mod doctor;
+mod history;
+mod key;
 mod restore;
 mod server;
 mod stored;
 
+pub use adopt::Adopt;
 pub use backup::{
     BackupCommand, BackupDb, BackupSource, CodecArg, DatabaseFlags, FormatArg, RecordFlags,
     SealingFlags, TriggerArg,
 };
+pub use check::{Check, Status};
 pub use doctor::Doctor;
+pub use history::{History, ResultArg};
+pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -60,6 +68,7 @@ Exit codes:
   2    usage or configuration
   3    done but incomplete, such as unreadable source files
   4    integrity: corrupt, wrong key, or content differs
+  5    unhealthy (check)
   6    another run holds the lock
   130  interrupted (143 after SIGTERM)"
 )]
@@ -86,9 +95,9 @@ pub struct GlobalFlags {
     #[arg(short, long, value_name = "DIR", global = true)]
     pub storage: Option<PathBuf>,
 
-    /// Say more about what is done and why
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
+    /// Say more about what is done and why; -vv each step of it too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
 
     /// Say nothing but results, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -134,12 +143,18 @@ pub enum Command {
     Backup(BackupCommand),
     List(List),
     Show(Show),
+    Status(Status),
+    Check(Check),
+    History(History),
     Verify(Verify),
     Restore(Restore),
     Prune(Prune),
     Delete(Delete),
     Keep(Keep),
     Decrypt(Decrypt),
+    Adopt(Adopt),
+    #[command(subcommand)]
+    Key(KeyCommand),
     Doctor(Doctor),
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -179,7 +194,8 @@ pub struct Completions {
 Examples:
   kluis man /usr/local/share/man/man1")]
 pub struct Man {
-    /// The directory to write kluis.1 and a page per command to
+    /// The directory to write kluis.1 and a page per command to; kluis-archive.5
+    /// goes to the man5 beside it if it is a man1
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }

@@ -112,6 +112,7 @@ Examples:
   kluis prune --dry-run
   kluis prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   kluis prune --name shop --max-age 90d
+  kluis prune --simulate 2y --keep-monthly 24    what would lie there in 2 years
 
 Each rule keeps the newest backup of that many hours, days, ISO weeks, months
 or years in the configured time zone; 0 turns a rule off. Rules that are not
@@ -121,6 +122,11 @@ pub struct Prune {
     /// Print what would be kept and removed, and why; remove nothing
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Play the rules over so much time of nightly backups, each as large as the
+    /// newest one; remove nothing
+    #[arg(long, value_name = "AGE", value_parser = parse_age, conflicts_with = "dry_run")]
+    pub simulate: Option<Age>,
 
     /// Only this kind
     #[arg(long, value_enum, value_name = "KIND")]
@@ -186,6 +192,10 @@ pub struct Delete {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+
+    /// Also kept ones, and the last good one of a database or tree
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Keep backups whatever the retention says

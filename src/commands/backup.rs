@@ -9,7 +9,9 @@ use crate::config::{ArchiveFormat as EncryptedAs, Settings};
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Codec, GLOBALS_NAME, Kind};
 use crate::format::names::ArchiveFormat;
-use crate::operations::{self, BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
+use crate::operations::{
+    self, BackupPlan, Encryption, OperationError, PruneScope, Reporter, Vault, backup,
+};
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
 use crate::storage::Storage;
 use crate::wiring;
@@ -18,6 +20,7 @@ use super::session::Session;
 
 mod databases;
 
+pub(super) use databases::all_names;
 pub use databases::db;
 
 /// As small as `pigz -6` makes it at the least time: by `benches/compare`, dumps
@@ -66,12 +69,12 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
             Ok(done) => reports.push(report(&storage.location(), &done)),
             Err(error) => {
                 // What was made before is told before what was not.
-                finish(session, reports, Vec::new())?;
+                finish(session, &vault, reports, Vec::new())?;
                 return Err(not_made(&name, error.into()));
             }
         }
     }
-    finish(session, reports, Vec::new())
+    finish(session, &vault, reports, Vec::new())
 }
 
 /// Tells what a failure means for the data, before its reason. Other ends (a
@@ -141,7 +144,7 @@ pub(super) fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption
     let settings = &session.settings.encryption;
     match (settings.enabled.value, settings.format.value) {
         (false, _) => Encryption::None,
-        (true, _) if vault.ring.is_empty() => {
+        (true, _) if vault.ring.writers().next().is_none() => {
             session.console.warn(
                 "no encryption key is configured: the backup is not encrypted; set \
                  BACKUP_ENCRYPTION_KEY_FILE, or say --no-encrypt to mean it",
@@ -155,10 +158,12 @@ pub(super) fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption
 
 fn finish(
     session: &Session<'_>,
-    backups: Vec<render::BackupDone>,
+    vault: &Vault<'_>,
+    mut backups: Vec<render::BackupDone>,
     failed: Vec<render::BackupFailed>,
 ) -> anyhow::Result<Exit> {
-    let complete = failed.is_empty() && backups.iter().all(|backup| backup.complete);
+    let pruned = prune_behind(session, vault, &mut backups);
+    let complete = pruned && failed.is_empty() && backups.iter().all(|backup| backup.complete);
     // On stderr too: a timer's job often throws stdout away.
     for backup in backups.iter().filter(|backup| !backup.complete) {
         session.console.warn(&format!(
@@ -176,6 +181,43 @@ fn finish(
     } else {
         Exit::Incomplete
     })
+}
+
+/// Prunes the names that were just backed up, where that is configured; whether
+/// all went well. The backups are made, so a failure is only told.
+fn prune_behind(
+    session: &Session<'_>,
+    vault: &Vault<'_>,
+    backups: &mut [render::BackupDone],
+) -> bool {
+    let settings = &session.settings.retention;
+    if !settings.prune_after_backup.value || session.cancel.check().is_err() {
+        return true;
+    }
+    let policies = settings.policies();
+    let zone = &session.settings.time_zone.value;
+    let vault = vault.for_step("prune");
+    let mut all_well = true;
+    for backup in backups {
+        let scope = PruneScope {
+            kind: Some(backup.kind),
+            name: Some(backup.name.clone()),
+        };
+        match operations::prune(&vault, &scope, &policies, Timestamp::now(), zone) {
+            Ok(done) => {
+                backup.pruned = Some(render::Pruned {
+                    backups: done.removed.len() as u64,
+                    freed_bytes: done.freed_bytes,
+                });
+            }
+            Err(error) => {
+                let text = format!("older backups of {} were not pruned: {error}", backup.name);
+                session.console.warn(&text);
+                all_well = false;
+            }
+        }
+    }
+    all_well
 }
 
 fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
@@ -216,5 +258,6 @@ fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
             })
             .collect(),
         problem_count: done.problems(),
+        pruned: None,
     }
 }

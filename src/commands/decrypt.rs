@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::cli::Decrypt;
 use crate::exit::Exit;
 use crate::format::manifest::Trigger;
-use crate::operations::{DecryptDone, OperationError, Reporter, decrypt};
+use crate::operations::{OperationError, decrypt};
 use crate::render::DecryptReport;
 use crate::storage::Storage;
 use crate::wiring;
@@ -23,7 +23,7 @@ pub fn run(session: &Session<'_>, wanted: &Decrypt) -> anyhow::Result<Exit> {
             let mut stdout = session.console.stdout()?;
             let done = decrypt(&vault, &archive, &mut stdout, "stdout")?;
             stdout.flush()?;
-            warn_of_damage(session, &archive, &done);
+            session.warn_of_copy(&archive, done.unused_copy.as_ref());
             return Ok(Exit::Done);
         }
         Some(output) => output.clone(),
@@ -36,7 +36,7 @@ pub fn run(session: &Session<'_>, wanted: &Decrypt) -> anyhow::Result<Exit> {
     let mut pending = out_storage.create(&key)?;
     let done = decrypt(&vault, &archive, &mut *pending, &place)?;
     pending.commit()?;
-    warn_of_damage(session, &archive, &done);
+    session.warn_of_copy(&archive, done.unused_copy.as_ref());
     session.print(&DecryptReport {
         file: archive,
         output: output.display().to_string(),
@@ -57,13 +57,5 @@ fn beside(file: &Path) -> Result<PathBuf, OperationError> {
                 file.display()
             ),
         }),
-    }
-}
-
-fn warn_of_damage(session: &Session<'_>, archive: &str, done: &DecryptDone) {
-    if let Some(damaged) = &done.damaged_copy {
-        session
-            .console
-            .warn(&format!("{archive}: {damaged}; make a new backup soon"));
     }
 }

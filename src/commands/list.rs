@@ -4,7 +4,7 @@ use crate::catalog::Backup;
 use crate::cli::{List, Show, SortArg};
 use crate::exit::Exit;
 use crate::format::manifest::Kind;
-use crate::operations::{OperationError, Reporter, seal_holds};
+use crate::operations::{OperationError, Reporter, key_slots, seal_holds};
 use crate::render::{ListReport, ListRow, Proof, ShowReport};
 use crate::storage::Storage;
 
@@ -109,11 +109,15 @@ pub fn show(session: &Session<'_>, wanted: &Show) -> anyhow::Result<Exit> {
         "show",
         crate::format::manifest::Trigger::Manual,
     )?;
+    let slots = key_slots(&vault, backup);
+    let (opens_with, keys_changed) = slots.map_or((Vec::new(), false), |s| (s.names, s.changed));
     session.print(&ShowReport {
         manifest: file.manifest.clone(),
         state: file.state.clone(),
         location: format!("{}/{}", opened.storage.location(), backup.archive),
         seal_ok: seal_holds(&vault, backup),
+        opens_with,
+        keys_changed,
     })?;
     Ok(Exit::Done)
 }

@@ -13,11 +13,15 @@ use crate::operations::Reporter;
 use crate::process;
 use crate::render::Console;
 
+mod adopt;
 mod backup;
+mod check;
 pub mod completions;
 pub mod config_show;
 mod decrypt;
 mod doctor;
+mod history;
+mod key;
 mod list;
 pub mod man;
 mod remove;
@@ -70,12 +74,17 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Backup(BackupCommand::Source(wanted)) => backup::source(session, &wanted.record),
         Command::List(wanted) => list::list(session, &wanted),
         Command::Show(wanted) => list::show(session, &wanted),
+        Command::Status(_) => check::status(session),
+        Command::Check(wanted) => check::check(session, &wanted),
+        Command::History(wanted) => history::run(session, &wanted),
         Command::Verify(wanted) => verify::run(session, &wanted),
         Command::Restore(wanted) => restore::run(session, &wanted),
         Command::Prune(wanted) => remove::prune(session, &wanted),
         Command::Delete(wanted) => remove::delete(session, &wanted),
         Command::Keep(wanted) => remove::keep(session, &wanted),
         Command::Decrypt(wanted) => decrypt::run(session, &wanted),
+        Command::Adopt(wanted) => adopt::run(session, &wanted),
+        Command::Key(wanted) => key::run(session, &wanted),
         Command::Doctor(wanted) => doctor::run(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
             session.print(&config_show::report(&session.settings))?;

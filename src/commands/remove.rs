@@ -1,13 +1,17 @@
 //! `kluis delete`, `kluis keep` and `kluis prune`.
 
+use std::collections::HashMap;
+
 use crate::catalog::{Backup, Catalog};
 use crate::cli::{Delete, Keep, Prune};
 use crate::exit::Exit;
 use crate::format::manifest::{Kind, Trigger};
-use crate::operations::{self, PruneScope, plan_prune};
-use crate::render::{DeleteReport, DeletedRow, KeepReport, PruneReport, PruneRow};
-use crate::retention::{Decision, PrunePlan};
-use crate::wiring;
+use crate::operations::{self, PruneScope, plan_prune, simulate_prune};
+use crate::render::{
+    DeleteReport, DeletedRow, KeepReport, PruneReport, PruneRow, SimulateReport, SimulatedPoint,
+    SimulatedRow,
+};
+use crate::retention::{Age, Candidate, Decision, Night, PrunePlan, Simulated};
 
 use super::session::{Session, each_backup};
 
@@ -31,7 +35,7 @@ pub fn delete(session: &Session<'_>, wanted: &Delete) -> anyhow::Result<Exit> {
             .confirm(&question, "delete", session.cancel)?;
     }
     let vault = session.vault(&opened.storage, "delete", Trigger::Manual)?;
-    let freed_bytes = operations::delete(&vault, &backups, session.now)?;
+    let freed_bytes = operations::delete(&vault, &backups, wanted.force, session.now)?;
     let deleted = backups
         .iter()
         .map(|backup| DeletedRow {
@@ -66,12 +70,18 @@ pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
         kind: wanted.kind.map(Kind::from),
         name: wanted.name.clone(),
     };
-    let rules = wiring::keep_rules(&session.settings);
+    let rules = session.settings.retention.policies();
     let zone = &session.settings.time_zone.value;
     if wanted.dry_run {
         let plan = plan_prune(&opened.catalog, &scope, &rules, session.now, zone);
         let freed_bytes = plan.removed_bytes;
         session.print(&prune_report(&opened.catalog, &plan, true, freed_bytes))?;
+        return Ok(Exit::Done);
+    }
+    if let Some(span) = wanted.simulate {
+        let catalog = &opened.catalog;
+        let simulated = simulate_prune(catalog, &scope, &rules, session.now, zone, span);
+        session.print(&simulate_report(&simulated, span))?;
         return Ok(Exit::Done);
     }
     let vault = session.vault(&opened.storage, "prune", Trigger::Manual)?;
@@ -85,16 +95,51 @@ pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// After each month, and at the end: the nights between look alike.
+fn simulate_report(simulated: &Simulated, span: Age) -> SimulateReport {
+    let nights = &simulated.nights;
+    let ends_a_month = |pair: &&[Night]| pair[0].date.month() != pair[1].date.month();
+    let months = nights.windows(2).filter(ends_a_month).map(|pair| pair[0]);
+    let point = |night: Night| SimulatedPoint {
+        date: night.date.to_string(),
+        backups: night.backups,
+        bytes: night.bytes,
+    };
+    let backups = simulated.plan.decisions.iter().filter_map(|decision| {
+        let of_decision = |candidate: &&Candidate| candidate.id == decision.id;
+        let candidate = simulated.left.iter().find(of_decision)?;
+        Some(SimulatedRow {
+            kind: candidate.kind,
+            name: candidate.name.clone(),
+            created_at: candidate.created_at,
+            bytes: candidate.bytes,
+            reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+        })
+    });
+    SimulateReport {
+        span: span.to_string(),
+        nights: nights.len() as u64,
+        peak_bytes: nights.iter().map(|night| night.bytes).max().unwrap_or(0),
+        points: months.chain(nights.last().copied()).map(point).collect(),
+        backups: backups.collect(),
+    }
+}
+
 fn prune_report(
     catalog: &Catalog,
     plan: &PrunePlan,
     dry_run: bool,
     freed_bytes: u64,
 ) -> PruneReport {
-    let backups = plan
-        .decisions
-        .iter()
-        .filter_map(|decision| prune_row(catalog, decision));
+    let known = catalog.backups.iter().filter_map(|backup| {
+        let id = &backup.file.as_ref()?.manifest.id;
+        Some((id.as_str(), backup))
+    });
+    let known: HashMap<&str, &Backup> = known.collect();
+    let backups = plan.decisions.iter().filter_map(|decision| {
+        let backup = known.get(decision.id.as_str())?;
+        prune_row(backup, decision)
+    });
     PruneReport {
         dry_run,
         backups: backups.collect(),
@@ -102,14 +147,7 @@ fn prune_report(
     }
 }
 
-fn prune_row(catalog: &Catalog, decision: &Decision) -> Option<PruneRow> {
-    let of_decision = |backup: &&Backup| {
-        backup
-            .file
-            .as_ref()
-            .is_some_and(|f| f.manifest.id == decision.id)
-    };
-    let backup = catalog.backups.iter().find(of_decision)?;
+fn prune_row(backup: &Backup, decision: &Decision) -> Option<PruneRow> {
     Some(PruneRow {
         id: id(backup),
         kind: backup.kind()?,

@@ -9,7 +9,7 @@ use crate::cancel::Cancel;
 use crate::catalog::{Backup, Catalog};
 use crate::config::Settings;
 use crate::format::manifest::Trigger;
-use crate::operations::{Actor, Marker, Reporter, Vault};
+use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault};
 use crate::postgres::{PostgresError, Server};
 use crate::process;
 use crate::render::{Console, Report, View};
@@ -63,6 +63,14 @@ impl Session<'_> {
             Some(why) => self
                 .console
                 .detail(&format!("the server is {place}; {why}")),
+        }
+    }
+
+    /// An archive was read by one copy of its header: what of the other?
+    pub fn warn_of_copy(&self, archive: &str, unused: Option<&UnusedCopy>) {
+        if let Some(unused) = unused {
+            let remedy = unused.remedy(archive);
+            self.console.warn(&format!("{archive}: {unused}; {remedy}"));
         }
     }
 

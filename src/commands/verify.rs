@@ -4,7 +4,9 @@ use crate::catalog::Backup;
 use crate::cli::Verify;
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, ProofLevel, Trigger};
-use crate::operations::{Depth, MakeCheck, OperationError, Reporter, VerifyDone, verify};
+use crate::operations::{
+    Depth, MakeCheck, OperationError, Reporter, UnusedCopy, VerifyDone, verify,
+};
 use crate::render::{VerifyReport, VerifyRow};
 use crate::wiring;
 
@@ -31,6 +33,7 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     };
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
+    let (mut unreadable, mut passed_over) = (0, 0);
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
         let (row, exit) = one(session, opened, backup, depth, &check)?;
         if worst != Exit::Integrity && exit != Exit::Done {
@@ -44,15 +47,18 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         let checked = |backup: &Backup| {
             let state = backup.file.as_ref().map(|file| &file.state);
             let last = state.and_then(|state| state.verification.as_ref());
-            last.is_some_and(|last| last.ok && last.level >= level)
+            // What restores but wants a repair stays pending until it has it.
+            last.is_some_and(|last| last.ok && last.detail.is_none() && last.level >= level)
         };
         // Globals and files without a manifest cannot be proven by a restore.
         let can_be = |backup: &Backup| {
             depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
         };
         for backup in &opened.catalog.backups {
-            if can_be(backup) && (wanted.all || !checked(backup)) {
-                act(&opened, backup)?;
+            match can_be(backup) {
+                false => passed_over += 1,
+                true if wanted.all || !checked(backup) => act(&opened, backup)?,
+                true => {}
             }
         }
         for broken in &opened.catalog.unreadable {
@@ -60,12 +66,18 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
                 .console
                 .warn(&format!("the manifest {}: {}", broken.key, broken.error));
             worst = Exit::Integrity;
+            unreadable += 1;
         }
     } else {
         each_backup(session, &wanted.backups, act)?;
     }
     let ok = worst == Exit::Done;
-    session.print(&VerifyReport { ok, backups: rows })?;
+    session.print(&VerifyReport {
+        ok,
+        backups: rows,
+        unreadable,
+        passed_over,
+    })?;
     Ok(worst)
 }
 
@@ -80,24 +92,45 @@ fn one(
 ) -> anyhow::Result<(VerifyRow, Exit)> {
     let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
     match verify(&vault, backup, depth, session.now, check) {
-        Ok(done) => Ok((right(backup, done), Exit::Done)),
+        Ok(done) => Ok(match done.damage().cloned() {
+            None => (right(backup, done), Exit::Done),
+            Some(damaged) => (restorable(backup, done, &damaged), Exit::Integrity),
+        }),
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
         Err(error) => Ok(wrong(backup, error)),
     }
 }
 
 fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
+    // Of an undamaged copy this is worth a note.
+    let unused = done.unused_copy.map(|unused| {
+        let remedy = unused.remedy(&backup.archive);
+        format!("{unused}; {remedy}")
+    });
     VerifyRow {
         ok: true,
+        restorable: true,
         level: done.level,
         read_bytes: done.stored_bytes,
         duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
-        warnings: done.warnings,
+        warnings: done.warnings.into_iter().chain(unused).collect(),
         ..empty(backup)
     }
 }
 
+/// Proven as far as was asked, but by its last copy of the header.
+fn restorable(backup: &Backup, mut done: VerifyDone, damaged: &UnusedCopy) -> VerifyRow {
+    done.unused_copy = None;
+    VerifyRow {
+        ok: false,
+        problems: vec![damaged.to_string()],
+        hint: Some(damaged.remedy(&backup.archive)),
+        ..right(backup, done)
+    }
+}
+
 fn wrong(backup: &Backup, error: OperationError) -> (VerifyRow, Exit) {
+    let lacks_key = error.lacks_key();
     let said = error.to_string();
     // The row names the archive already.
     let problem = said.strip_prefix(&format!("{}: ", backup.archive));
@@ -114,6 +147,7 @@ fn wrong(backup: &Backup, error: OperationError) -> (VerifyRow, Exit) {
     };
     let hint = hint_of(&error).or_else(|| (exit == Exit::Integrity).then(damaged));
     let row = VerifyRow {
+        unknown: lacks_key || exit != Exit::Integrity,
         problems: vec![problem],
         hint,
         ..empty(backup)
@@ -133,6 +167,8 @@ fn empty(backup: &Backup) -> VerifyRow {
         created_at: backup.created_at(),
         file: backup.archive.clone(),
         ok: false,
+        restorable: false,
+        unknown: false,
         level: ProofLevel::Stored,
         read_bytes: 0,
         duration_ms: 0,

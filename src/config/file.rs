@@ -2,6 +2,7 @@
 //! Unknown keys are refused with the nearest known one, and every problem is
 //! told with its line. Values are not judged here but in `resolve`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -32,6 +33,7 @@ pub struct Keys {
     pub compression: CompressionKeys,
     pub encryption: EncryptionKeys,
     pub retention: RetentionKeys,
+    pub check: CheckKeys,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,12 +93,50 @@ pub struct CompressionKeys {
 pub struct EncryptionKeys {
     pub enabled: Entry<bool>,
     pub key_file: Entry<PathBuf>,
+    pub key_command: Entry<Vec<String>>,
+    pub also_key_files: Entry<Vec<PathBuf>>,
+    pub recipients: Entry<Vec<String>>,
+    pub read_key_files: Entry<Vec<PathBuf>>,
     pub format: Entry<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionKeys {
+    pub keep_last: Entry<u32>,
+    pub keep_hourly: Entry<u32>,
+    pub keep_daily: Entry<u32>,
+    pub keep_weekly: Entry<u32>,
+    pub keep_monthly: Entry<u32>,
+    pub keep_yearly: Entry<u32>,
+    pub keep_within: Entry<String>,
+    pub max_age: Entry<String>,
+    pub keep_at_least: Entry<u32>,
+    pub prune_after_backup: Entry<bool>,
+    pub policy: Vec<PolicyKeys>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckKeys {
+    pub max_age: Entry<String>,
+    pub max_age_of: BTreeMap<String, Entry<String>>,
+    pub proof_age: Entry<String>,
+    pub size_drift: Entry<u32>,
+    pub table_drift: Entry<u32>,
+    pub table_drift_rows: Entry<u64>,
+    pub failures: Entry<u32>,
+    pub free: Entry<u32>,
+    pub days_until_full: Entry<u32>,
+    pub unverified: Entry<u32>,
+}
+
+/// The rules for one name.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyKeys {
+    pub name: Entry<String>,
+    pub kind: Entry<String>,
     pub keep_last: Entry<u32>,
     pub keep_hourly: Entry<u32>,
     pub keep_daily: Entry<u32>,

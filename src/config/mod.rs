@@ -9,14 +9,18 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod check;
 mod database;
 pub mod duration;
+mod encryption;
+
 mod env_file;
 mod environment;
 mod file;
 mod flags;
 mod layers;
 mod resolve;
+mod retention;
 mod settings;
 mod show;
 mod values;
@@ -47,6 +51,12 @@ pub enum Origin {
         line: usize,
     },
     Default,
+}
+
+impl Origin {
+    pub fn is_flag(&self) -> bool {
+        matches!(self, Self::Flag(_))
+    }
 }
 
 impl fmt::Display for Origin {

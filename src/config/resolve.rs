@@ -2,34 +2,26 @@
 //! Pure: it opens nothing and asks nobody; what it refuses, it names with the
 //! place it was written at.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::duration::{parse_age, parse_wait};
-use super::file::{Entry, Keys};
+use super::duration::parse_wait;
+use super::file::Keys;
 use super::flags::SourceFlags;
-use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
+use super::layers::{Layers, flag, joined, or_default, switch, wrong};
 use super::settings::{
-    ArchiveFormat, CompressionSettings, EncryptionSettings, RetentionSettings, Settings,
-    SourceSettings, StoragePlace, StorageSettings,
+    CompressionSettings, Settings, SourceSettings, StoragePlace, StorageSettings,
 };
-use super::values::{check_level, parse_codec, parse_count, parse_days, parse_format, parse_zone};
+use super::values::{check_level, parse_codec, parse_zone};
 use super::{ConfigError, ConfigFile, Environment, Flags, Origin, Sourced};
-use crate::cli::RetentionFlags;
 use crate::format::manifest::Codec;
-use crate::secrets::{KeySource, SecretText, has_password, mask_url};
+use crate::secrets::{has_password, mask_url};
 
 /// Not /tmp: that is often memory.
 const WORK_DIR_DEFAULT: &str = "/var/tmp";
 const WORKERS_MAX: usize = 256;
-const KEEP_DAILY_DEFAULT: u32 = 7;
-const KEEP_WEEKLY_DEFAULT: u32 = 4;
-const KEEP_MONTHLY_DEFAULT: u32 = 12;
-/// The floor: never fewer backups of a name.
-const KEEP_AT_LEAST_DEFAULT: u32 = 3;
 
 /// The settings of a run.
 pub fn resolve(
@@ -52,6 +44,7 @@ pub fn resolve(
         compression: layers.compression(flags.codec, level)?,
         encryption: layers.encryption(flags.no_encrypt)?,
         retention: layers.retention(flags.retention)?,
+        check: layers.check()?,
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.parsed_key(&layers.keys.lock_wait, parse_wait)?)
@@ -153,121 +146,6 @@ impl Layers<'_> {
         })
     }
 
-    fn encryption(&self, no_encrypt: bool) -> Result<EncryptionSettings, ConfigError> {
-        let keys = &self.keys.encryption;
-        Ok(EncryptionSettings {
-            enabled: or_default(
-                switch("--no-encrypt", no_encrypt, false).or(self.key(&keys.enabled)),
-                true,
-            ),
-            key: self.encryption_key()?,
-            format: or_default(
-                self.parsed_key(&keys.format, parse_format)?,
-                ArchiveFormat::Kluis1,
-            ),
-        })
-    }
-
-    fn encryption_key(&self) -> Setting<KeySource> {
-        const TEXT: &str = "BACKUP_ENCRYPTION_KEY";
-        const FILE: &str = "BACKUP_ENCRYPTION_KEY_FILE";
-        const COMMAND: &str = "BACKUP_ENCRYPTION_KEY_COMMAND";
-        if self.environment.get(COMMAND).is_some() {
-            // Passing it over would quietly write unencrypted backups.
-            return Err(ConfigError::Unsupported {
-                origin: self.environment.origin(COMMAND),
-                what: "taking the key from a command".to_owned(),
-                remedy: "unset it and set BACKUP_ENCRYPTION_KEY_FILE",
-            });
-        }
-        if self.environment.present(FILE).is_some_and(OsStr::is_empty) {
-            let what = "it is empty; name the key's file, or unset it".to_owned();
-            return Err(wrong(&self.environment.origin(FILE), what));
-        }
-        let file = self.path_variable(FILE);
-        if let Some(text) = self.environment.present(TEXT) {
-            if file.is_some() {
-                let what = format!("{FILE} is set too; unset one of them");
-                return Err(wrong(&self.environment.origin(TEXT), what));
-            }
-            let text = text.to_str().ok_or(ConfigError::NotUtf8 { name: TEXT })?;
-            // Also where it is empty: `secrets` refuses that, as somebody who
-            // sets a key does not expect unencrypted backups.
-            let source = KeySource::Text {
-                name: TEXT,
-                text: SecretText::new(text),
-            };
-            return Ok(Some(Sourced::new(source, self.environment.origin(TEXT))));
-        }
-        let as_file =
-            |path: Sourced<PathBuf>| Sourced::new(KeySource::File(path.value), path.origin);
-        Ok(file
-            .or(self.path_key(&self.keys.encryption.key_file))
-            .map(as_file)
-            .or_else(|| self.credential()))
-    }
-
-    fn credential(&self) -> Option<Sourced<KeySource>> {
-        let directory = self.path_variable("CREDENTIALS_DIRECTORY")?;
-        let path = directory.value.join("kluis.key");
-        Some(Sourced::new(KeySource::Credential(path), directory.origin))
-    }
-
-    fn retention(&self, flags: RetentionFlags) -> Result<RetentionSettings, ConfigError> {
-        let keys = &self.keys.retention;
-        let at_least = or_default(self.key(&keys.keep_at_least), KEEP_AT_LEAST_DEFAULT);
-        if at_least.value == 0 {
-            return Err(wrong(&at_least.origin, "keep_at_least must be 1 or more"));
-        }
-        let last = flag("--keep-last", flags.keep_last);
-        let last = self.count(last, "BACKUP_KEEP_LAST", &keys.keep_last)?;
-        let hourly = flag("--keep-hourly", flags.keep_hourly);
-        let hourly = self.count(hourly, "BACKUP_KEEP_HOURLY", &keys.keep_hourly)?;
-        let daily = flag("--keep-daily", flags.keep_daily);
-        let daily = self.count(daily, "BACKUP_KEEP_DAILY", &keys.keep_daily)?;
-        let weekly = flag("--keep-weekly", flags.keep_weekly);
-        let weekly = self.count(weekly, "BACKUP_KEEP_WEEKLY", &keys.keep_weekly)?;
-        let monthly = flag("--keep-monthly", flags.keep_monthly);
-        let monthly = self.count(monthly, "BACKUP_KEEP_MONTHLY", &keys.keep_monthly)?;
-        let yearly = flag("--keep-yearly", flags.keep_yearly);
-        let yearly = self.count(yearly, "BACKUP_KEEP_YEARLY", &keys.keep_yearly)?;
-        let within = flag("--keep-within", flags.keep_within)
-            .or(self.parsed_variable("BACKUP_KEEP_WITHIN", parse_age)?)
-            .or(self.parsed_key(&keys.keep_within, parse_age)?);
-        let max_age = flag("--max-age", flags.max_age)
-            .or(self.parsed_variable("BACKUP_RETENTION_DAYS", parse_days)?)
-            .or(self.parsed_key(&keys.max_age, parse_age)?);
-        let counts = [&last, &hourly, &daily, &weekly, &monthly, &yearly];
-        let keep_rule = within.is_some() || counts.into_iter().any(Option::is_some);
-        // An age alone is the whole policy, as it was in the service that kluis
-        // replaces: nothing younger may go for want of a keep rule.
-        let default = |count| match (keep_rule, &max_age) {
-            (false, Some(_)) => 0,
-            _ => count,
-        };
-        Ok(RetentionSettings {
-            last: or_default(last, 0),
-            hourly: or_default(hourly, 0),
-            daily: or_default(daily, default(KEEP_DAILY_DEFAULT)),
-            weekly: or_default(weekly, default(KEEP_WEEKLY_DEFAULT)),
-            monthly: or_default(monthly, default(KEEP_MONTHLY_DEFAULT)),
-            yearly: or_default(yearly, 0),
-            within,
-            max_age,
-            at_least,
-        })
-    }
-
-    fn count(
-        &self,
-        flag: Option<Sourced<u32>>,
-        variable: &'static str,
-        key: &Entry<u32>,
-    ) -> Setting<u32> {
-        let variable = self.parsed_variable(variable, parse_count)?;
-        Ok(flag.or(variable).or(self.key(key)))
-    }
-
     fn work_dir(&self) -> Sourced<PathBuf> {
         let directory = self
             .path_key(&self.keys.work_dir)
@@ -326,6 +204,7 @@ mod tests {
 
     use super::*;
     use crate::retention::Age;
+    use crate::secrets::KeySource;
 
     const FILE: &str = "/etc/kluis/kluis.toml";
 
@@ -555,12 +434,33 @@ mod tests {
     }
 
     #[test]
-    fn a_key_command_is_refused_rather_than_passed_over() {
-        let refused = refusal(of_environment([(
+    fn a_key_command_is_words_and_goes_with_no_other_key() {
+        const COMMAND: (&str, &str) = (
             "BACKUP_ENCRYPTION_KEY_COMMAND",
-            "vault get",
-        )]));
-        assert!(refused.contains("not supported"), "{refused}");
+            "vault kv get -field=key 'secret/two words'",
+        );
+        let settings = of_environment([COMMAND]).unwrap();
+        let Some(KeySource::Command(argv)) = settings.key_source() else {
+            panic!("no command");
+        };
+        assert_eq!(argv[3..], ["-field=key", "secret/two words"]);
+        let key = ("BACKUP_ENCRYPTION_KEY", "secret words");
+        let refused = refusal(of_environment([COMMAND, key]));
+        assert!(refused.contains("set too") && !refused.contains("secret words"));
+        for nonsense in ["", "'open"] {
+            let variable = ("BACKUP_ENCRYPTION_KEY_COMMAND", nonsense);
+            assert!(of_environment([variable]).is_err(), "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_recipient_is_refused_and_not_passed_over() {
+        let refused = refusal(of_environment([("BACKUP_AGE_RECIPIENTS", "age1xyzzy")]));
+        assert!(refused.contains("age1xyzzy"), "{refused}");
+        let recipient = crate::format::age::AgeIdentity::generate().recipient();
+        let text = format!("[encryption]\nrecipients = [\"{recipient}\"]");
+        let settings = of_file(&text).unwrap();
+        assert!(settings.encryption.recipients.value == [recipient]);
     }
 
     #[test]

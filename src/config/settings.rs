@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::{ConfigError, Sourced};
-use crate::format::manifest::Codec;
+use crate::format::age::AgeRecipient;
+use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText};
@@ -24,6 +25,7 @@ pub struct Settings {
     pub compression: CompressionSettings,
     pub encryption: EncryptionSettings,
     pub retention: RetentionSettings,
+    pub check: CheckSettings,
     /// Where throwaway servers and dumps in directory format are made.
     pub work_dir: Sourced<PathBuf>,
     /// For retention's days and weeks, and for times shown to people.
@@ -129,7 +131,14 @@ pub struct CompressionSettings {
 pub struct EncryptionSettings {
     /// Off: archives are written unencrypted even if there is a key.
     pub enabled: Sourced<bool>,
+    /// The first key that new archives open with.
     pub key: Option<Sourced<KeySource>>,
+    /// Files of further keys that new archives open with.
+    pub also_key_files: Sourced<Vec<PathBuf>>,
+    /// New archives open with their identities too.
+    pub recipients: Sourced<Vec<AgeRecipient>>,
+    /// Files of keys that only open what lies there.
+    pub read_key_files: Sourced<Vec<PathBuf>>,
     /// What new archives are written as.
     pub format: Sourced<ArchiveFormat>,
 }
@@ -138,6 +147,23 @@ pub struct EncryptionSettings {
 pub enum ArchiveFormat {
     Kluis1,
     Kanbu,
+}
+
+/// What `kluis check` calls healthy; a number of 0 turns its check off.
+pub struct CheckSettings {
+    pub max_age: Sourced<Option<Age>>,
+    pub max_age_of: BTreeMap<String, Age>,
+    pub proof_age: Sourced<Option<Age>>,
+    /// Percent.
+    pub size_drift: Sourced<u32>,
+    pub table_drift: Sourced<u32>,
+    pub table_drift_rows: Sourced<u64>,
+    /// Failed runs in 7 days that are still healthy; 0 allows none.
+    pub failures: Sourced<u32>,
+    /// Percent.
+    pub free: Sourced<u32>,
+    pub days_until_full: Sourced<u32>,
+    pub unverified: Option<Sourced<u32>>,
 }
 
 /// The keep rules; a count of 0 turns a rule off.
@@ -152,6 +178,25 @@ pub struct RetentionSettings {
     pub max_age: Option<Sourced<Age>>,
     /// Never fewer backups of a name than this.
     pub at_least: Sourced<u32>,
+    /// Prune what was just backed up, after each backup that was made.
+    pub prune_after_backup: Sourced<bool>,
+    pub policies: Vec<PolicySettings>,
+}
+
+/// Keep rules for one name; what is `None` is as for everything.
+pub struct PolicySettings {
+    pub name: Sourced<String>,
+    /// `None` is either.
+    pub kind: Option<Sourced<Kind>>,
+    pub last: Option<Sourced<u32>>,
+    pub hourly: Option<Sourced<u32>>,
+    pub daily: Option<Sourced<u32>>,
+    pub weekly: Option<Sourced<u32>>,
+    pub monthly: Option<Sourced<u32>>,
+    pub yearly: Option<Sourced<u32>>,
+    pub within: Option<Sourced<Age>>,
+    pub max_age: Option<Sourced<Age>>,
+    pub at_least: Option<Sourced<u32>>,
 }
 
 impl Settings {

@@ -41,6 +41,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
     rows.extend(source(settings));
     rows.extend(sealing(settings));
     rows.extend(retention(settings));
+    rows.extend(check(settings));
     rows
 }
 
@@ -200,7 +201,7 @@ fn source(settings: &Settings) -> [SettingRow; 8] {
     ]
 }
 
-fn sealing(settings: &Settings) -> [SettingRow; 6] {
+fn sealing(settings: &Settings) -> [SettingRow; 9] {
     let compression = &settings.compression;
     let encryption = &settings.encryption;
     [
@@ -222,10 +223,32 @@ fn sealing(settings: &Settings) -> [SettingRow; 6] {
             KeySource::Text { text, .. } if text.expose().is_empty() => json!("set, but empty"),
             KeySource::Text { .. } => json!("set"),
             KeySource::File(file) => json!(format!("in the file {}", file.display())),
+            KeySource::Command(argv) => json!(format!(
+                "what {} prints",
+                argv.first().map_or("", String::as_str)
+            )),
             KeySource::Credential(file) => {
                 json!(format!("in the credential {}", file.display()))
             }
         }),
+        row(
+            "encryption.also_key_files",
+            &encryption.also_key_files,
+            |files| json!(files),
+        ),
+        row(
+            "encryption.recipients",
+            &encryption.recipients,
+            |recipients| {
+                let shown = recipients.iter().map(ToString::to_string);
+                json!(shown.collect::<Vec<_>>())
+            },
+        ),
+        row(
+            "encryption.read_key_files",
+            &encryption.read_key_files,
+            |files| json!(files),
+        ),
         row("encryption.format", &encryption.format, |format| {
             json!(match format {
                 ArchiveFormat::Kluis1 => "kluis1",
@@ -235,7 +258,33 @@ fn sealing(settings: &Settings) -> [SettingRow; 6] {
     ]
 }
 
-fn retention(settings: &Settings) -> [SettingRow; 9] {
+fn check(settings: &Settings) -> [SettingRow; 9] {
+    let check = &settings.check;
+    let number = |key, setting| row(key, setting, |number: &u32| json!(number));
+    let age = |key, setting| {
+        row(key, setting, |age: &Option<Age>| match age {
+            Some(age) => json!(String::from(*age)),
+            None => json!("off"),
+        })
+    };
+    [
+        age("check.max_age", &check.max_age),
+        age("check.proof_age", &check.proof_age),
+        number("check.size_drift", &check.size_drift),
+        number("check.table_drift", &check.table_drift),
+        row("check.table_drift_rows", &check.table_drift_rows, |rows| {
+            json!(rows)
+        }),
+        number("check.failures", &check.failures),
+        number("check.free", &check.free),
+        number("check.days_until_full", &check.days_until_full),
+        optional("check.unverified", check.unverified.as_ref(), |number| {
+            json!(number)
+        }),
+    ]
+}
+
+fn retention(settings: &Settings) -> [SettingRow; 10] {
     let retention = &settings.retention;
     let count = |key, setting| row(key, setting, |count: &u32| json!(count));
     let age = |key, setting: &Option<Sourced<Age>>| {
@@ -251,5 +300,10 @@ fn retention(settings: &Settings) -> [SettingRow; 9] {
         age("retention.keep_within", &retention.within),
         age("retention.max_age", &retention.max_age),
         count("retention.keep_at_least", &retention.at_least),
+        row(
+            "retention.prune_after_backup",
+            &retention.prune_after_backup,
+            |on| json!(on),
+        ),
     ]
 }

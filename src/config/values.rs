@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::layers::wrong;
 use super::settings::{ArchiveFormat, PgMode};
 use super::{ConfigError, Sourced};
-use crate::format::manifest::Codec;
+use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 
@@ -52,6 +52,14 @@ pub fn parse_dump_format(text: &str) -> Result<DumpFormat, &'static str> {
         "custom" => Ok(DumpFormat::Custom),
         "directory" => Ok(DumpFormat::Directory),
         _ => Err("not a dump's format; known are plain, custom, directory"),
+    }
+}
+
+pub fn parse_kind(text: &str) -> Result<Kind, &'static str> {
+    match text {
+        "db" => Ok(Kind::Db),
+        "source" => Ok(Kind::Source),
+        _ => Err("not a kind; known are db, source"),
     }
 }
 

@@ -18,11 +18,13 @@ use crate::ledger::Ledger;
 mod choice;
 mod closure;
 mod describe;
+mod facts;
 mod pattern;
 mod reader;
 mod tokens;
 
 pub use choice::{Choice, ChoiceError, LeftOut, Part, expected_part, without_objects};
+pub use facts::FactsReader;
 pub use pattern::{Pattern, PatternError};
 pub use reader::ContentsReader;
 

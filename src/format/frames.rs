@@ -37,6 +37,8 @@ pub enum FrameError {
     EmptyLast,
     #[error("it is longer than 2^32 chunks (256 TiB)")]
     TooLong,
+    #[error("a chunk was to follow the last one")]
+    Ended,
     #[error("AES-256-GCM refused a chunk")]
     Refused,
 }
@@ -56,13 +58,38 @@ fn nonce(counter: u32, last: bool) -> Nonce<aes_gcm::aead::consts::U12> {
     nonce.into()
 }
 
+/// Where every nonce of a payload comes from. Gives each one out once: the
+/// counter moves on before the nonce is used, so no failure behind it leads back
+/// to the same one, and nothing follows the last chunk. There is one of these for
+/// a payload key, since a sealer takes the key with it.
+struct ChunkNonces {
+    next: Result<u32, FrameError>,
+}
+
+impl ChunkNonces {
+    fn new() -> Self {
+        Self { next: Ok(0) }
+    }
+
+    /// The nonce of the next chunk; `last` says that none comes after it.
+    fn take(&mut self, last: bool) -> Result<Nonce<aes_gcm::aead::consts::U12>, FrameError> {
+        let after = match (&self.next, last) {
+            (Ok(_), true) => Err(FrameError::Ended),
+            (Ok(counter), false) => counter.checked_add(1).ok_or(FrameError::TooLong),
+            (Err(FrameError::TooLong), _) => Err(FrameError::TooLong),
+            (Err(_), _) => Err(FrameError::Ended),
+        };
+        let counter = std::mem::replace(&mut self.next, after)?;
+        Ok(nonce(counter, last))
+    }
+}
+
 /// Encrypts what is written through it. [`FrameSealer::finish`] is mandatory:
 /// without it the payload has no last chunk, and no reader accepts it.
 pub struct FrameSealer<W: Write> {
     inner: W,
     cipher: Aes256Gcm,
-    /// The next unused counter; `None` once 2^32 chunks are out.
-    counter: Option<u32>,
+    nonces: ChunkNonces,
     /// Whole sealed chunks that wait for the next write, then the open chunk.
     buffer: Vec<u8>,
     /// Where the open chunk begins in `buffer`.
@@ -70,24 +97,23 @@ pub struct FrameSealer<W: Write> {
 }
 
 impl<W: Write> FrameSealer<W> {
-    pub fn new(inner: W, payload_key: &SecretKey) -> Self {
+    /// Takes the key for good: a second payload under it would repeat nonces.
+    pub fn new(inner: W, payload_key: SecretKey) -> Self {
         Self {
             inner,
             cipher: Aes256Gcm::new(payload_key.expose().into()),
-            counter: Some(0),
+            nonces: ChunkNonces::new(),
             buffer: Vec::with_capacity(CHUNKS_AT_ONCE * SEALED_LEN),
             open_at: 0,
         }
     }
 
     fn seal_open_chunk(&mut self, last: bool) -> Result<(), FrameError> {
-        let counter = self.counter.ok_or(FrameError::TooLong)?;
-        // Taken before it is used: no path leads to the same nonce again.
-        self.counter = counter.checked_add(1);
+        let nonce = self.nonces.take(last)?;
         let chunk = &mut self.buffer[self.open_at..];
         let tag = self
             .cipher
-            .encrypt_inout_detached(&nonce(counter, last), &[], chunk.into())
+            .encrypt_inout_detached(&nonce, &[], chunk.into())
             .map_err(|_| FrameError::Refused)?;
         self.buffer.extend_from_slice(&tag);
         self.open_at = self.buffer.len();
@@ -198,10 +224,10 @@ impl<R: Read> FrameOpener<R> {
         self.plain = self.next..self.next + sealed_len - TAG_LEN;
         self.next += sealed_len;
         if last {
-            self.state = State::Done;
             if self.plain.is_empty() && self.counter > 0 {
                 return Err(FrameError::EmptyLast.into());
             }
+            self.state = State::Done;
         }
         self.counter = match self.counter.checked_add(1) {
             Some(next) => next,
@@ -226,15 +252,14 @@ impl<R: Read> FrameOpener<R> {
 
     /// Why the chunk at `next` did not open. A chunk that opens with the other
     /// last flag is whole: then the archive was cut behind it, or grew.
-    fn explain(&self, sealed_len: usize, last: bool) -> FrameError {
-        let sealed = &self.buffer[self.next..self.next + sealed_len];
-        let (chunk, tag) = sealed.split_at(sealed_len - TAG_LEN);
-        let mut scratch = zeroize::Zeroizing::new(chunk.to_vec());
-        let other = Tag::try_from(tag).is_ok_and(|tag| {
+    /// It is opened in place, and no part of it is ever given out.
+    fn explain(&mut self, sealed_len: usize, last: bool) -> FrameError {
+        let sealed = &mut self.buffer[self.next..self.next + sealed_len];
+        let (chunk, tag) = sealed.split_at_mut(sealed_len - TAG_LEN);
+        let other = Tag::try_from(&*tag).is_ok_and(|tag| {
             let flipped = nonce(self.counter, !last);
-            let buffer = scratch.as_mut_slice().into();
             self.cipher
-                .decrypt_inout_detached(&flipped, &[], buffer, &tag)
+                .decrypt_inout_detached(&flipped, &[], chunk.into(), &tag)
                 .is_ok()
         });
         match (other, last) {
@@ -277,100 +302,4 @@ impl<R: Read> FrameOpener<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> SecretKey {
-        SecretKey::from_bytes([7; 32])
-    }
-
-    fn seal(plain: &[u8]) -> Vec<u8> {
-        let mut sealer = FrameSealer::new(Vec::new(), &key());
-        sealer.write_all(plain).unwrap();
-        sealer.finish().unwrap()
-    }
-
-    fn open(sealed: &[u8]) -> (Vec<u8>, io::Result<()>) {
-        let mut opener = FrameOpener::new(sealed, &key());
-        let mut plain = Vec::new();
-        loop {
-            match opener.next_chunk() {
-                Ok([]) => return (plain, Ok(())),
-                Ok(chunk) => plain.extend_from_slice(chunk),
-                Err(error) => return (plain, Err(error)),
-            }
-        }
-    }
-
-    fn sample(len: usize) -> Vec<u8> {
-        (0..len).map(|i| (i * 31 % 251) as u8).collect()
-    }
-
-    #[test]
-    fn every_length_around_a_chunk_comes_back() {
-        let lengths = [0, 1, CHUNK_LEN - 1, CHUNK_LEN, CHUNK_LEN + 1, 2 * CHUNK_LEN];
-        for len in lengths
-            .into_iter()
-            .chain([40 * CHUNK_LEN, 40 * CHUNK_LEN + 5])
-        {
-            let plain = sample(len);
-            let sealed = seal(&plain);
-            let chunks = len.div_ceil(CHUNK_LEN).max(1);
-            assert_eq!(sealed.len(), len + chunks * TAG_LEN, "length {len}");
-            let (opened, end) = open(&sealed);
-            end.unwrap();
-            assert_eq!(opened, plain, "length {len}");
-        }
-    }
-
-    #[test]
-    fn a_cut_at_any_length_is_found_and_gives_only_whole_chunks() {
-        let plain = sample(3 * CHUNK_LEN + 100);
-        let sealed = seal(&plain);
-        for len in (0..sealed.len())
-            .step_by(97)
-            .chain([SEALED_LEN, 2 * SEALED_LEN])
-        {
-            let (opened, end) = open(&sealed[..len]);
-            assert!(end.is_err(), "cut at {len}");
-            assert_eq!(opened, plain[..opened.len()]);
-            assert!(opened.len() <= len / SEALED_LEN * CHUNK_LEN);
-        }
-    }
-
-    #[test]
-    fn swapped_doubled_dropped_and_trailing_chunks_are_found() {
-        let sealed = seal(&sample(4 * CHUNK_LEN));
-        let chunk = |i: usize| &sealed[i * SEALED_LEN..(i + 1) * SEALED_LEN];
-        let cases = [
-            ("swapped", [chunk(1), chunk(0), chunk(2), chunk(3)].concat()),
-            (
-                "doubled",
-                [chunk(0), chunk(0), chunk(1), chunk(2), chunk(3)].concat(),
-            ),
-            ("dropped", [chunk(0), chunk(2), chunk(3)].concat()),
-            ("without its last", [chunk(0), chunk(1), chunk(2)].concat()),
-            ("two last", [&sealed, chunk(3)].concat()),
-            ("a byte too long", [&sealed, &b"x"[..]].concat()),
-        ];
-        for (name, bytes) in cases {
-            assert!(open(&bytes).1.is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn an_empty_last_chunk_behind_others_is_refused() {
-        let cipher = Aes256Gcm::new(key().expose().into());
-        let mut chunk = sample(CHUNK_LEN);
-        let tag = cipher
-            .encrypt_inout_detached(&nonce(0, false), &[], chunk.as_mut_slice().into())
-            .unwrap();
-        let last = cipher
-            .encrypt_inout_detached(&nonce(1, true), &[], (&mut [][..]).into())
-            .unwrap();
-        let (_, end) = open(&[chunk.as_slice(), &tag, &last].concat());
-        let error = end.unwrap_err();
-        let error = error.get_ref().unwrap().downcast_ref::<FrameError>();
-        assert_eq!(error, Some(&FrameError::EmptyLast));
-    }
-}
+mod tests;

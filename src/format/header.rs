@@ -4,13 +4,26 @@
 //! Invariant: [`open`] returns keys only from a copy whose HMAC was checked, so
 //! nothing of an archive is believed before its header is.
 
+use std::ops::Range;
+
 use sha2::{Digest, Sha256};
 
-use super::keys::{Keyring, SecretKey, equal_in_constant_time, extract, hmac_sha256};
+use super::keyring::Keyring;
+use super::keys::{KeyId, SecretKey, equal_in_constant_time, extract, hmac_sha256};
 use super::slots::{Fields, Slot};
+
+mod copies;
+mod copy_name;
+mod peek;
+
+pub use copies::{copies_agree, copy_holds};
+pub use copy_name::CopyName;
+pub use peek::{generations, has_magic, peek};
 
 pub const MAGIC: [u8; 8] = *b"\x89KLUIS\r\n";
 pub const VERSION: u8 = 1;
+/// Of a header whose keys were never changed.
+pub const FIRST_GENERATION: u32 = 1;
 /// AES-256-GCM, HKDF-SHA256.
 pub const SUITE: u8 = 1;
 /// Payload chunks of 2^16 bytes.
@@ -46,23 +59,32 @@ pub struct ArchiveKeys {
 pub struct Opened {
     pub header: Header,
     pub keys: ArchiveKeys,
+    /// The copy that was taken: the newest whole one that the ring opens.
+    pub copy: CopyName,
     /// The copy that could not be used, and why: the archive can be read, but
-    /// its spare is gone.
+    /// its spare is gone. [`HeaderError::NoKey`] is no damage: then the copy is
+    /// whole and wants another key, as a rotation that was interrupted leaves it.
     pub damaged_copy: Option<(CopyName, HeaderError)>,
+    /// Both copies are whole and of different generations: a change of keys was
+    /// interrupted.
+    pub is_between: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyName {
-    A,
-    B,
-}
-
-impl std::fmt::Display for CopyName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::A => "A",
-            Self::B => "B",
-        })
+impl Opened {
+    /// Both copies anew, one generation on, with other slots: copy A, copy B.
+    pub fn with_slots(&self, slots: Vec<Slot>) -> Result<[[u8; HEADER_LEN]; 2], HeaderError> {
+        let generation = self.header.generation.checked_add(1);
+        let header = Header {
+            generation: generation.ok_or(HeaderError::Unwritable(
+                "its header was rewritten 2^32 times; write the archive anew",
+            ))?,
+            slots,
+            ..self.header.clone()
+        };
+        Ok([
+            header.encode(CopyName::A, &self.keys.header)?,
+            header.encode(CopyName::B, &self.keys.header)?,
+        ])
     }
 }
 
@@ -90,6 +112,9 @@ pub enum HeaderError {
     CopiesConflict(u32),
     #[error("no configured key opens it; it wants {}", .wants.join(" or "))]
     NoKey { wants: Vec<String> },
+    /// The key is here, so it is not the key that is missing.
+    #[error("header damaged: its slot for key {0}, which is here, does not open")]
+    DamagedSlot(KeyId),
     #[error("the data key cannot be wrapped: {0}")]
     Unwritable(&'static str),
 }
@@ -203,12 +228,33 @@ impl Header {
         equal_in_constant_time(&mac, &bytes[HMAC_AT..])
     }
 
-    /// The keys behind the first slot that the ring opens.
-    fn unlock(&self, ring: &Keyring) -> Result<ArchiveKeys, HeaderError> {
-        let data = self
-            .slots
-            .iter()
-            .find_map(|slot| slot.unwrap(ring, &self.archive_id, &self.salt));
+    /// Names its first key, as a manifest does: see `encryption.key_id`.
+    pub fn key_id(&self, ring: &Keyring) -> Option<String> {
+        let name = |slot: &Slot| slot.key_id(ring, &self.archive_id, &self.salt);
+        self.slots.iter().find_map(name)
+    }
+
+    /// The slots that the ring's key of that place opens.
+    pub fn opened_by(&self, ring: &Keyring, index: usize) -> Vec<usize> {
+        let opens = |(_, slot): &(usize, &Slot)| {
+            let data = slot.unwrap(ring, index, &self.archive_id, &self.salt);
+            data.is_some()
+        };
+        let slots = self.slots.iter().enumerate().filter(opens);
+        slots.map(|(at, _)| at).collect()
+    }
+
+    /// The keys behind the first slot that the ring opens, by the cheapest keys
+    /// first: a passphrase is derived only where nothing else opens.
+    fn unlock(&self, ring: &Keyring, places: Range<usize>) -> Result<ArchiveKeys, HeaderError> {
+        let is_slow = |slot: &Slot| matches!(slot, Slot::Passphrase { .. });
+        let open = |slot: &Slot| {
+            let mut places = places.clone();
+            places.find_map(|index| slot.unwrap(ring, index, &self.archive_id, &self.salt))
+        };
+        let fast = self.slots.iter().filter(|slot| !is_slow(slot));
+        let slow = self.slots.iter().filter(|slot| is_slow(slot));
+        let data = fast.chain(slow).find_map(open);
         match data {
             Some(data) => Ok(ArchiveKeys::derive(
                 data,
@@ -216,9 +262,27 @@ impl Header {
                 &self.salt,
                 &self.meta,
             )),
-            None => Err(HeaderError::NoKey {
-                wants: self.slots.iter().map(Slot::describe).collect(),
-            }),
+            None => Err(self.unopened(ring, places)),
+        }
+    }
+}
+
+impl Header {
+    /// Why none of the ring's keys opened it.
+    fn unopened(&self, ring: &Keyring, places: Range<usize>) -> HeaderError {
+        let at_hand = self.slots.iter().find_map(|slot| match slot {
+            Slot::Raw { key_id, .. } => places
+                .clone()
+                .any(|index| ring.raw(index, *key_id).is_some())
+                .then_some(*key_id),
+            Slot::Passphrase { .. } | Slot::Age { .. } => None,
+        });
+        let names = self.slots.iter().map(|slot| slot.name().to_string());
+        match at_hand {
+            Some(id) => HeaderError::DamagedSlot(id),
+            None => HeaderError::NoKey {
+                wants: names.collect(),
+            },
         }
     }
 }
@@ -226,36 +290,59 @@ impl Header {
 /// Opens an archive by its first 8192 bytes: both copies are looked at, the
 /// newest whole one is taken.
 pub fn open(head: &[u8], ring: &Keyring) -> Result<Opened, HeaderError> {
-    if head.len() >= MAGIC.len() && head[..MAGIC.len()] != MAGIC && second_magic(head) != Some(true)
-    {
+    open_among(head, ring, 0..ring.keys().len())
+}
+
+/// [`open`] with the ring's key of that place alone.
+pub fn open_with(head: &[u8], ring: &Keyring, index: usize) -> Result<Opened, HeaderError> {
+    open_among(head, ring, index..index + 1)
+}
+
+fn open_among(head: &[u8], ring: &Keyring, places: Range<usize>) -> Result<Opened, HeaderError> {
+    if head.len() >= MAGIC.len() && !has_magic(head) {
         return Err(HeaderError::NotKluis);
     }
     let truncated = HeaderError::Truncated { found: head.len() };
     let (Some(a), Some(b)) = (copy_bytes(head, 0), copy_bytes(head, HEADER_LEN)) else {
         return Err(truncated);
     };
-    let a = open_copy(a, CopyName::A, ring);
-    let b = open_copy(b, CopyName::B, ring);
-    match (a, b) {
+    let opened_a = open_copy(a, CopyName::A, ring, places.clone());
+    let opened_b = open_copy(b, CopyName::B, ring, places);
+    match (opened_a, opened_b) {
         (Ok(a), Ok(b)) => newest(a, b),
-        (Ok((header, keys)), Err(error)) => Ok(Opened {
-            header,
-            keys,
-            damaged_copy: Some((CopyName::B, error)),
-        }),
-        (Err(error), Ok((header, keys))) => Ok(Opened {
-            header,
-            keys,
-            damaged_copy: Some((CopyName::A, error)),
-        }),
-        // A missing key says more than a damaged twin does.
+        (Ok(a), Err(error)) => Ok(with_one_copy(a, CopyName::A, b, error)),
+        (Err(error), Ok(b)) => Ok(with_one_copy(b, CopyName::B, a, error)),
+        // A missing key says more than a damaged twin does, and anything more
+        // than that copy A lost its magic.
         (Err(_), Err(error @ HeaderError::NoKey { .. })) => Err(error),
+        (Err(HeaderError::NotKluis), Err(error)) => Err(error),
         (Err(error), Err(_)) => Err(error),
     }
 }
 
-fn second_magic(head: &[u8]) -> Option<bool> {
-    Some(head.get(HEADER_LEN..HEADER_LEN + MAGIC.len())? == MAGIC)
+/// By `copy` alone; the other one, `bytes`, did not open. Damage to its slots looks
+/// like a missing key, but both copies are under one header key: its HMAC tells.
+fn with_one_copy(
+    (header, keys): (Header, ArchiveKeys),
+    copy: CopyName,
+    bytes: &[u8; HEADER_LEN],
+    error: HeaderError,
+) -> Opened {
+    let error = match error {
+        HeaderError::NoKey { .. } | HeaderError::DamagedSlot(_)
+            if !Header::hmac_holds(bytes, &keys.header) =>
+        {
+            HeaderError::Forged
+        }
+        error => error,
+    };
+    Opened {
+        header,
+        keys,
+        copy,
+        damaged_copy: Some((copy.other(), error)),
+        is_between: false,
+    }
 }
 
 fn copy_bytes(head: &[u8], at: usize) -> Option<&[u8; HEADER_LEN]> {
@@ -266,9 +353,10 @@ fn open_copy(
     bytes: &[u8; HEADER_LEN],
     copy: CopyName,
     ring: &Keyring,
+    places: Range<usize>,
 ) -> Result<(Header, ArchiveKeys), HeaderError> {
     let header = Header::parse(bytes, copy)?;
-    let keys = header.unlock(ring)?;
+    let keys = header.unlock(ring, places)?;
     if !Header::hmac_holds(bytes, &keys.header) {
         return Err(HeaderError::Forged);
     }
@@ -286,21 +374,23 @@ fn newest(a: (Header, ArchiveKeys), b: (Header, ArchiveKeys)) -> Result<Opened, 
     if a.0.generation == b.0.generation && a.0 != b.0 {
         return Err(HeaderError::CopiesConflict(a.0.generation));
     }
-    let (header, keys) = if b.0.generation > a.0.generation {
-        b
-    } else {
-        a
+    let is_between = a.0.generation != b.0.generation;
+    let ((header, keys), copy) = match b.0.generation > a.0.generation {
+        true => (b, CopyName::B),
+        false => (a, CopyName::A),
     };
     Ok(Opened {
         header,
         keys,
+        copy,
         damaged_copy: None,
+        is_between,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::keys::KeyMaterial;
+    use super::super::keyring::KeyMaterial;
     use super::*;
 
     fn raw_key(byte: u8) -> SecretKey {
@@ -308,7 +398,7 @@ mod tests {
     }
 
     fn ring(byte: u8) -> Keyring {
-        Keyring::new(vec![KeyMaterial::Raw(raw_key(byte))])
+        Keyring::of(KeyMaterial::Raw(raw_key(byte)))
     }
 
     /// Both copies, of the given generations, openable by key 1.
@@ -359,23 +449,34 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_of_one_copy_is_reported_and_the_other_copy_opens() {
-        let head = head([1, 1]);
-        for at in 0..head.len() {
-            let mut damaged = head.clone();
-            damaged[at] ^= 1 << (at % 8);
-            let opened = open(&damaged, &ring(1)).unwrap();
-            let copy = if at < HEADER_LEN {
-                CopyName::A
-            } else {
-                CopyName::B
-            };
-            assert_eq!(
-                opened.damaged_copy.map(|(name, _)| name),
-                Some(copy),
-                "byte {at}"
+    fn a_whole_copy_under_another_key_is_no_damage_and_a_damaged_slot_is() {
+        let (archive_id, salt) = ([3; 16], [4; 32]);
+        let slot = Slot::raw(&raw_key(2), &raw_key(9), [6; 12], &archive_id, &salt);
+        let meta = br#"{"kind":"db"}"#.to_vec();
+        let keys = ArchiveKeys::derive(raw_key(9), &archive_id, &salt, &meta);
+        let rotated = Header {
+            generation: 2,
+            archive_id,
+            salt,
+            meta,
+            slots: vec![slot.unwrap()],
+        };
+        let mut head = head([1, 1]);
+        let copy_b = rotated.encode(CopyName::B, &keys.header).unwrap();
+        head[HEADER_LEN..].copy_from_slice(&copy_b);
+        for (key, unused) in [(1, CopyName::B), (2, CopyName::A)] {
+            let opened = open(&head, &ring(key)).unwrap();
+            assert!(
+                matches!(opened.damaged_copy, Some((copy, HeaderError::NoKey { .. })) if copy == unused)
             );
         }
+        let key_id_at = HEADER_LEN + 64 + 2 + rotated.meta.len() + 1 + 3;
+        head[key_id_at] ^= 1;
+        let opened = open(&head, &ring(1)).unwrap();
+        assert_eq!(
+            opened.damaged_copy,
+            Some((CopyName::B, HeaderError::Forged))
+        );
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub struct Manifest {
     /// what anybody wants back, so it is no `latest` and takes no other's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore_of: Option<String>,
+    /// The archive in whose place this one was written, under another data key:
+    /// the same backup. Until a sweep has removed that one, both are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reencrypted_from: Option<ReencryptedFrom>,
     pub tool_version: String,
     pub stored: Stored,
     pub content: Content,
@@ -63,12 +67,20 @@ pub enum Trigger {
     External,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReencryptedFrom {
+    pub file: String,
+    /// Of that whole file, as its manifest had it, hex.
+    pub sha256: String,
+}
+
 /// The archive as it lies in the storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     pub file: String,
     pub bytes: u64,
-    /// Of the whole file as it was written, hex.
+    /// Of the whole file as it was written, hex. A change of keys rewrites the
+    /// header of an encrypted one, and then only `payload_sha256` still holds.
     pub sha256: String,
     /// Of bytes 8192.. of an encrypted archive, hex: survives key rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,6 +259,8 @@ pub struct Verification {
     pub level: ProofLevel,
     pub at: Timestamp,
     pub ok: bool,
+    /// Why not; or, if `ok`, what is damaged although it restores: one of the two
+    /// copies of its header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }

@@ -96,3 +96,27 @@ impl ManifestFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(state: &str) -> ManifestFile {
+        let manifest = r#"{"version":1,"id":"0123456789abcdef","kind":"source","name":"x",
+            "created_at":"2026-01-18T10:30:00Z","host":"h","trigger":"MANUAL",
+            "tool_version":"0.1.0","stored":{"file":"x","bytes":1,"sha256":"00"},
+            "content":{"codec":"none","bytes":1,"sha256":"00","raw_bytes":1}}"#;
+        let text = format!(r#"{{"manifest":{manifest},"state":{state}}}"#);
+        ManifestFile::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_the_state_come_out_as_they_went_in() {
+        // A reader that is content with the nearest but one gives another.
+        let once = file(r#"{"replicas":[6.7141147536959254e-21]}"#);
+        let written = once.to_bytes().unwrap();
+        let twice = ManifestFile::parse(&written).unwrap();
+        assert_eq!(twice.state, once.state);
+        assert_eq!(twice.to_bytes().unwrap(), written);
+    }
+}

@@ -1,9 +1,11 @@
 //! Defines bytes: the archive's format, its members, its manifest, its name.
 //! Pure: nothing here opens a file, starts a process or asks for the time.
 
+pub mod age;
 pub mod frames;
 pub mod gzip;
 pub mod header;
+pub mod keyring;
 pub mod keys;
 pub mod legacy;
 pub mod manifest;
@@ -12,5 +14,6 @@ pub mod names;
 pub mod posix_acl;
 pub mod run_record;
 pub mod slots;
+pub mod sniff;
 pub mod tar;
 pub mod zstd_frame;

@@ -151,7 +151,11 @@ fn parse_stem(stem: &str, format: ArchiveFormat) -> Option<(String, Timestamp, u
     let copy = match copy.strip_prefix('-') {
         None if copy.is_empty() => 1,
         None => return None,
-        Some(digits) => digits.parse().ok().filter(|&n| n >= 2)?,
+        Some(digits) => {
+            let copy = digits.parse::<u32>().ok().filter(|&n| n >= 2)?;
+            // "+2" and "02" read as numbers, too: nobody wrote them.
+            (copy.to_string() == digits).then_some(copy)?
+        }
     };
     Some((unescape(name), parse_utc(utc)?, copy))
 }
@@ -352,6 +356,8 @@ mod tests {
             "app_backup_2026-13-18T10-30-00.sql.gz",
             "app_backup_2026-01-18T10-30-60.sql.gz",
             "app_backup_2026-01-18T10-30-00-1.sql.gz",
+            "app_backup_2026-01-18T10-30-00-02.sql.gz",
+            "app_backup_2026-01-18T10-30-00-+2.sql.gz",
             "app_backup_2026-01-18T10-30-00x.sql.gz",
             "app_backup_2026-01-18T10-30-0é.sql.gz",
             "app_backup_2026-01-18T10-30-00.tar.gz",

@@ -12,6 +12,9 @@ use crate::ids::RunId;
 
 pub const RUN_RECORD_VERSION: u32 = 1;
 
+/// The command of a run that rotates keys.
+pub const KEY_ROTATE: &str = "key rotate";
+
 const PREFIX: &str = "runs/";
 const SUFFIX: &str = ".json";
 
@@ -28,9 +31,14 @@ pub struct RunRecord {
     /// can be told from other programs' files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
-    /// Stored by a backup, read by a verify or restore, freed by a prune.
+    /// Stored by a backup, read by a verify or restore, freed by a prune, written
+    /// into archives by a change of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// What a run over many archives does and how far it is: which keys are
+    /// exchanged for which, for one. Without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Of a failed run, and of one that is RUNNING because it failed and left
     /// something to the next sweep; without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +88,15 @@ impl RunRecord {
     /// Whether the run makes or removes the archive that it names; others, such
     /// as a verify, only read it.
     pub fn changes_its_backup(&self) -> bool {
-        matches!(self.command.as_str(), "delete" | "prune") || self.command.starts_with("backup")
+        matches!(self.command.as_str(), "delete" | "prune")
+            || self.command.starts_with("backup")
+            || self.reencrypts()
+    }
+
+    /// Whether the run may write archives anew in place of others. It names them
+    /// only while it does that: one that changes slots alone names none.
+    pub fn reencrypts(&self) -> bool {
+        self.command == KEY_ROTATE
     }
 
     /// The record's JSON. A type of text and numbers only always has one.
@@ -151,6 +167,7 @@ mod tests {
             status: RunStatus::Running,
             backup: None,
             bytes: None,
+            detail: None,
             error: None,
             started: "2026-01-18T10:30:00.5Z".parse().unwrap(),
             completed: None,

@@ -1,12 +1,16 @@
 //! Key slots: each wraps the archive's data key under one key, so that several
 //! keys open one archive and a key can be exchanged without touching the payload.
 
+use std::fmt;
+
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use zeroize::Zeroizing;
 
+use super::age::{AgeRecipient, named_recipient};
 use super::header::HeaderError;
-use super::keys::{ITERATIONS_ACCEPTED, KeyId, Keyring, SecretKey};
+use super::keyring::Keyring;
+use super::keys::{ITERATIONS_ACCEPTED, KeyId, SecretKey};
 
 const AGE_SLOT_MAX: usize = 1024;
 /// A data key and its GCM tag.
@@ -31,6 +35,27 @@ pub enum Slot {
     },
     /// A binary age file that holds the data key.
     Age { file: Vec<u8> },
+}
+
+/// Names the key that opens a slot. Believed only behind the header's HMAC.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SlotName {
+    Key(KeyId),
+    /// Which one shows only by trying.
+    Passphrase,
+    /// The recipient, where the slot names it.
+    Age(Option<String>),
+}
+
+impl fmt::Display for SlotName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "key {id}"),
+            Self::Passphrase => f.write_str("its passphrase"),
+            Self::Age(Some(recipient)) => write!(f, "the age identity of {recipient}"),
+            Self::Age(None) => f.write_str("an age identity"),
+        }
+    }
 }
 
 impl Slot {
@@ -74,9 +99,19 @@ impl Slot {
         })
     }
 
+    /// Wraps the data key for an age recipient.
+    pub fn age(recipient: &AgeRecipient, data: &SecretKey) -> Result<Self, HeaderError> {
+        match recipient.wrap(data) {
+            Some(file) if file.len() <= AGE_SLOT_MAX => Ok(Self::Age { file }),
+            _ => Err(HeaderError::Unwritable("age refused it")),
+        }
+    }
+
+    /// The data key, if the ring's key of that place opens this slot.
     pub(super) fn unwrap(
         &self,
         ring: &Keyring,
+        index: usize,
         archive_id: &[u8; 16],
         salt: &[u8; 32],
     ) -> Option<SecretKey> {
@@ -86,7 +121,7 @@ impl Slot {
                 nonce,
                 wrapped,
             } => {
-                let key = ring.raw(*key_id)?;
+                let key = ring.raw(index, *key_id)?;
                 unwrap(key, wrapped, nonce, &slot_aad(SLOT_RAW, archive_id, salt))
             }
             Self::Passphrase {
@@ -96,20 +131,43 @@ impl Slot {
                 wrapped,
             } => {
                 let aad = slot_aad(SLOT_PASSPHRASE, archive_id, salt);
-                ring.passphrase_keys(kdf_salt, *iterations)
-                    .iter()
-                    .find_map(|key| unwrap(key, wrapped, nonce, &aad))
+                let key = ring.passphrase_key(index, kdf_salt, *iterations)?;
+                unwrap(&key, wrapped, nonce, &aad)
             }
-            Self::Age { .. } => None,
+            Self::Age { file } => ring.identity(index)?.unwrap(file),
         }
     }
 
-    /// What would open it, in words.
-    pub fn describe(&self) -> String {
+    /// The name of its key as a manifest writes it: a key's id, or an age
+    /// recipient. That of a passphrase is known only to a ring that opens the slot.
+    pub(super) fn key_id(
+        &self,
+        ring: &Keyring,
+        archive_id: &[u8; 16],
+        salt: &[u8; 32],
+    ) -> Option<String> {
         match self {
-            Self::Raw { key_id, .. } => format!("key {key_id}"),
-            Self::Passphrase { .. } => "its passphrase".to_owned(),
-            Self::Age { .. } => "an age identity".to_owned(),
+            Self::Raw { key_id, .. } => Some(key_id.to_string()),
+            Self::Age { file } => named_recipient(file),
+            Self::Passphrase {
+                salt: kdf_salt,
+                iterations,
+                ..
+            } => {
+                let opens = |&index: &usize| self.unwrap(ring, index, archive_id, salt).is_some();
+                let index = (0..ring.keys().len()).find(opens)?;
+                let key = ring.passphrase_key(index, kdf_salt, *iterations)?;
+                Some(key.id().to_string())
+            }
+        }
+    }
+
+    /// What would open it, as far as the slot tells.
+    pub fn name(&self) -> SlotName {
+        match self {
+            Self::Raw { key_id, .. } => SlotName::Key(*key_id),
+            Self::Passphrase { .. } => SlotName::Passphrase,
+            Self::Age { file } => SlotName::Age(named_recipient(file)),
         }
     }
 

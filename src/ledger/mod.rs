@@ -90,8 +90,9 @@ impl Default for LargeObjects {
 }
 
 impl LargeObjects {
+    /// Nothing is said of any: only then may it be left out where it is written.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        *self == Self::default()
     }
 }
 
@@ -426,6 +427,19 @@ mod tests {
             told(&without, &with),
             ["sequence public.s is at 1 instead of not there"]
         );
+    }
+
+    #[test]
+    fn what_a_ledger_says_of_no_large_objects_comes_back() {
+        let ledger = Ledger {
+            large_objects: LargeObjects {
+                bytes: 2,
+                ..LargeObjects::default()
+            },
+            ..Ledger::default()
+        };
+        let json = serde_json::to_string(&ledger).expect("JSON");
+        assert_eq!(serde_json::from_str::<Ledger>(&json).expect("JSON"), ledger);
     }
 
     #[test]

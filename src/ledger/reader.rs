@@ -531,6 +531,19 @@ mod tests {
     }
 
     #[test]
+    fn blanks_are_not_read_again_at_every_parenthesis() {
+        // What was kept is full of blanks, so no parenthesis gets behind them.
+        let blanks = " ".repeat(KEPT_BYTES);
+        let text = format!("{HEADER}INSERT INTO t{blanks}{}", "()".repeat(1 << 20));
+        let began = std::time::Instant::now();
+        let mut reader = DumpReader::new();
+        reader.feed(text.as_bytes());
+        // Milliseconds; to read all the blanks each time takes minutes.
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+        assert!(reader.finish().is_err());
+    }
+
+    #[test]
     fn a_psql_command_that_pg_dump_does_not_write_is_refused() {
         for command in [
             "\\! sh\n",

@@ -80,7 +80,7 @@ pub fn backup(
     let making = Making {
         vault,
         plan,
-        archive: &free_name(&keys, plan, now)?,
+        archive: &free_name(&keys, plan_name(plan, now))?,
         now,
         expected_bytes: expected_bytes(vault, &keys, plan),
     };
@@ -103,17 +103,20 @@ pub fn backup(
     }
 }
 
-/// The archive's name; with `-2` and so on behind the time if it is taken.
-fn free_name(keys: &[String], plan: &BackupPlan, now: Timestamp) -> Result<String, OperationError> {
-    let taken: HashSet<&str> = keys.iter().map(String::as_str).collect();
-    let mut name = ArchiveName {
+fn plan_name(plan: &BackupPlan, now: Timestamp) -> ArchiveName {
+    ArchiveName {
         name: plan.name.clone(),
         created: now,
         format: plan.format,
         codec: plan.codec,
         encrypted: plan.encryption != Encryption::None,
         copy: 1,
-    };
+    }
+}
+
+/// The archive's key; with `-2` and so on behind the time if it is taken.
+pub(super) fn free_name(keys: &[String], mut name: ArchiveName) -> Result<String, OperationError> {
+    let taken: HashSet<&str> = keys.iter().map(String::as_str).collect();
     for _ in 0..COLLISIONS_MAX {
         let archive = name.to_key();
         if !taken.contains(archive.as_str()) && !taken.contains(manifest_key(&archive).as_str()) {
@@ -124,7 +127,7 @@ fn free_name(keys: &[String], plan: &BackupPlan, now: Timestamp) -> Result<Strin
     Err(OperationError::Refused {
         what: format!(
             "{COLLISIONS_MAX} backups of {} carry this second's name already",
-            plan.name
+            name.name
         ),
     })
 }

@@ -29,7 +29,7 @@ pub fn contents(
 ) -> Result<ContentsDone, OperationError> {
     let begun = Instant::now();
     let _lock = vault.lock(LockKind::Shared, now)?;
-    let run = Run::start_reading(vault, &backup.archive, now)?;
+    let run = Run::start_reading(vault, Some(&backup.archive), now)?;
     let result = read(vault, backup, check).map_err(|error| vault.stopped_or(error));
     let bytes = result.as_ref().map_or(0, |done| done.contents.raw_bytes());
     run.end_reading(&result, bytes);
@@ -45,14 +45,16 @@ fn read(
     mut check: Box<dyn Target>,
 ) -> Result<ContentsDone, OperationError> {
     let phase = format!("reading {}", backup.name());
-    let (received, _) = read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
+    let (received, report) =
+        read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
     if let Some(file) = &backup.file {
         compare(&backup.archive, &file.manifest, &received)?;
     }
     let no_contents = || integrity(&backup.archive, "its content could not be listed");
+    let unused = report.unused_copy.map(|unused| unused.to_string());
     Ok(ContentsDone {
         contents: received.contents.ok_or_else(no_contents)?,
-        warnings: received.warnings,
+        warnings: received.warnings.into_iter().chain(unused).collect(),
         took: Duration::ZERO,
     })
 }

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, Write};
 
 use super::read::{OpenedArchive, integrity, open_archive};
-use super::{OperationError, Vault};
+use super::{OperationError, UnusedCopy, Vault};
 use crate::format::manifest::Codec;
 use crate::pipeline::{Opening, UnsealError, Unsealed, Unsealing, unseal};
 use crate::storage::StorageError;
@@ -14,8 +14,7 @@ pub struct DecryptDone {
     /// "KLUIS1" or "kanbu".
     pub format: &'static str,
     pub unsealed: Unsealed,
-    /// One header copy is damaged.
-    pub damaged_copy: Option<String>,
+    pub unused_copy: Option<UnusedCopy>,
 }
 
 enum Failed {
@@ -51,7 +50,7 @@ pub fn decrypt(
     let OpenedArchive {
         opening,
         offset,
-        damaged_copy,
+        unused_copy,
         form,
         ..
     } = open_archive(vault.storage, archive, &vault.ring)?;
@@ -77,7 +76,7 @@ pub fn decrypt(
     Ok(DecryptDone {
         format: form.name(),
         unsealed,
-        damaged_copy: damaged_copy.map(|(copy, why)| format!("copy {copy} of its header: {why}")),
+        unused_copy,
     })
 }
 

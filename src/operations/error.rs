@@ -47,6 +47,12 @@ pub enum OperationError {
         archive: String,
         source: HeaderError,
     },
+    /// Seen without a key: the payload is as it was written, the header is not.
+    #[error(
+        "{archive}: its header was changed since it was written, by a rotation of keys or by \
+         damage; its payload is as it was"
+    )]
+    HeaderChanged { archive: String },
     #[error("{archive}: {source}")]
     Legacy {
         archive: String,
@@ -102,6 +108,7 @@ impl OperationError {
             Self::Integrity { .. }
             | Self::NotAsDumped { .. }
             | Self::Header { .. }
+            | Self::HeaderChanged { .. }
             | Self::Manifest { .. } => true,
             Self::Legacy { source, .. } => !matches!(source, LegacyError::Read(_)),
             Self::Unseal(error) => !matches!(
@@ -134,6 +141,9 @@ impl OperationError {
                         verify` tells whether the archive itself is whole";
             return Some(hint.to_owned());
         }
+        if let Self::HeaderChanged { .. } = self {
+            return Some("verify it where its key is: that tells which".to_owned());
+        }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";
         self.lacks_key().then(|| hint.to_owned())
@@ -142,6 +152,10 @@ impl OperationError {
     /// Whether the archive could not be looked into for want of its key.
     pub fn lacks_key(&self) -> bool {
         let no_key = |source: &HeaderError| matches!(source, HeaderError::NoKey { .. });
-        matches!(self, Self::Header { source, .. } if no_key(source))
+        match self {
+            Self::Header { source, .. } => no_key(source),
+            Self::HeaderChanged { .. } => true,
+            _ => false,
+        }
     }
 }

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use super::remove::remove_if_there;
 use super::{BackupPlan, Encryption, Marker, OperationError, Run, Vault, random_id};
 use crate::format::header::HeaderError;
-use crate::format::keys::{KeyMaterial, SecretKey};
-use crate::format::legacy::legacy_key;
+use crate::format::keys::SecretKey;
 use crate::format::manifest::{self, Content, MANIFEST_VERSION, Manifest, Stored};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
@@ -37,11 +36,13 @@ impl Making<'_> {
         run: &mut Run<'_>,
     ) -> Result<Manifest, OperationError> {
         let Self { vault, plan, .. } = self;
+        let envelope = self.envelope(marker)?;
+        let seals = ManifestSeals::of(&envelope);
         let sealing = Sealing {
             codec: plan.codec,
             level: plan.level,
             workers: vault.workers,
-            envelope: self.envelope(marker)?,
+            envelope,
             cancel: vault.cancel.clone(),
         };
         let mut source = start()?;
@@ -49,11 +50,11 @@ impl Making<'_> {
         let phase = format!("backing up {}", plan.name);
         vault.reporter.phase(&phase, self.expected_bytes);
         let advance = |bytes| vault.reporter.advance(bytes);
-        let sealed = seal(&mut *source, &mut *pending, &sealing, &advance);
+        let sealed = seal(&mut *source, &mut *pending, sealing, &advance);
         vault.reporter.phase_done();
-        let manifest = self.describe(&sealed?, &sealing.envelope, source.finish())?;
+        let manifest = self.describe(&sealed?, &seals, source.finish())?;
         let published = match pending.commit() {
-            Ok(()) => self.publish(&manifest, &sealing.envelope),
+            Ok(()) => self.publish(&manifest, &seals),
             // Then the name is another program's, and so is what lies there.
             Err(error) if error.kind == ErrorKind::AlreadyExists => return Err(error.into()),
             Err(error) => Err(error.into()),
@@ -95,13 +96,15 @@ impl Making<'_> {
         };
         match plan.encryption {
             Encryption::None => Ok(Envelope::None),
-            Encryption::Kanbu => match vault.ring.materials().first() {
-                Some(KeyMaterial::Raw(key)) => {
-                    Ok(Envelope::Kanbu(SecretKey::from_bytes(*key.expose())))
-                }
-                Some(KeyMaterial::Passphrase(text)) => Ok(Envelope::Kanbu(legacy_key(text))),
-                None => Err(of_archive(HeaderError::Unwritable("no key is configured"))),
-            },
+            Encryption::Kanbu => {
+                // The format has room for one key.
+                let mut keys = vault.ring.writers();
+                let key = keys.find_map(|(_, key)| key.material.as_legacy());
+                let missing = HeaderError::Unwritable(
+                    "Kanbu's format wants a key of 64 hex digits or a passphrase",
+                );
+                Ok(Envelope::Kanbu(key.ok_or_else(|| of_archive(missing))?))
+            }
             Encryption::Kluis1 => {
                 let meta = ArchiveMeta {
                     kind: plan.format.kind(),
@@ -121,7 +124,7 @@ impl Making<'_> {
     fn describe(
         &self,
         receipt: &Receipt,
-        envelope: &Envelope,
+        seals: &ManifestSeals,
         produced: Produced,
     ) -> Result<Manifest, OperationError> {
         let Self { vault, plan, .. } = self;
@@ -139,6 +142,7 @@ impl Making<'_> {
             trigger: vault.actor.trigger,
             note: plan.note.clone(),
             before_restore_of: plan.before_restore_of.clone(),
+            reencrypted_from: None,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             stored: Stored {
                 file: self.archive.to_owned(),
@@ -152,7 +156,7 @@ impl Making<'_> {
                 sha256: receipt.content_sha256.clone(),
                 raw_bytes: receipt.raw_bytes,
             },
-            encryption: encryption(envelope),
+            encryption: seals.encryption.clone(),
             database,
             source,
             gzip_index: receipt.index.clone(),
@@ -160,15 +164,12 @@ impl Making<'_> {
     }
 
     /// Writes the manifest: from here on the backup exists.
-    fn publish(&self, manifest: &Manifest, envelope: &Envelope) -> Result<(), OperationError> {
+    fn publish(&self, manifest: &Manifest, seals: &ManifestSeals) -> Result<(), OperationError> {
         let of_archive = |source| OperationError::Manifest {
             archive: self.archive.to_owned(),
             source,
         };
-        let key = match envelope {
-            Envelope::Kluis1(new) => Some(&new.keys.manifest),
-            Envelope::None | Envelope::Kanbu(_) => None,
-        };
+        let key = seals.key.as_ref();
         let mut file = ManifestFile::seal(manifest.clone(), key).map_err(of_archive)?;
         file.state.pinned = self.plan.keep;
         let bytes = file.to_bytes().map_err(of_archive)?;
@@ -183,14 +184,34 @@ impl Making<'_> {
     }
 }
 
-fn encryption(envelope: &Envelope) -> Option<manifest::Encryption> {
-    let (format, key_id) = match envelope {
-        Envelope::None => return None,
-        Envelope::Kluis1(new) => ("KLUIS1", new.key_id),
-        Envelope::Kanbu(key) => ("kanbu", key.id()),
-    };
-    Some(manifest::Encryption {
-        format: format.to_owned(),
-        key_id: key_id.to_string(),
-    })
+/// What the manifest needs of an envelope, which is used up by sealing.
+struct ManifestSeals {
+    encryption: Option<manifest::Encryption>,
+    /// For the manifest's own seal.
+    key: Option<SecretKey>,
+}
+
+impl ManifestSeals {
+    fn of(envelope: &Envelope) -> Self {
+        let (format, key_id, key) = match envelope {
+            Envelope::None => {
+                return Self {
+                    encryption: None,
+                    key: None,
+                };
+            }
+            Envelope::Kluis1(new) => {
+                let key = SecretKey::from_bytes(*new.keys.manifest.expose());
+                ("KLUIS1", new.key_id.clone(), Some(key))
+            }
+            Envelope::Kanbu(key) => ("kanbu", key.id().to_string(), None),
+        };
+        Self {
+            encryption: Some(manifest::Encryption {
+                format: format.to_owned(),
+                key_id,
+            }),
+            key,
+        }
+    }
 }

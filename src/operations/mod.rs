@@ -1,18 +1,27 @@
 //! Orders the steps: lock, create, seal, commit, manifest, record. Knows the
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
+mod adopt;
 mod backup;
 mod compare;
 mod contents;
 mod decrypt;
 mod error;
+mod facts;
+mod header_copy;
+mod history;
+mod key_drill;
+mod key_slots;
+mod key_survey;
 mod making;
 mod marker;
 mod prune;
 mod read;
 mod record;
+mod rekey;
 mod remove;
 mod restore;
+mod stored;
 mod sweep;
 mod verify;
 
@@ -22,22 +31,33 @@ use jiff::Timestamp;
 
 use crate::cancel::Cancel;
 use crate::catalog::Backup;
-use crate::format::keys::Keyring;
+use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
 use crate::format::run_record::RunProcess;
 use crate::lock::{FILE_NAME, Holder, Lock, LockError, LockKind};
 use crate::storage::Storage;
 use crate::target::Target;
 
+pub use adopt::{AdoptFile, Adopted, Told, adopt};
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
 pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
+pub use facts::facts;
+pub use header_copy::UnusedCopy;
+pub use history::{History, HistoryFilter, PastRun, RunState, history};
+pub use key_drill::{Drilled, KeyDrillDone, key_drill};
+pub use key_slots::{KeySlots, key_slots, seal_holds};
+pub use key_survey::{ArchiveForm, SurveyedArchive, SurveyedSlot, survey_keys};
 pub use marker::Marker;
-pub use prune::{PruneDone, PruneScope, plan_prune, prune};
-pub use read::{ReadReport, seal_holds};
+pub use prune::{PruneDone, PruneScope, plan_prune, prune, simulate_prune};
+pub use read::ReadReport;
 pub use record::Run;
+pub use rekey::{
+    DroppedKey, KeyChange, KeyOutcome, KeyPlan, KeyRow, KeysChanged, REWRITTEN_BYTES, change_keys,
+    reencrypt,
+};
 pub use remove::{delete, keep};
 pub use restore::{ReadBack, RestoreDone, RestoreSteps, restore};
 pub use sweep::{Swept, sweep};
@@ -84,6 +104,22 @@ pub struct Actor {
     pub command: String,
     pub trigger: Trigger,
     pub process: RunProcess,
+}
+
+impl<'a> Vault<'a> {
+    /// The same storage for a step of another name, such as a prune behind a
+    /// backup, which needs no key.
+    pub fn for_step(&self, command: &str) -> Vault<'a> {
+        Vault {
+            ring: Keyring::default(),
+            cancel: self.cancel.clone(),
+            actor: Actor {
+                command: command.to_owned(),
+                ..self.actor.clone()
+            },
+            ..*self
+        }
+    }
 }
 
 impl Vault<'_> {

@@ -1,6 +1,8 @@
 //! Carries out what retention decided. Deciding and removing happen under one
 //! lock, so nothing changes between them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -9,7 +11,7 @@ use super::{OperationError, Run, Vault, sweep};
 use crate::catalog::{Backup, Catalog};
 use crate::format::manifest::{Kind, Manifest, ProofLevel};
 use crate::lock::LockKind;
-use crate::retention::{Candidate, KeepRules, PrunePlan, plan};
+use crate::retention::{Age, Candidate, Nightly, Policies, PrunePlan, Simulated, plan, simulate};
 
 #[derive(Debug)]
 pub struct PruneDone {
@@ -31,41 +33,73 @@ pub struct PruneScope {
 pub fn plan_prune(
     catalog: &Catalog,
     scope: &PruneScope,
-    rules: &KeepRules,
+    policies: &Policies,
     now: Timestamp,
     time_zone: &TimeZone,
 ) -> PrunePlan {
-    let candidates: Vec<Candidate> = catalog
-        .backups
-        .iter()
-        .filter(|backup| {
-            scope
-                .name
-                .as_deref()
-                .is_none_or(|name| name == backup.name())
-        })
-        .filter_map(candidate)
+    plan(&candidates(catalog, scope), policies, now, time_zone)
+}
+
+fn candidates(catalog: &Catalog, scope: &PruneScope) -> Vec<Candidate> {
+    let backups = catalog.backups.iter().filter_map(candidate);
+    let name = scope.name.as_deref();
+    backups
+        .filter(|candidate| name.is_none_or(|name| name == candidate.name))
         .filter(|candidate| scope.kind.is_none_or(|kind| kind == candidate.kind))
+        .collect()
+}
+
+/// Plays `policies` over `span` of nights, in each of which everything that has a
+/// backup in `scope` is backed up again, as large as its newest one. What was
+/// made before a restore is not.
+pub fn simulate_prune(
+    catalog: &Catalog,
+    scope: &PruneScope,
+    policies: &Policies,
+    now: Timestamp,
+    time_zone: &TimeZone,
+    span: Age,
+) -> Simulated {
+    let existing = candidates(catalog, scope);
+    let mut newest: BTreeMap<(Kind, &str), &Candidate> = BTreeMap::new();
+    // The newest comes first.
+    for candidate in &existing {
+        let group = (candidate.kind, candidate.group.as_str());
+        newest.entry(group).or_insert(candidate);
+    }
+    let again = |candidate: &&&Candidate| !candidate.group.ends_with(BEFORE_RESTORES);
+    let nightly: Vec<Nightly> = newest
+        .values()
+        .filter(again)
+        .map(|candidate| Nightly {
+            kind: candidate.kind,
+            name: candidate.name.clone(),
+            group: candidate.group.clone(),
+            bytes: candidate.bytes,
+        })
         .collect();
-    plan(&candidates, rules, now, time_zone)
+    simulate(existing, &nightly, policies, now, time_zone, span)
 }
 
 /// A backup whose archive is gone, or was found damaged, is none: it must not
 /// fill a place that a restorable one would have. Prune leaves it alone.
-fn candidate(backup: &Backup) -> Option<Candidate> {
+pub(super) fn candidate(backup: &Backup) -> Option<Candidate> {
     let file = backup.file.as_ref()?;
     let stored = backup.stored.as_ref()?;
     let proof = backup.proof()?;
     Some(Candidate {
         id: file.manifest.id.clone(),
         kind: file.manifest.kind,
-        name: group(&file.manifest),
+        name: file.manifest.name.clone(),
+        group: group(&file.manifest),
         created_at: file.manifest.created_at,
         pinned: file.state.pinned,
         verified: proof >= ProofLevel::Verified,
         bytes: stored.bytes,
     })
 }
+
+const BEFORE_RESTORES: &str = ", before restores";
 
 /// What a policy counts together: only backups of which one can stand for
 /// another. Two trees may have the same name; a part of a database is not the
@@ -79,7 +113,7 @@ fn group(manifest: &Manifest) -> String {
         group.push_str(&database.selection.to_string());
     }
     if manifest.before_restore_of.is_some() {
-        group.push_str(", before restores");
+        group.push_str(BEFORE_RESTORES);
     }
     group
 }
@@ -87,14 +121,14 @@ fn group(manifest: &Manifest) -> String {
 pub fn prune(
     vault: &Vault<'_>,
     scope: &PruneScope,
-    rules: &KeepRules,
+    policies: &Policies,
     now: Timestamp,
     time_zone: &TimeZone,
 ) -> Result<PruneDone, OperationError> {
     let _lock = vault.lock(LockKind::Exclusive, now)?;
     sweep(vault, now)?;
     let catalog = Catalog::load(vault.storage)?;
-    let plan = plan_prune(&catalog, scope, rules, now, time_zone);
+    let plan = plan_prune(&catalog, scope, policies, now, time_zone);
     let mut run = Run::start_freeing(vault, None, now)?;
     match remove_decided(vault, &catalog, &plan, &mut run) {
         Ok((removed, freed_bytes)) => {

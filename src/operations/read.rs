@@ -3,16 +3,22 @@
 
 use std::io::{BufRead, Read};
 
-use super::{OperationError, Vault};
+use jiff::Timestamp;
+
+use super::{OperationError, UnusedCopy, Vault};
 use crate::catalog::Backup;
-use crate::format::header::{self, CopyName, HeaderError, PAYLOAD_OFFSET};
-use crate::format::keys::{KeyMaterial, Keyring, SecretKey};
-use crate::format::legacy::{self, Authenticated, LegacyError};
-use crate::format::manifest::Manifest;
+use crate::format::header::{self, HeaderError, PAYLOAD_OFFSET};
+use crate::format::keyring::Keyring;
+use crate::format::keys::SecretKey;
+use crate::format::manifest::{Kind, Manifest};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::ArchiveName;
 use crate::pipeline::{ArchiveMeta, Opening, Unsealed, Unsealing, unseal};
 use crate::storage::{Storage, StorageError};
+
+mod kanbu;
+
+use kanbu::{name_missing_key, open_legacy};
 
 /// How an archive opens.
 pub(super) struct OpenedArchive {
@@ -22,8 +28,10 @@ pub(super) struct OpenedArchive {
     pub manifest_key: Option<SecretKey>,
     /// What the header says of the content.
     pub meta: Option<ArchiveMeta>,
-    pub damaged_copy: Option<(CopyName, HeaderError)>,
+    pub unused_copy: Option<UnusedCopy>,
     pub form: Form,
+    /// Names its key as a manifest does; of KLUIS1 that of its first slot.
+    pub key_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,40 +51,47 @@ impl Form {
     }
 }
 
+/// An archive's first 8 KiB, or fewer where it has no more.
+pub(super) fn read_head(storage: &dyn Storage, archive: &str) -> Result<Vec<u8>, OperationError> {
+    let mut head = Vec::with_capacity(PAYLOAD_OFFSET as usize);
+    let mut reader = storage.open(archive, 0)?.take(PAYLOAD_OFFSET);
+    reader
+        .read_to_end(&mut head)
+        .map_err(|error| read_error(storage, archive, error))?;
+    Ok(head)
+}
+
 /// Looks at an archive's first bytes, finds its key and checks its header.
 pub(super) fn open_archive(
     storage: &dyn Storage,
     archive: &str,
     ring: &Keyring,
 ) -> Result<OpenedArchive, OperationError> {
-    let mut head = Vec::with_capacity(PAYLOAD_OFFSET as usize);
-    let mut reader = storage.open(archive, 0)?.take(PAYLOAD_OFFSET);
-    reader
-        .read_to_end(&mut head)
-        .map_err(|error| read_error(storage, archive, error))?;
+    let head = read_head(storage, archive)?;
     let of_archive = |source| OperationError::Header {
         archive: archive.to_owned(),
         source,
     };
     match header::open(&head, ring) {
         Ok(opened) => {
-            let meta = serde_json::from_slice(&opened.header.meta)
-                .map_err(|_| of_archive(HeaderError::Malformed("its description is not JSON")))?;
+            let meta = ArchiveMeta::parse(&opened.header.meta)
+                .ok_or(HeaderError::Malformed("its description is not one"))
+                .map_err(of_archive)?;
+            let unused = opened.damaged_copy;
             Ok(OpenedArchive {
+                key_id: opened.header.key_id(ring),
                 opening: Opening::Kluis1 {
                     payload_key: opened.keys.payload,
                 },
                 offset: PAYLOAD_OFFSET,
                 manifest_key: Some(opened.keys.manifest),
                 meta: Some(meta),
-                damaged_copy: opened.damaged_copy,
+                unused_copy: unused.map(|(copy, why)| UnusedCopy { copy, why }),
                 form: Form::Kluis1,
             })
         }
         // No magic: Kanbu's format only if the name says so.
-        Err(HeaderError::NotKluis | HeaderError::Truncated { .. })
-            if !head.starts_with(&header::MAGIC) =>
-        {
+        Err(HeaderError::NotKluis | HeaderError::Truncated { .. }) if !header::has_magic(&head) => {
             match archive.ends_with(".enc") {
                 true => open_legacy(storage, archive, ring),
                 false => Ok(plain()),
@@ -86,80 +101,15 @@ pub(super) fn open_archive(
     }
 }
 
-fn plain() -> OpenedArchive {
+pub(super) fn plain() -> OpenedArchive {
     OpenedArchive {
         opening: Opening::Plain,
         offset: 0,
         manifest_key: None,
         meta: None,
-        damaged_copy: None,
+        unused_copy: None,
         form: Form::Plain,
-    }
-}
-
-/// First pass over a Kanbu file with each key: nothing is decrypted before one
-/// of them authenticates the whole of it.
-fn open_legacy(
-    storage: &dyn Storage,
-    archive: &str,
-    ring: &Keyring,
-) -> Result<OpenedArchive, OperationError> {
-    if ring.is_empty() {
-        let wants = vec!["the key of the service that wrote it".to_owned()];
-        let source = HeaderError::NoKey { wants };
-        return Err(OperationError::Header {
-            archive: archive.to_owned(),
-            source,
-        });
-    }
-    let mut failure = LegacyError::Authentication;
-    for material in ring.materials() {
-        let key = match material {
-            KeyMaterial::Raw(key) => SecretKey::from_bytes(*key.expose()),
-            KeyMaterial::Passphrase(text) => legacy::legacy_key(text),
-        };
-        match legacy::authenticate(storage.open(archive, 0)?, &key) {
-            Ok(authenticated) => return Ok(legacy_opened(authenticated)),
-            Err(error) => failure = error,
-        }
-    }
-    Err(OperationError::Legacy {
-        archive: archive.to_owned(),
-        source: failure,
-    })
-}
-
-fn legacy_opened(authenticated: Authenticated) -> OpenedArchive {
-    OpenedArchive {
-        opening: Opening::Kanbu(Box::new(authenticated)),
-        form: Form::Kanbu,
-        ..plain()
-    }
-}
-
-/// A Kanbu file cannot tell a wrong key from damage. A manifest that kluis wrote
-/// with it can: it names the key.
-fn name_missing_key(error: OperationError, backup: &Backup, ring: &Keyring) -> OperationError {
-    let file = backup.file.as_ref();
-    let encryption = file.and_then(|file| file.manifest.encryption.as_ref());
-    let (OperationError::Legacy { source, .. }, Some(encryption)) = (&error, encryption) else {
-        return error;
-    };
-    let is_there = |material: &KeyMaterial| {
-        let id = match material {
-            KeyMaterial::Raw(key) => key.id(),
-            KeyMaterial::Passphrase(text) => legacy::legacy_key(text).id(),
-        };
-        id.to_string() == encryption.key_id
-    };
-    if !matches!(source, LegacyError::Authentication) || ring.materials().iter().any(is_there) {
-        return error;
-    }
-    OperationError::Header {
-        archive: backup.archive.clone(),
-        source: HeaderError::NoKey {
-            wants: vec![format!("key {}", encryption.key_id)],
-        },
+        key_id: None,
     }
 }
 
@@ -167,8 +117,7 @@ fn name_missing_key(error: OperationError, backup: &Backup, ring: &Keyring) -> O
 #[derive(Debug)]
 pub struct ReadReport {
     pub unsealed: Unsealed,
-    /// One header copy is damaged: readable, but its spare is gone.
-    pub damaged_copy: Option<String>,
+    pub unused_copy: Option<UnusedCopy>,
 }
 
 /// Reads `backup` through `consume`, checks every digest and the manifest's seal.
@@ -178,8 +127,19 @@ pub(super) fn read_backup<T>(
     phase: &str,
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, ReadReport), OperationError> {
-    let archive = &backup.archive;
     let opened = open_backup(vault, backup)?;
+    read_opened(vault, backup, opened, phase, consume)
+}
+
+/// [`read_backup`] of an archive that is open already.
+pub(super) fn read_opened<T>(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    opened: OpenedArchive,
+    phase: &str,
+    consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
+) -> Result<(T, ReadReport), OperationError> {
+    let archive = &backup.archive;
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let unsealing = Unsealing {
         opening: opened.opening,
@@ -200,16 +160,26 @@ pub(super) fn read_backup<T>(
     if let Some(manifest) = manifest {
         check_digests(archive, manifest, &unsealed, opened.offset)?;
     }
-    let damaged = opened.damaged_copy;
     let report = ReadReport {
         unsealed,
-        damaged_copy: damaged.map(|(copy, why)| format!("copy {copy} of its header: {why}")),
+        unused_copy: opened.unused_copy,
     };
     Ok((value, report))
 }
 
+/// Reads to the end what nobody wants to have.
+pub(super) fn drain(stream: &mut dyn BufRead) -> Result<(), OperationError> {
+    match std::io::copy(stream, &mut std::io::sink()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(crate::target::TargetError::Stream(error).into()),
+    }
+}
+
 /// The archive is there, opens, and is the one that its manifest speaks of.
-fn open_backup(vault: &Vault<'_>, backup: &Backup) -> Result<OpenedArchive, OperationError> {
+pub(super) fn open_backup(
+    vault: &Vault<'_>,
+    backup: &Backup,
+) -> Result<OpenedArchive, OperationError> {
     let archive = &backup.archive;
     if backup.stored.is_none() {
         return Err(integrity(
@@ -219,14 +189,23 @@ fn open_backup(vault: &Vault<'_>, backup: &Backup) -> Result<OpenedArchive, Oper
     }
     let opened = open_archive(vault.storage, archive, &vault.ring)
         .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
-    if let Some(file) = &backup.file {
-        check_manifest(archive, file, &opened)?;
+    match (&backup.file, &opened.meta) {
+        (Some(file), _) => check_manifest(archive, file, &opened)?,
+        // Then the header is what the name can be held against.
+        (None, Some(meta)) if !name_fits(archive, meta.kind, &meta.name, meta.created) => {
+            let what = format!(
+                "its header says that it is {} of {}: it was renamed, or put in another's place",
+                meta.name, meta.created
+            );
+            return Err(integrity(archive, &what));
+        }
+        _ => {}
     }
     Ok(opened)
 }
 
 /// Names the archive in errors that come from inside its stream.
-fn at_archive(error: OperationError, archive: &str) -> OperationError {
+pub(super) fn at_archive(error: OperationError, archive: &str) -> OperationError {
     match error {
         OperationError::Unseal(crate::pipeline::UnsealError::Cancelled(cancelled)) => {
             OperationError::Cancelled(cancelled)
@@ -260,7 +239,7 @@ fn check_manifest(
         let what = format!("its manifest speaks of {}", manifest.stored.file);
         return Err(integrity(archive, &what));
     }
-    if !name_fits(archive, manifest) {
+    if !name_fits(archive, manifest.kind, &manifest.name, manifest.created_at) {
         let what = "its name and its manifest describe different backups";
         return Err(integrity(archive, what));
     }
@@ -282,15 +261,14 @@ fn check_manifest(
 
 /// Where nothing is sealed, the file's name is a second witness of kind, name and
 /// time. Adopted archives may have any name, or one that is escaped differently.
-fn name_fits(archive: &str, manifest: &Manifest) -> bool {
+pub(super) fn name_fits(archive: &str, kind: Kind, name: &str, created: Timestamp) -> bool {
     ArchiveName::parse(archive).is_none_or(|named| {
         let told = ArchiveName {
-            name: manifest.name.clone(),
-            created: manifest.created_at,
+            name: name.to_owned(),
+            created,
             ..named.clone()
         };
-        named.format.kind() == manifest.kind
-            && ArchiveName::parse(&told.to_key()).as_ref() == Some(&named)
+        named.format.kind() == kind && ArchiveName::parse(&told.to_key()).as_ref() == Some(&named)
     })
 }
 
@@ -342,15 +320,6 @@ fn check_digests(
             &format!("differs from its manifest in {}", wrong.join(", ")),
         )),
     }
-}
-
-/// Whether the manifest's seal is right; `None` where there is no seal, or no key
-/// for it.
-pub fn seal_holds(vault: &Vault<'_>, backup: &Backup) -> Option<bool> {
-    let file = backup.file.as_ref()?;
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring).ok()?;
-    let key = opened.manifest_key?;
-    Some(file.check_seal(&key).is_ok())
 }
 
 pub(super) fn integrity(archive: &str, what: &str) -> OperationError {

@@ -41,6 +41,24 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
+    /// [`Run::start`] with what the run is going to do.
+    pub fn start_telling(
+        vault: &'a Vault<'a>,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<Self, OperationError> {
+        let run = Self {
+            record: RunRecord {
+                detail: Some(detail.to_owned()),
+                ..new_record(vault, None, now)?
+            },
+            recorded: true,
+            ..Self::unrecorded(vault, now)?
+        };
+        run.write()?;
+        Ok(run)
+    }
+
     /// [`Run::start`] for what makes room: on a full disk it goes on without a
     /// record, and says so.
     pub fn start_freeing(
@@ -68,12 +86,12 @@ impl<'a> Run<'a> {
     /// is worth a word and no more.
     pub fn start_reading(
         vault: &'a Vault<'a>,
-        backup: &str,
+        backup: Option<&str>,
         now: Timestamp,
     ) -> Result<Self, OperationError> {
         let mut run = Self {
             vault,
-            record: new_record(vault, Some(backup), now)?,
+            record: new_record(vault, backup, now)?,
             begun: Instant::now(),
             recorded: vault.ours,
             leaves_work: false,
@@ -97,10 +115,37 @@ impl<'a> Run<'a> {
         Ok(self.write()?)
     }
 
+    /// Tells the record what the run does and how far it is.
+    pub fn tells(&mut self, detail: String) -> Result<(), OperationError> {
+        self.record.detail = Some(detail);
+        Ok(self.write()?)
+    }
+
+    /// The archive that the record names is done with: what comes next touches
+    /// no archive as a whole. Written with what the record tells next.
+    pub fn lets_go(&mut self) {
+        self.record.backup = None;
+    }
+
+    /// A run whose storage is not kluis' own leaves no record in it.
+    pub fn unrecorded(vault: &'a Vault<'a>, now: Timestamp) -> Result<Self, OperationError> {
+        Ok(Self {
+            vault,
+            record: new_record(vault, None, now)?,
+            begun: Instant::now(),
+            recorded: false,
+            leaves_work: false,
+        })
+    }
+
     /// The run must fail, and leaves the archive that its record names half
     /// removed. Its record then stays RUNNING, so that the next sweep finishes.
     pub fn leaves_work(&mut self) {
         self.leaves_work = true;
+    }
+
+    pub fn has_left_work(&self) -> bool {
+        self.leaves_work
     }
 
     /// The run ended well and did `what`; `bytes` as the command counts them.
@@ -181,6 +226,7 @@ fn new_record(
         status: RunStatus::Running,
         backup: backup.map(str::to_owned),
         bytes: None,
+        detail: None,
         error: None,
         started: now,
         completed: None,

@@ -3,29 +3,27 @@
 
 use jiff::Timestamp;
 
+use super::prune::candidate;
 use super::{OperationError, Run, Vault};
-use crate::catalog::{Backup, read_whole};
+use crate::catalog::{Backup, Catalog, read_whole};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
 use crate::lock::LockKind;
 use crate::storage::{ErrorKind, Storage, StorageError};
 
-/// Deletes backups that the operator named. Kept ones are refused, all before
-/// the first is touched.
+/// Deletes backups that the operator named. Kept ones, and the last good one of
+/// what was backed up, are refused without `force`, all before the first is
+/// touched. Returns the bytes that are free now.
 pub fn delete(
     vault: &Vault<'_>,
     backups: &[&Backup],
+    force: bool,
     now: Timestamp,
 ) -> Result<u64, OperationError> {
     let _lock = vault.lock(LockKind::Exclusive, now)?;
-    let pinned = |backup: &&&Backup| backup.file.as_ref().is_some_and(|file| file.state.pinned);
-    if let Some(kept) = backups.iter().find(pinned) {
-        return Err(OperationError::Refused {
-            what: format!(
-                "{} is kept; `kluis keep --release {}` lets it go, then delete it",
-                kept.archive, kept.archive
-            ),
-        });
+    if !force {
+        // As it is under the lock: another run may have taken others away.
+        refuse_the_last(&Catalog::load(vault.storage)?, backups)?;
     }
     let mut freed_bytes = 0;
     for backup in backups {
@@ -42,6 +40,36 @@ pub fn delete(
         )?;
     }
     Ok(freed_bytes)
+}
+
+fn refuse_the_last(catalog: &Catalog, backups: &[&Backup]) -> Result<(), OperationError> {
+    let goes = |archive: &str| backups.iter().any(|backup| backup.archive == archive);
+    for backup in catalog.backups.iter().filter(|known| goes(&known.archive)) {
+        let archive = &backup.archive;
+        if backup.file.as_ref().is_some_and(|file| file.state.pinned) {
+            return Err(OperationError::Refused {
+                what: format!(
+                    "{archive} is kept; `kluis keep --release {archive}` lets it go, or delete \
+                     it with --force"
+                ),
+            });
+        }
+        let Some(going) = candidate(backup) else {
+            continue;
+        };
+        let stays = |other: &&Backup| !goes(&other.archive);
+        let mut others = catalog.backups.iter().filter(stays).filter_map(candidate);
+        if !others.any(|other| other.kind == going.kind && other.group == going.group) {
+            return Err(OperationError::Refused {
+                what: format!(
+                    "{archive} is the last good backup of {}; make a new one first, or delete \
+                     it with --force",
+                    backup.name()
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Manifest first, archive second; either may be gone already. The run's record
@@ -80,9 +108,19 @@ pub fn keep(
             ),
         });
     }
-    let mut file = ManifestFile::parse(&read_whole(vault.storage, &key)?).map_err(of_archive)?;
-    file.state.pinned = pinned;
-    Ok(vault
-        .storage
-        .replace(&key, &file.to_bytes().map_err(of_archive)?)?)
+    let run = Run::start(vault, Some(&backup.archive), now)?;
+    let pin = || {
+        let bytes = read_whole(vault.storage, &key)?;
+        let mut file = ManifestFile::parse(&bytes).map_err(of_archive)?;
+        file.state.pinned = pinned;
+        let bytes = file.to_bytes().map_err(of_archive)?;
+        Ok(vault.storage.replace(&key, &bytes)?)
+    };
+    match pin() {
+        Ok(()) => run.complete(0, &format!("{} is kept or released", backup.archive)),
+        Err(error) => {
+            run.fail(&error);
+            Err(error)
+        }
+    }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::compare::Comparison;
 use super::read::{ReadReport, read_backup};
-use super::verify::compare;
+use super::verify::{compare, remember_damage};
 use super::{OperationError, Run, Vault};
 use crate::catalog::Backup;
 use crate::lock::LockKind;
@@ -62,7 +62,7 @@ pub fn restore(
     let lock = vault.lock(LockKind::Shared, now)?;
     // A backup on the way takes this record for that of a run that died, until
     // the end is written over it.
-    let run = Run::start_reading(vault, &backup.archive, now)?;
+    let run = Run::start_reading(vault, Some(&backup.archive), now)?;
     let result = checked(vault, backup, steps.check)
         .and_then(|()| {
             drop(lock);
@@ -72,7 +72,8 @@ pub fn restore(
             let _lock = vault.lock(LockKind::Shared, now)?;
             receive_and_commit(vault, backup, steps.start, steps.read_back)
         })
-        .map_err(|error| vault.stopped_or(error));
+        .map_err(|error| vault.stopped_or(error))
+        .inspect_err(|error| remember_damage(vault, backup, error, now));
     let raw_bytes = |done: &RestoreDone| done.report.unsealed.raw_bytes;
     run.end_reading(&result, result.as_ref().map_or(0, raw_bytes));
     Ok(RestoreDone {

@@ -8,8 +8,9 @@
 
 use jiff::Timestamp;
 
+use super::rekey::finish_superseded;
 use super::{OperationError, Vault};
-use crate::catalog::read_whole;
+use crate::catalog::{Catalog, read_whole};
 use crate::format::names::manifest_key;
 use crate::format::run_record::{RunEnd, RunKey, RunRecord, RunStatus};
 use crate::storage::{ErrorKind, Storage, StorageError};
@@ -75,7 +76,7 @@ fn running_record(vault: &Vault<'_>, key: &str) -> Option<RunRecord> {
 /// left to the next sweep: it must not stop a backup.
 fn finish(
     vault: &Vault<'_>,
-    record: RunRecord,
+    mut record: RunRecord,
     key: &str,
     swept: &mut Swept,
     now: Timestamp,
@@ -90,6 +91,23 @@ fn finish(
                 vault.reporter.warn(&format!(
                     "{archive}, which a run that died had left, stays: {error}"
                 ));
+                return Ok(());
+            }
+        }
+    }
+    if record.reencrypts() {
+        let named = |archive: &str| {
+            record.backup = Some(archive.to_owned());
+            Ok(vault.storage.replace(key, &record.to_bytes())?)
+        };
+        let removed = Catalog::load(vault.storage)
+            .map_err(OperationError::from)
+            .and_then(|catalog| finish_superseded(vault, &catalog, named));
+        match removed {
+            Ok(removed) => swept.names.extend(removed),
+            Err(error) => {
+                let text = format!("what a rotation of keys that died had left stays: {error}");
+                vault.reporter.warn(&text);
                 return Ok(());
             }
         }

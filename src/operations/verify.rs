@@ -1,15 +1,14 @@
 //! Proves backups: reads them the way a restore would, into a target that keeps
 //! nothing, and writes down what was reached.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::compare::counts_alike;
-use super::read::{ReadReport, integrity, read_backup};
-use super::{MakeCheck, OperationError, Run, Vault};
+use super::read::{integrity, read_backup};
+use super::stored::check_stored;
+use super::{MakeCheck, OperationError, Run, UnusedCopy, Vault};
 use crate::catalog::{Backup, read_whole};
 use crate::dump::{expected_part, without_objects};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
@@ -37,10 +36,20 @@ pub struct VerifyDone {
     pub raw_bytes: Option<u64>,
     pub took: Duration,
     pub warnings: Vec<String>,
+    /// The level was reached by one copy of the header; this is the other one.
+    pub unused_copy: Option<UnusedCopy>,
+}
+
+impl VerifyDone {
+    /// What is wrong with a backup that restores all the same.
+    pub fn damage(&self) -> Option<&UnusedCopy> {
+        self.unused_copy.as_ref().filter(|copy| copy.is_damaged())
+    }
 }
 
 /// Verifies one backup. An archive that is wrong is the error; it is also
-/// written into the backup's state, so that `list` shows it.
+/// written into the backup's state, so that `list` shows it. One that restores by
+/// one header copy only is proven, and [`VerifyDone::damage`] tells of the other.
 pub fn verify(
     vault: &Vault<'_>,
     backup: &Backup,
@@ -50,7 +59,7 @@ pub fn verify(
 ) -> Result<VerifyDone, OperationError> {
     let begun = Instant::now();
     let _lock = vault.lock(LockKind::Shared, now)?;
-    let run = Run::start_reading(vault, &backup.archive, now)?;
+    let run = Run::start_reading(vault, Some(&backup.archive), now)?;
     let result = match depth {
         Depth::Quick => quick(vault, backup),
         Depth::Full => full(vault, backup, make_check, ProofLevel::Verified),
@@ -59,7 +68,7 @@ pub fn verify(
     .map_err(|error| vault.stopped_or(error));
     run.end_reading(&result, backup.stored_bytes());
     let reached = match &result {
-        Ok(done) => Some((done.level, true, None)),
+        Ok(done) => Some((done.level, true, done.damage().map(UnusedCopy::to_string))),
         // Without its key nothing was seen of the archive: an earlier proof
         // stands, or a typing mistake would take it from the newest backup.
         Err(error) if error.is_integrity() && !error.lacks_key() => {
@@ -67,18 +76,8 @@ pub fn verify(
         }
         Err(_) => None,
     };
-    if let (Some((level, ok, detail)), Some(_)) = (reached, &backup.file) {
-        let verification = Verification {
-            level,
-            at: now,
-            ok,
-            detail,
-        };
-        if let Err(error) = write_down(vault, backup, verification) {
-            vault
-                .reporter
-                .warn(&format!("the result could not be written down: {error}"));
-        }
+    if let (Some(reached), Some(_)) = (reached, &backup.file) {
+        note(vault, backup, reached, now);
     }
     result.map(|done| VerifyDone {
         took: begun.elapsed(),
@@ -93,55 +92,16 @@ fn quick(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationErro
             what: format!("{archive} has no checksum to compare with; verify it without --quick"),
         });
     };
-    let stored = backup.stored.as_ref();
-    let stored = stored
-        .ok_or_else(|| integrity(archive, "its manifest is there, but the archive is gone"))?;
-    let expected = &file.manifest.stored;
-    if stored.bytes != expected.bytes {
-        let what = format!(
-            "it has {} bytes, its manifest says {}",
-            stored.bytes, expected.bytes
-        );
-        return Err(integrity(archive, &what));
-    }
-    if hash_stored(vault, backup)? != expected.sha256 {
-        return Err(integrity(
-            archive,
-            "its SHA-256 is not the one in its manifest",
-        ));
-    }
+    let unused_copy = check_stored(vault, backup, &file.manifest)?;
     Ok(VerifyDone {
         archive: archive.clone(),
         level: ProofLevel::Stored,
-        stored_bytes: stored.bytes,
+        stored_bytes: backup.stored_bytes(),
         raw_bytes: None,
         took: Duration::ZERO,
         warnings: Vec::new(),
+        unused_copy,
     })
-}
-
-fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<String, OperationError> {
-    let mut reader = vault.storage.open(&backup.archive, 0)?;
-    let mut sha256 = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    vault.reporter.phase(
-        &format!("hashing {}", backup.name()),
-        Some(backup.stored_bytes()),
-    );
-    let hashed = loop {
-        vault.cancel.check()?;
-        match reader.read(&mut buffer) {
-            Ok(0) => break Ok(hex::encode(sha256.finalize())),
-            Ok(count) => {
-                sha256.update(&buffer[..count]);
-                vault.reporter.advance(count as u64);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(crate::pipeline::UnsealError::Storage(error).into()),
-        }
-    };
-    vault.reporter.phase_done();
-    hashed
 }
 
 /// Without a manifest there is nothing that the copy could be compared with, nor
@@ -182,23 +142,14 @@ fn full(
             compare_copy(&backup.archive, &file.manifest, &copy)?;
         }
     }
-    let ReadReport {
-        unsealed,
-        damaged_copy,
-    } = report;
-    if let Some(damaged) = damaged_copy {
-        return Err(integrity(
-            &backup.archive,
-            &format!("it can be restored, but {damaged}; make a new backup soon"),
-        ));
-    }
     Ok(VerifyDone {
         archive: backup.archive.clone(),
         level,
         stored_bytes: backup.stored_bytes(),
-        raw_bytes: Some(unsealed.raw_bytes),
+        raw_bytes: Some(report.unsealed.raw_bytes),
         took: Duration::ZERO,
         warnings: received.warnings,
+        unused_copy: report.unused_copy,
     })
 }
 
@@ -288,7 +239,52 @@ fn told(
 }
 
 /// Changes the state only: the manifest's sealed bytes stay as they are. A lower
-/// proof never replaces a higher one that still stands.
+/// proof never replaces a higher one that still stands; what it says of the
+/// header's copies is news all the same.
+/// Whoever reads an archive and finds it damaged writes that down, so that `list`
+/// shows it and prune does not count on it. A missing key says nothing of it, nor
+/// does what a server made of it.
+pub(super) fn remember_damage(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    error: &OperationError,
+    now: Timestamp,
+) {
+    use OperationError::{NotAsDumped, Postgres, Target};
+    let is_damage = error.is_integrity()
+        && !error.lacks_key()
+        && !matches!(error, NotAsDumped { .. } | Postgres(_) | Target(_));
+    if !is_damage || backup.file.is_none() {
+        return;
+    }
+    note(
+        vault,
+        backup,
+        (ProofLevel::Stored, false, Some(error.to_string())),
+        now,
+    );
+}
+
+/// Writes a verdict into the backup's state: level, whether it is right, what is
+/// to be known of it. A failure to do so is told and changes nothing else.
+fn note(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    (level, ok, detail): (ProofLevel, bool, Option<String>),
+    at: Timestamp,
+) {
+    let verification = Verification {
+        level,
+        at,
+        ok,
+        detail,
+    };
+    if let Err(error) = write_down(vault, backup, verification) {
+        let text = format!("the result could not be written down: {error}");
+        vault.reporter.warn(&text);
+    }
+}
+
 fn write_down(
     vault: &Vault<'_>,
     backup: &Backup,
@@ -300,15 +296,17 @@ fn write_down(
         source,
     };
     let mut file = ManifestFile::parse(&read_whole(vault.storage, &key)?).map_err(of_archive)?;
-    let better = file
-        .state
-        .verification
-        .as_ref()
-        .is_some_and(|known| known.ok && verification.ok && known.level > verification.level);
-    if better {
-        return Ok(());
-    }
-    file.state.verification = Some(verification);
+    let known = file.state.verification.take();
+    let better =
+        known.filter(|known| known.ok && verification.ok && known.level > verification.level);
+    file.state.verification = match better {
+        Some(known) if known.detail == verification.detail => return Ok(()),
+        Some(known) => Some(Verification {
+            detail: verification.detail,
+            ..known
+        }),
+        None => Some(verification),
+    };
     Ok(vault
         .storage
         .replace(&key, &file.to_bytes().map_err(of_archive)?)?)

@@ -17,7 +17,9 @@ mod unseal;
 
 pub use codec::CodecError;
 pub use digest::Digesting;
-pub use envelope::{ArchiveMeta, Envelope, NewArchive, PassphraseSalt, new_archive};
+pub use envelope::{
+    ArchiveMeta, Envelope, NewArchive, PassphraseSalt, new_archive, new_archive_also_for, new_slot,
+};
 pub use opened::Opening;
 pub use seal::{Receipt, SealError, Sealing, seal};
 pub use unseal::{UnsealError, Unsealed, Unsealing, unseal};

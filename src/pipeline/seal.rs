@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::BLOCK_LEN;
 use super::codec::{CodecError, Encoder};
 use super::digest::Digesting;
-use super::envelope::Envelope;
+use super::envelope::{Envelope, NewArchive};
 use super::recycle::Stock;
 use crate::cancel::Cancel;
 use crate::format::frames::FrameSealer;
@@ -75,14 +75,22 @@ enum Queued {
 }
 
 /// Moves the whole of `source` into `sink` and says what it was. `progress` is
-/// told raw bytes as they are read.
+/// told raw bytes as they are read. The envelope goes with it: its payload key
+/// never seals twice.
 pub fn seal(
-    source: &mut (dyn Read + Send),
+    source: &mut dyn Read,
     sink: &mut (dyn Write + Send),
-    sealing: &Sealing,
+    sealing: Sealing,
     progress: &dyn Fn(u64),
 ) -> Result<Receipt, SealError> {
-    let workers = sealing.workers.max(1);
+    let Sealing {
+        codec,
+        level,
+        workers,
+        envelope,
+        cancel,
+    } = sealing;
+    let workers = workers.max(1);
     let stock = Stock::new();
     // One block being read, one for each worker, and as many waiting: enough to
     // keep everyone busy, and the bound on memory.
@@ -91,12 +99,12 @@ pub fn seal(
     thread::scope(|scope| {
         for _ in 0..workers {
             let (todo, stock) = (todo.clone(), stock.clone());
-            scope.spawn(move || work(&todo, &stock, sealing));
+            scope.spawn(move || work(&todo, &stock, codec, level));
         }
         drop(todo);
         let writer_stock = stock.clone();
-        let writer = scope.spawn(move || write(&in_order, &writer_stock, sink, sealing));
-        let read = read_blocks(source, &jobs, &queue, &stock, &sealing.cancel, progress);
+        let writer = scope.spawn(move || write(&in_order, &writer_stock, sink, codec, envelope));
+        let read = read_blocks(source, &jobs, &queue, &stock, &cancel, progress);
         drop((jobs, queue));
         let written = join(writer);
         // The source's failure is the cause; the writer's `Broken` follows from it.
@@ -165,8 +173,8 @@ fn fill(source: &mut dyn Read, block: &mut [u8], cancel: &Cancel) -> io::Result<
     Ok(filled)
 }
 
-fn work(todo: &Receiver<Job>, stock: &Stock, sealing: &Sealing) {
-    let mut encoder = Encoder::new(sealing.codec, sealing.level);
+fn work(todo: &Receiver<Job>, stock: &Stock, codec: Codec, level: i32) {
+    let mut encoder = Encoder::new(codec, level);
     for Job { raw, reply } in todo {
         let mut sealed = stock.take();
         let result = match &mut encoder {
@@ -183,10 +191,10 @@ fn write(
     in_order: &Receiver<Queued>,
     stock: &Stock,
     sink: &mut (dyn Write + Send),
-    sealing: &Sealing,
+    codec: Codec,
+    envelope: Envelope,
 ) -> Result<Receipt, SealError> {
-    let mut content =
-        Digesting::new(Outer::begin(sink, &sealing.envelope).map_err(SealError::Sink)?);
+    let mut content = Digesting::new(Outer::begin(sink, envelope).map_err(SealError::Sink)?);
     let mut index = IndexBuilder::default();
     let mut content_bytes = 0;
     loop {
@@ -202,7 +210,7 @@ fn write(
     }
     let (outer, content_sha256, content_bytes) = content.finish();
     let outer = outer.finish().map_err(SealError::Sink)?;
-    let index = (sealing.codec != Codec::None).then_some(index.0);
+    let index = (codec != Codec::None).then_some(index.0);
     Ok(Receipt {
         raw_bytes: 0,
         content_bytes,
@@ -232,20 +240,21 @@ struct OuterDigests {
 }
 
 impl<'a> Outer<'a> {
-    fn begin(sink: &'a mut (dyn Write + Send), envelope: &Envelope) -> io::Result<Self> {
+    fn begin(sink: &'a mut (dyn Write + Send), envelope: Envelope) -> io::Result<Self> {
         Ok(match envelope {
             Envelope::None => Self::None(sink),
             Envelope::Kluis1(archive) => {
+                let NewArchive { head, keys, .. } = *archive;
                 let mut stored = Digesting::new(sink);
-                stored.write_all(&archive.head)?;
+                stored.write_all(&head)?;
                 let payload = Digesting::new(stored);
-                Self::Kluis1(Box::new(FrameSealer::new(payload, &archive.keys.payload)))
+                Self::Kluis1(Box::new(FrameSealer::new(payload, keys.payload)))
             }
             Envelope::Kanbu(key) => {
                 let mut iv = [0; 16];
                 getrandom::fill(&mut iv).map_err(io::Error::other)?;
                 let stored = Digesting::new(sink);
-                Self::Kanbu(Box::new(LegacyWriter::new(stored, key, iv)?))
+                Self::Kanbu(Box::new(LegacyWriter::new(stored, &key, iv)?))
             }
         })
     }

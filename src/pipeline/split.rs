@@ -58,7 +58,9 @@ impl Splitter {
             }
         }
         let (stored, content) = content.finish();
+        // The caller fills in what shows on its side.
         let unsealed = Unsealed {
+            codec: Codec::None,
             raw_bytes: 0,
             content_bytes: content.bytes,
             content_sha256: content.finish(),

@@ -37,6 +37,8 @@ pub struct Unsealing {
 /// What went through, to be compared with the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsealed {
+    /// As it was asked for, or as the stream's first bytes show.
+    pub codec: Codec,
     pub raw_bytes: u64,
     pub content_bytes: u64,
     /// `None` if it was not asked for.
@@ -127,7 +129,7 @@ pub fn unseal<T, E: From<UnsealError>>(
         drop(todo);
         let mut reader = InOrder::new(in_order, stock);
         let outcome = consume_all(&mut reader, codec, members, consume);
-        finish(reader, feeder, outcome)
+        finish(reader, feeder, outcome, codec)
     })
 }
 
@@ -137,6 +139,7 @@ fn finish<T, E: From<UnsealError>>(
     mut reader: InOrder,
     feeder: ScopedJoinHandle<'_, Option<Unsealed>>,
     outcome: Result<(T, Option<u64>), E>,
+    codec: Codec,
 ) -> Result<(T, Unsealed), E> {
     let (raw_bytes, failure) = (reader.raw_bytes, reader.failure.take());
     // Closes the queue: a feeder whose consumer gave up ends by it.
@@ -153,6 +156,7 @@ fn finish<T, E: From<UnsealError>>(
     Ok((
         value,
         Unsealed {
+            codec,
             raw_bytes,
             ..unsealed
         },

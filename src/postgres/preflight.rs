@@ -323,6 +323,7 @@ impl Looking<'_> {
         self.at_extensions(&content.extensions);
         self.at_versions(content);
         if let (Destination::InPlace { .. }, Some(standing)) = (destination, &self.facts.database)
+            && !content.encoding.is_empty()
             && standing.encoding != content.encoding
         {
             self.preflight.warnings.push(format!(

@@ -98,7 +98,9 @@ mod tests {
         assert_eq!(command.get_program(), "sudo");
         let expected = "docker exec -i -e LC_ALL=C -e PGPASSWORD shop psql --quiet";
         assert_eq!(argv, expected.split(' ').collect::<Vec<_>>());
-        let mut set = command.get_envs().map(|(name, _)| name);
+        let mut set = command
+            .get_envs()
+            .filter_map(|(name, value)| value.and(Some(name)));
         assert_eq!(set.next(), Some("PGPASSWORD".as_ref()));
         assert_eq!(set.next(), None);
     }

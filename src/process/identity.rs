@@ -9,17 +9,23 @@ use crate::format::run_record::RunProcess;
 pub fn current() -> RunProcess {
     RunProcess {
         pid: std::process::id(),
-        start_ticks: start_ticks().unwrap_or_default(),
+        start_ticks: start_ticks("self").unwrap_or_default(),
         boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map(|id| id.trim().to_owned())
             .unwrap_or_default(),
     }
 }
 
+/// Whether the process of a record on this host still runs.
+pub fn is_running(process: &RunProcess) -> bool {
+    current().boot_id == process.boot_id
+        && start_ticks(&process.pid.to_string()) == Some(process.start_ticks)
+}
+
 /// Field 22 of proc(5)'s `stat`. The command name before it is in parentheses
 /// and may hold blanks and parentheses itself.
-fn start_ticks() -> Option<u64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+fn start_ticks(process: &str) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()
 }

@@ -26,6 +26,12 @@ pub struct BackupReport {
 }
 
 #[derive(Debug, Serialize)]
+pub struct Pruned {
+    pub backups: u64,
+    pub freed_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
 pub struct BackupFailed {
     pub kind: Kind,
     pub name: String,
@@ -59,6 +65,9 @@ pub struct BackupDone {
     /// The first ones by name; `problem_count` has them all.
     pub problems: Vec<Problem>,
     pub problem_count: u64,
+    /// What the retention removed behind it, where it is configured to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Pruned>,
 }
 
 #[derive(Debug, Serialize)]
@@ -141,6 +150,11 @@ impl BackupDone {
                 );
                 fields.line("left out", &special);
             }
+        }
+        if let Some(pruned) = self.pruned.as_ref().filter(|pruned| pruned.backups > 0) {
+            let backups = counted(pruned.backups, "older backup", "older backups");
+            let text = format!("{backups}, {} freed", size(pruned.freed_bytes));
+            fields.line("pruned", &text);
         }
         let proof = format!("stored; kluis verify {} reads it back", short_id(&self.id));
         fields.line("proof", &proof);

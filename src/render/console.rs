@@ -31,6 +31,8 @@ pub enum Verbosity {
     Quiet,
     Normal,
     Verbose,
+    /// Each step, too.
+    Steps,
 }
 
 /// Nobody reads stdout any more; whoever did has enough.
@@ -58,8 +60,9 @@ impl Console {
     pub fn new(flags: &GlobalFlags) -> Self {
         let verbosity = match (flags.quiet, flags.verbose) {
             (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
+            (_, 0) => Verbosity::Normal,
+            (_, 1) => Verbosity::Verbose,
+            _ => Verbosity::Steps,
         };
         let progress = verbosity > Verbosity::Quiet && !flags.no_progress;
         Self {
@@ -201,6 +204,10 @@ fn messages(error: &anyhow::Error) -> Vec<String> {
 
 impl Reporter for Console {
     fn phase(&self, what: &str, total_bytes: Option<u64>) {
+        if self.verbosity >= Verbosity::Steps {
+            let about = total_bytes.map_or_else(String::new, |total| format!(": {}", size(total)));
+            self.print_aside(&format!("{}{about}\n", lines(what)));
+        }
         if !self.progress {
             return;
         }
@@ -232,7 +239,7 @@ impl Reporter for Console {
     }
 
     fn detail(&self, text: &str) {
-        if self.verbosity == Verbosity::Verbose {
+        if self.verbosity >= Verbosity::Verbose {
             self.print_aside(&format!("{}\n", lines(text)));
         }
     }

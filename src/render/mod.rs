@@ -10,36 +10,60 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+mod adopt;
 mod backup;
 mod changes;
 mod console;
 mod contents;
 mod doctor;
 mod fields;
+mod health;
+mod history;
+mod key_change;
+mod key_drill;
+mod key_list;
+mod keys;
 mod list;
+mod monitoring;
 mod prompt;
 mod prune;
 mod restore;
 mod roles;
 mod settings;
 mod show;
+mod simulate;
+mod status;
 mod style;
 mod table;
 mod units;
 mod verify;
 
-pub use backup::{BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, TreeSummary};
+pub use adopt::{AdoptReport, AdoptRow, RefusedRow};
+pub use backup::{
+    BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, Pruned, TreeSummary,
+};
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
 pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity};
 pub use contents::{ContentsReport, ContentsRow};
 pub use doctor::{Check, DoctorReport, Health};
+pub use health::CheckReport;
+pub use history::{HistoryReport, HistoryRow, HistoryTotals, result_word};
+pub use key_change::{KeyChangeReport, KeyChangeRow, KeyResult};
+pub use key_drill::{DrillKeyRow, ElsewhereRow, KeyDrillReport, SampleRow};
+pub use key_list::{
+    KeyListReport, KeyName, KeyRow, KeySlotsReport, SlotRow, SlotsRow, UnopenedRow,
+};
+pub use keys::{GeneratedKey, KeyGenerateReport};
 pub use list::{ListReport, ListRow, Proof};
+pub use monitoring::{nagios, prometheus};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
 pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
 pub use settings::SettingsReport;
 pub use show::ShowReport;
+pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};
+pub use status::StatusReport;
 pub use units::{age, count, counted, duration, rate, size, when};
 pub use verify::{VerifyReport, VerifyRow};
 

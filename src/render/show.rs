@@ -26,6 +26,13 @@ pub struct ShowReport {
     /// an unencrypted archive, which has no seal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seal_ok: Option<bool>,
+    /// What opens the archive now, in the order of its slots; the manifest knows
+    /// only what it was made with. Absent for an archive without slots.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub opens_with: Vec<String>,
+    /// Its keys were changed: of the checksums of the stored file only that of
+    /// the payload still holds.
+    pub keys_changed: bool,
 }
 
 impl Report for ShowReport {
@@ -79,10 +86,19 @@ impl ShowReport {
         fields.line("size", &sizes);
         let encryption = self.manifest.encryption.as_ref().map_or_else(
             || "none".to_owned(),
-            |encryption| format!("{}, key {}", encryption.format, encryption.key_id),
+            |encryption| match self.opens_with.is_empty() {
+                true => format!("{}, key {}", encryption.format, encryption.key_id),
+                false => format!("{}, {}", encryption.format, self.opens_with.join(" or ")),
+            },
         );
         fields.line("encryption", &encryption);
-        fields.line("sha256", &stored.sha256);
+        match (&stored.payload_sha256, self.keys_changed) {
+            (Some(payload), true) => {
+                let text = format!("{payload} (of bytes 8192..: its keys were changed)");
+                fields.line("sha256", &text);
+            }
+            _ => fields.line("sha256", &stored.sha256),
+        }
         let seal = self.seal_ok.map(|ok| match ok {
             true => "as it was written (its seal holds)",
             false => "CHANGED since it was written: its seal does not hold",
@@ -130,10 +146,22 @@ fn moment(at: Timestamp, view: &View) -> String {
     format!("{} ({})", when(at, view), age(at, view.now))
 }
 
+/// An adopted dump tells less than one that kluis made.
+fn known(text: &str) -> &str {
+    match text {
+        "" => "not known",
+        text => text,
+    }
+}
+
 fn database_fields(fields: &mut Fields, database: &DatabaseContent) {
-    fields.line("server", &database.server_version);
-    fields.line("client", &database.client_version);
-    let made = format!("{}, {} format", database.mode, database.format);
+    fields.line("server", known(&database.server_version));
+    fields.line("client", known(&database.client_version));
+    let format = format!("{} format", database.format);
+    let made = match database.mode.as_str() {
+        "" => format,
+        mode => format!("{mode}, {format}"),
+    };
     fields.line("dump", &made);
     if let Some(container) = &database.container {
         fields.line("container", container);
@@ -141,13 +169,15 @@ fn database_fields(fields: &mut Fields, database: &DatabaseContent) {
     if let Some(reason) = &database.mode_reason {
         fields.line("way", reason);
     }
-    fields.line(
-        "encoding",
-        &format!("{}, {}", database.encoding, database.locale),
-    );
+    let locale = match database.locale.as_str() {
+        "" => "locale not known",
+        locale => locale,
+    };
+    let encoding = known(&database.encoding);
+    fields.line("encoding", &format!("{encoding}, {locale}"));
     let extensions = database.extensions.iter();
     let extensions: Vec<_> = extensions
-        .map(|(name, version)| format!("{name} {version}"))
+        .map(|(name, version)| format!("{name} {version}").trim_end().to_owned())
         .collect();
     fields.list("extensions", &extensions);
     fields.list("roles", &database.roles);
@@ -195,7 +225,7 @@ fn tables(database: &DatabaseContent, view: &View) -> String {
 }
 
 fn tree_fields(fields: &mut Fields, tree: &TreeContent) {
-    fields.line("root", &tree.root);
+    fields.line("root", known(&tree.root));
     let entries = [
         counted(tree.files, "file", "files"),
         counted(tree.directories, "directory", "directories"),

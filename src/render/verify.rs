@@ -17,6 +17,10 @@ pub struct VerifyReport {
     /// All of them are right.
     pub ok: bool,
     pub backups: Vec<VerifyRow>,
+    /// Manifests that cannot be read, so that nobody knows of their backups.
+    pub unreadable: u64,
+    /// Backups that a restore cannot prove: globals, and files without a manifest.
+    pub passed_over: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -27,7 +31,12 @@ pub struct VerifyRow {
     pub created_at: Timestamp,
     pub file: String,
     pub ok: bool,
-    /// The proof that was reached, if `ok`.
+    /// It is right, or what is wrong leaves it restorable: a header copy.
+    pub restorable: bool,
+    /// It was not looked at to the end, for a reason that is not the archive's:
+    /// nothing is known against it.
+    pub unknown: bool,
+    /// The proof that was reached, if `restorable`.
     pub level: ProofLevel,
     /// Bytes of the archive that were read.
     pub read_bytes: u64,
@@ -43,9 +52,12 @@ pub struct VerifyRow {
 
 impl VerifyRow {
     fn cells(&self, view: &View) -> Vec<String> {
-        let proof = match self.ok {
-            true => Proof::from(self.level),
-            false => Proof::Failed,
+        let level = Proof::from(self.level).word();
+        let proof = match (self.ok, self.restorable) {
+            (true, _) => level.to_owned(),
+            (false, true) => format!("{level}, DAMAGED"),
+            (false, false) if self.unknown => "NOT DONE".to_owned(),
+            (false, false) => Proof::Failed.word().to_owned(),
         };
         vec![
             when(self.created_at, view),
@@ -53,7 +65,7 @@ impl VerifyRow {
             self.name.clone(),
             size(self.read_bytes),
             duration(Duration::from_millis(self.duration_ms)),
-            proof.word().to_owned(),
+            proof,
             short_id(&self.id),
         ]
     }
@@ -62,7 +74,10 @@ impl VerifyRow {
         let mut text = String::new();
         for problem in &self.problems {
             let name = line(&self.file);
-            let wrong = Style::Red.paint("wrong:");
+            let wrong = match self.unknown {
+                true => Style::Yellow.paint("not done:"),
+                false => Style::Red.paint("wrong:"),
+            };
             text.push_str(&format!("{wrong} {name}: {}\n", line(problem)));
         }
         if let Some(hint) = &self.hint {
@@ -89,7 +104,7 @@ impl Report for VerifyReport {
             Column::left("PROOF"),
             Column::left("ID"),
         ];
-        if self.backups.is_empty() {
+        if self.backups.is_empty() && self.unreadable == 0 {
             return "Nothing to verify: there is no backup, or all were verified before.\n"
                 .to_owned();
         }
@@ -103,19 +118,43 @@ impl Report for VerifyReport {
 impl VerifyReport {
     /// The last line: whether to sleep well.
     fn verdict(&self) -> String {
-        let failed = self.backups.iter().filter(|row| !row.ok).count() as u64;
+        let unknown = self.backups.iter().filter(|row| row.unknown).count() as u64;
+        let failed = self.backups.iter().filter(|row| !row.ok && !row.unknown);
+        let failed = failed.count() as u64 + self.unreadable;
+        let restorable = self.backups.iter().filter(|row| !row.ok && row.restorable);
+        let restorable = match restorable.count() as u64 {
+            0 => String::new(),
+            all if all == failed && all > 1 => ", all of which still restore".to_owned(),
+            all if all == failed => ", which still restores".to_owned(),
+            1 => ", of which 1 still restores".to_owned(),
+            some => format!(", of which {some} still restore"),
+        };
         let bytes = self.backups.iter().map(|row| row.read_bytes);
         let bytes = bytes.fold(0, u64::saturating_add);
         let millis = self.backups.iter().map(|row| row.duration_ms);
         let time = Duration::from_millis(millis.fold(0, u64::saturating_add));
         let rate = rate(bytes, time).map_or_else(String::new, |rate| format!(", {rate}"));
-        let number = counted(self.backups.len() as u64, "backup", "backups");
-        let verdict = match failed {
-            0 => Style::Green.paint(format!("All right: {number}")),
-            failed => Style::Red.paint(format!("NOT RIGHT: {failed} of {number}")),
+        let all = self.backups.len() as u64 + self.unreadable;
+        let number = counted(all, "backup", "backups");
+        let verdict = match (failed, unknown) {
+            (0, 0) => Style::Green.paint(format!("All right: {number}")),
+            (0, some) => {
+                Style::Yellow.paint(format!("NOT DONE: {some} of {number} could not be checked"))
+            }
+            (failed, 0) => Style::Red.paint(format!("NOT RIGHT: {failed} of {number}{restorable}")),
+            (failed, some) => Style::Red.paint(format!(
+                "NOT RIGHT: {failed} of {number}{restorable}, and {some} could not be checked"
+            )),
+        };
+        let passed_over = match self.passed_over {
+            0 => String::new(),
+            some => {
+                let some = counted(some, "archive", "archives");
+                format!("; {some} of globals or without a manifest passed over")
+            }
         };
         format!(
-            "{verdict}; {} read in {}{rate}",
+            "{verdict}; {} read in {}{rate}{passed_over}",
             size(bytes),
             duration(time)
         )

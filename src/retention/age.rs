@@ -46,6 +46,15 @@ impl Age {
         earlier.map_or(Timestamp::MIN, |zoned| zoned.timestamp())
     }
 
+    /// The instant that lies this long after `now`. Where the calendar ends
+    /// first, the latest there is.
+    pub fn after(self, now: Timestamp, time_zone: &TimeZone) -> Timestamp {
+        let later = self
+            .span()
+            .and_then(|span| now.to_zoned(time_zone.clone()).checked_add(span));
+        later.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+    }
+
     fn span(self) -> Result<Span, jiff::Error> {
         let [years, months, weeks, days, hours] = self.counts;
         Span::new()

@@ -23,6 +23,7 @@ fn backups(times: &[&str]) -> Vec<Candidate> {
         id: id_of(number),
         kind: Kind::Db,
         name: "app".to_owned(),
+        group: "app".to_owned(),
         created_at: at(time),
         pinned: false,
         verified: false,
@@ -55,7 +56,7 @@ fn said(plan: &PrunePlan, number: usize) -> String {
 }
 
 fn plan_utc(candidates: &[Candidate], rules: &KeepRules, now: &str) -> PrunePlan {
-    plan(candidates, rules, at(now), &TimeZone::UTC)
+    plan(candidates, &rules.clone().into(), at(now), &TimeZone::UTC)
 }
 
 const NOW: &str = "2026-01-20T12:00:00Z";
@@ -150,7 +151,7 @@ fn while_the_clock_is_behind_nothing_is_removed() {
         "2026-01-20T12:00:01Z",
     ]);
     // Another name's newest backup tells it as well.
-    all[2].name = "other".to_owned();
+    all[2].group = "other".to_owned();
     let rules = KeepRules {
         max_age: Age::days(1),
         ..only(1)
@@ -164,7 +165,7 @@ fn while_the_clock_is_behind_nothing_is_removed() {
 fn kinds_and_names_have_their_own_floors() {
     let mut all = backups(&[NOW; 6]);
     all[1].kind = Kind::Source;
-    all[2].name = "other".to_owned();
+    all[2].group = "other".to_owned();
     let rules = KeepRules {
         last: Some(1),
         ..only(1)
@@ -208,7 +209,7 @@ fn the_day_of_23_hours_and_the_day_of_25_hours_are_one_day_each() {
             ..only(1)
         };
         let now = at("2026-12-01T00:00:00Z");
-        let daily = plan(&backups(&times), &rules, now, &amsterdam());
+        let daily = plan(&backups(&times), &rules.clone().into(), now, &amsterdam());
         assert_eq!(kept(&daily), [3, 4]);
     }
 }
@@ -241,7 +242,7 @@ fn a_clock_turned_back_over_midnight_makes_no_third_day() {
         ..only(1)
     };
     let zone = TimeZone::get("America/St_Johns").unwrap();
-    let plan = plan(&all, &rules, at(NOW), &zone);
+    let plan = plan(&all, &rules.clone().into(), at(NOW), &zone);
     assert_eq!(kept(&plan), [2, 3]);
 }
 
@@ -257,7 +258,12 @@ fn the_hour_that_comes_twice_is_two_hours() {
         hourly: Some(24),
         ..only(1)
     };
-    let plan = plan(&all, &rules, at("2026-12-01T00:00:00Z"), &amsterdam());
+    let plan = plan(
+        &all,
+        &rules.clone().into(),
+        at("2026-12-01T00:00:00Z"),
+        &amsterdam(),
+    );
     assert_eq!(kept(&plan), [1, 3]);
     assert_eq!(
         said(&plan, 1),
@@ -291,6 +297,7 @@ fn nightly(from: &str, nights: i64) -> Vec<Candidate> {
         id: id_of(n as usize),
         kind: Kind::Db,
         name: "app".to_owned(),
+        group: "app".to_owned(),
         created_at: first.checked_add(Span::new().days(n)).unwrap().timestamp(),
         pinned: false,
         verified: false,
@@ -329,10 +336,13 @@ fn two_years_of_nights_leave_what_the_table_says() {
     for tonight in nightly("2024-01-01T01:30:00Z", 731) {
         let now = tonight.created_at;
         lying.push(tonight);
-        lying = after(&lying, &plan(&lying, &KeepRules::default(), now, &zone));
+        lying = after(
+            &lying,
+            &plan(&lying, &KeepRules::default().into(), now, &zone),
+        );
     }
     let now = at("2025-12-31T12:00:00Z");
-    let last = plan(&lying, &KeepRules::default(), now, &zone);
+    let last = plan(&lying, &KeepRules::default().into(), now, &zone);
     let lines: Vec<String> = last
         .decisions
         .iter()
@@ -373,6 +383,7 @@ fn any_history() -> impl Strategy<Value = Vec<Candidate>> {
                 id: id_of(number),
                 kind: if db { Kind::Db } else { Kind::Source },
                 name: format!("name{name}"),
+                group: format!("name{name}"),
                 created_at: Timestamp::from_second(second).unwrap(),
                 pinned: pin == 0,
                 verified: proof == 0,
@@ -480,7 +491,9 @@ fn kept_ids(plan: &PrunePlan) -> BTreeSet<BackupId> {
 fn groups(history: &[Candidate]) -> BTreeMap<(Kind, &str), Vec<&Candidate>> {
     let mut groups: BTreeMap<(Kind, &str), Vec<&Candidate>> = BTreeMap::new();
     for candidate in history {
-        let group = groups.entry((candidate.kind, &candidate.name)).or_default();
+        let group = groups
+            .entry((candidate.kind, &candidate.group))
+            .or_default();
         group.push(candidate);
     }
     for group in groups.values_mut() {
@@ -496,7 +509,7 @@ proptest! {
     fn every_backup_gets_one_decision_with_a_reason(
         history in any_history(), rules in any_rules(), now in any_clock(), zone in any_zone()
     ) {
-        let plan = plan(&history, &rules, now, &zone);
+        let plan = plan(&history, &rules.clone().into(), now, &zone);
         let ids: BTreeSet<_> = plan.decisions.iter().map(|d| d.id.clone()).collect();
         prop_assert_eq!(ids.len(), history.len());
         prop_assert_eq!(plan.decisions.len(), history.len());
@@ -508,7 +521,7 @@ proptest! {
     fn floor_pins_and_newest_proof_stay_under_every_policy(
         history in any_history(), rules in any_rules(), now in any_clock(), zone in any_zone()
     ) {
-        let kept = kept_ids(&plan(&history, &rules, now, &zone));
+        let kept = kept_ids(&plan(&history, &rules.clone().into(), now, &zone));
         for group in groups(&history).values() {
             let floor = rules.floor.max(1) as usize;
             let pinned = group.iter().filter(|candidate| candidate.pinned);
@@ -524,7 +537,7 @@ proptest! {
         history in any_history(), rules in any_rules(), now in any_clock(), zone in any_zone()
     ) {
         let is_behind = history.iter().any(|candidate| candidate.created_at > now);
-        let plan = plan(&history, &rules, now, &zone);
+        let plan = plan(&history, &rules.clone().into(), now, &zone);
         prop_assert!(!is_behind || plan.removed().count() == 0);
     }
 
@@ -533,7 +546,7 @@ proptest! {
         history in any_history(), days in 1_u32..40, now in any_clock(), zone in any_zone()
     ) {
         let rules = KeepRules { daily: Some(days), ..KeepRules::none() };
-        let kept = kept_ids(&plan(&history, &rules, now, &zone));
+        let kept = kept_ids(&plan(&history, &rules.clone().into(), now, &zone));
         for group in groups(&history).values() {
             let mut seen = BTreeSet::new();
             for candidate in group {
@@ -551,9 +564,9 @@ proptest! {
     ) {
         // From "no rule keeps everything" every rule is a step down.
         prop_assume!(rules.has_keep_rule());
-        let kept = kept_ids(&plan(&history, &rules, now, &zone));
+        let kept = kept_ids(&plan(&history, &rules.clone().into(), now, &zone));
         for more in generous(&rules) {
-            let more_kept = kept_ids(&plan(&history, &more, now, &zone));
+            let more_kept = kept_ids(&plan(&history, &more.clone().into(), now, &zone));
             prop_assert!(kept.is_subset(&more_kept), "{more:?}");
         }
     }
@@ -562,8 +575,8 @@ proptest! {
     fn pruning_twice_is_pruning_once(
         history in any_history(), rules in any_rules(), now in any_clock(), zone in any_zone()
     ) {
-        let left = after(&history, &plan(&history, &rules, now, &zone));
-        prop_assert_eq!(plan(&left, &rules, now, &zone).removed().count(), 0);
+        let left = after(&history, &plan(&history, &rules.clone().into(), now, &zone));
+        prop_assert_eq!(plan(&left, &rules.clone().into(), now, &zone).removed().count(), 0);
     }
 
     #[test]
@@ -572,8 +585,8 @@ proptest! {
     ) {
         let turned: Vec<_> = history.iter().rev().cloned().collect();
         prop_assert_eq!(
-            plan(&history, &rules, now, &TimeZone::UTC),
-            plan(&turned, &rules, now, &TimeZone::UTC)
+            plan(&history, &rules.clone().into(), now, &TimeZone::UTC),
+            plan(&turned, &rules.clone().into(), now, &TimeZone::UTC)
         );
     }
 }
@@ -589,7 +602,10 @@ fn pruning_every_night_leaves_what_one_prune_leaves() {
     let mut lying: Vec<Candidate> = Vec::new();
     for tonight in &all {
         lying.push(tonight.clone());
-        lying = after(&lying, &plan(&lying, &rules, tonight.created_at, &zone));
+        lying = after(
+            &lying,
+            &plan(&lying, &rules.clone().into(), tonight.created_at, &zone),
+        );
     }
     let now = all
         .last()
@@ -597,6 +613,6 @@ fn pruning_every_night_leaves_what_one_prune_leaves() {
         .created_at
         .checked_add(1.hour())
         .unwrap();
-    let once = after(&all, &plan(&all, &rules, now, &zone));
+    let once = after(&all, &plan(&all, &rules.clone().into(), now, &zone));
     assert_eq!(lying, once);
 }

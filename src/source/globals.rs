@@ -1,12 +1,11 @@
 //! Makes the dump of what all databases of a server share: roles and
 //! tablespaces, by `pg_dumpall --globals-only`.
 //!
-//! Invariant: the stream ends cleanly only if pg_dumpall exited 0 and its text
-//! was whole. Role passwords (their verifiers) are in it where they may be read.
+//! Role passwords (their verifiers) are in it where they may be read.
 
-use std::io::{self, Read};
+use std::io;
 
-use super::{Produced, Source};
+use super::child_dump::{ChildDump, Witness};
 use crate::cancel::Cancel;
 use crate::format::manifest::{DatabaseContent, GLOBALS};
 use crate::ledger::{GlobalsReader, Ledger};
@@ -16,19 +15,11 @@ use crate::process::ChildReader;
 const NO_PASSWORDS: &str = "--no-role-passwords";
 
 /// A running dump of a server's roles.
-pub struct GlobalsSource {
-    dump: ChildReader,
-    /// Until the end of the stream.
-    reader: Option<GlobalsReader>,
-    /// Once the end was seen and good.
-    ledger: Option<Ledger>,
-    content: DatabaseContent,
-    warnings: Vec<String>,
-    cancel: Cancel,
-}
+pub type GlobalsSource = ChildDump<GlobalsReader>;
 
 impl GlobalsSource {
-    /// Asks in `database`; pg_dumpall itself finds one to connect to. `role`: the one to take before dumping.
+    /// Asks in `database`; pg_dumpall itself finds one to connect to. `role`: the
+    /// one to take before dumping.
     pub fn start(
         server: &Server,
         database: &str,
@@ -51,59 +42,35 @@ impl GlobalsSource {
             .args(["--globals-only", "--encoding=UTF8"])
             .args(role.map(|role| format!("--role={role}")))
             .args(options.iter().cloned());
-        Ok(Self {
-            dump: ChildReader::spawn(&tool)?,
-            reader: Some(GlobalsReader::default()),
-            ledger: None,
-            content: DatabaseContent {
-                server_version: server.version().text.clone(),
-                client_version: client.version,
-                mode: server.access().mode().to_owned(),
-                format: GLOBALS.to_owned(),
-                options,
-                ..DatabaseContent::default()
-            },
-            warnings,
+        let content = DatabaseContent {
+            server_version: server.version().text.clone(),
+            client_version: client.version,
+            mode: server.access().mode().to_owned(),
+            mode_reason: server.way_reason().map(str::to_owned),
+            container: server.access().container().map(str::to_owned),
+            format: GLOBALS.to_owned(),
+            options,
+            ..DatabaseContent::default()
+        };
+        let (dump, told) = (ChildReader::spawn(&tool)?, (content, warnings));
+        Ok(Self::new(
+            server,
+            dump,
+            GlobalsReader::default(),
+            told,
             cancel,
-        })
-    }
-
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    fn end(&mut self) -> io::Result<()> {
-        if let Some(reader) = self.reader.take() {
-            let globals = reader.finish().map_err(io::Error::other)?;
-            self.ledger = Some(globals.ledger());
-        }
-        match self.ledger {
-            Some(_) => Ok(()),
-            None => Err(io::Error::other("the dump was not whole")),
-        }
+        ))
     }
 }
 
-impl Read for GlobalsSource {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check_io()?;
-        let read = self.dump.read(buf);
-        self.cancel.check_io()?;
-        let count = read?;
-        if count == 0 && !buf.is_empty() {
-            self.end()?;
-        } else if let Some(reader) = &mut self.reader {
-            reader.feed(&buf[..count]);
-        }
-        Ok(count)
+impl Witness for GlobalsReader {
+    fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Self::feed(self, bytes);
+        Ok(())
     }
-}
 
-impl Source for GlobalsSource {
-    fn finish(self: Box<Self>) -> Produced {
-        Produced::Database(DatabaseContent {
-            ledger: self.ledger.unwrap_or_default(),
-            ..self.content
-        })
+    fn finish(self) -> io::Result<Ledger> {
+        let globals = Self::finish(self).map_err(io::Error::other)?;
+        Ok(globals.ledger())
     }
 }

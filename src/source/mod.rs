@@ -5,6 +5,7 @@ use std::io::Read;
 
 use crate::format::manifest::{DatabaseContent, TreeContent};
 
+mod child_dump;
 mod directory;
 mod globals;
 mod pg_dump;

@@ -1,17 +1,15 @@
 //! Makes the dump of one database. Here the plain one: `pg_dump`'s stdout, read
 //! by the ledger as it passes; the archive formats stand in files of their own.
-//!
-//! Invariant: the stream ends cleanly only if pg_dump exited 0 *and* the dump
-//! is whole by its own words; a dump that stops early with exit 0 is refused.
 
-use std::io::{self, Read};
+use std::io;
 
+use super::child_dump::{ChildDump, Witness, explained};
 use super::{Produced, Source};
 use crate::cancel::{Cancel, Cancelled};
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, Ledger};
 use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
-use crate::process::{ChildReader, ProcessError};
+use crate::process::ChildReader;
 use crate::scratch::{ScratchError, UnpackError};
 
 mod custom;
@@ -64,28 +62,8 @@ impl Started {
     }
 }
 
-/// A program's failure as a reader gives it. Where its container went away,
-/// that is told instead: what the program said of it, if anything, helps little.
-fn explained(server: &Server, error: io::Error) -> io::Error {
-    match ProcessError::from_io(error).map(|error| server.lost(error)) {
-        Ok(Ok(lost)) => io::Error::other(lost),
-        Ok(Err(error)) => io::Error::other(error),
-        Err(error) => error,
-    }
-}
-
 /// A running plain dump.
-pub struct PgDumpSource {
-    server: Server,
-    dump: ChildReader,
-    /// Until the end of the stream.
-    reader: Option<DumpReader>,
-    /// Once the end was seen and good.
-    ledger: Option<Ledger>,
-    content: DatabaseContent,
-    warnings: Vec<String>,
-    cancel: Cancel,
-}
+pub type PgDumpSource = ChildDump<DumpReader>;
 
 impl PgDumpSource {
     /// Asks the catalogues, finds the matching pg_dump and starts it.
@@ -103,57 +81,19 @@ impl PgDumpSource {
         let tool = server
             .dump_tool(&client, database, options)?
             .arg("--format=plain");
-        Ok(Self {
-            server: server.clone(),
-            dump: ChildReader::spawn(&tool)?,
-            reader: Some(DumpReader::new()),
-            ledger: None,
-            content,
-            warnings,
-            cancel,
-        })
-    }
-
-    /// What the operator should know, such as a client newer than the server.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// The end of pg_dump's output: now the dump itself must be whole. A dump
-    /// that was not stays so, however often it is read on.
-    fn end(&mut self) -> io::Result<()> {
-        if let Some(reader) = self.reader.take() {
-            self.ledger = Some(reader.finish().map_err(io::Error::other)?);
-        }
-        match self.ledger {
-            Some(_) => Ok(()),
-            None => Err(io::Error::other("the dump was not whole")),
-        }
+        let (dump, told) = (ChildReader::spawn(&tool)?, (content, warnings));
+        Ok(Self::new(server, dump, DumpReader::new(), told, cancel))
     }
 }
 
-impl Read for PgDumpSource {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.cancel.check_io()?;
-        let read = self.dump.read(buf);
-        // A stop kills pg_dump: then the stop is the reason, not the kill.
-        self.cancel.check_io()?;
-        let n = read.map_err(|error| explained(&self.server, error))?;
-        if n == 0 && !buf.is_empty() {
-            self.end()?;
-        } else if let Some(reader) = &mut self.reader {
-            reader.feed(&buf[..n]);
-        }
-        Ok(n)
+impl Witness for DumpReader {
+    fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        Self::feed(self, bytes);
+        Ok(())
     }
-}
 
-impl Source for PgDumpSource {
-    fn finish(self: Box<Self>) -> Produced {
-        Produced::Database(DatabaseContent {
-            ledger: self.ledger.unwrap_or_default(),
-            ..self.content
-        })
+    fn finish(self) -> io::Result<Ledger> {
+        Self::finish(self).map_err(io::Error::other)
     }
 }
 

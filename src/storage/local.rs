@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -104,10 +105,24 @@ impl Storage for LocalStorage {
         temporary.publish(Publish::Replacing)
     }
 
+    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_read(key.is_record)?;
+        let failed = |e: io::Error| directory.failed("overwrite", key.name, e);
+        let file = open_regular(&directory, key.name, OFlags::RDWR)?;
+        let end = offset.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > file.metadata().map_or(0, |m| m.len())) {
+            let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is too short for that");
+            return Err(failed(short));
+        }
+        file.write_all_at(bytes, offset).map_err(failed)?;
+        file.sync_data().map_err(failed)
+    }
+
     fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
         let key = self.key(key)?;
         let directory = self.directory_to_read(key.is_record)?;
-        let mut file = open_regular(&directory, key.name)?;
+        let mut file = open_regular(&directory, key.name, OFlags::RDONLY)?;
         // Only a hint: a file system without it reads as well.
         let _ = rustix::fs::fadvise(&file, offset, None, Advice::Sequential);
         file.seek(SeekFrom::Start(offset))
@@ -173,14 +188,19 @@ impl Storage for LocalStorage {
         stat.f_bavail.checked_mul(stat.f_frsize)
     }
 
+    fn total_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(self.root.fd()).ok()?;
+        stat.f_blocks.checked_mul(stat.f_frsize)
+    }
+
     fn local_root(&self) -> Option<&Path> {
         Some(self.root.path())
     }
 }
 
 /// Neither follows a symlink nor waits at a fifo.
-fn open_regular(directory: &Directory, name: &str) -> Result<File, StorageError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+fn open_regular(directory: &Directory, name: &str, how: OFlags) -> Result<File, StorageError> {
+    let flags = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: File = rustix::fs::openat(directory.fd(), name, flags, Mode::empty())
         .map_err(|e| directory.failed("open", name, e))?
         .into();

@@ -39,6 +39,12 @@ pub trait Storage: Send + Sync {
     /// old bytes or the new ones, never a mixture, also after a crash.
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError>;
 
+    /// Writes over part of an object, in place and durably: its length stays.
+    /// Not all at once: after a crash the part may hold any mixture of old and
+    /// new. For formats that keep a second copy elsewhere, such as an archive's
+    /// header, and for nothing else.
+    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+
     /// Reads an object from byte `offset` (0 = its start) to its end.
     fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError>;
 
@@ -55,6 +61,11 @@ pub trait Storage: Send + Sync {
 
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
+
+    /// Bytes of the whole place, used or not, where that is known.
+    fn total_bytes(&self) -> Option<u64> {
+        None
+    }
 
     /// The directory for files that only make sense on this host, such as the
     /// lock; `None` where the storage is not a directory here.

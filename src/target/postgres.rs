@@ -82,13 +82,39 @@ impl DatabaseTarget {
     /// The staging database, with everything around it that the dump builds on.
     fn stage(&self) -> Result<(StagedDatabase, Vec<String>), PostgresError> {
         let locale = self.content.as_ref().map(locale);
-        let staged = StagedDatabase::create(&self.server, self.placement.name(), locale.as_ref())?;
+        let name = self.placement.name();
         let mut warnings = Vec::new();
+        let staged = match StagedDatabase::create(&self.server, name, locale.as_ref()) {
+            Err(error) if self.has_no_locale() && !error.is_of_the_place() => {
+                warnings.push(format!(
+                    "made in the locale C, as the dump tells no locale and the server's own does \
+                     not fit its encoding: text is ordered by its bytes ({error})"
+                ));
+                let plain = locale.map(in_c);
+                StagedDatabase::create(&self.server, name, plain.as_ref())?
+            }
+            staged => staged?,
+        };
         if let Some(content) = &self.content {
-            warnings = staged.set_output(&content.output_settings)?;
+            warnings.extend(staged.set_output(&content.output_settings)?);
             staged.make_context(content)?;
         }
         Ok((staged, warnings))
+    }
+
+    /// The content tells its encoding alone: that of an adopted dump does.
+    fn has_no_locale(&self) -> bool {
+        let content = self.content.as_ref();
+        content.is_some_and(|content| content.locale.is_empty() && !content.encoding.is_empty())
+    }
+}
+
+/// The locale that goes with every encoding.
+fn in_c(locale: Locale) -> Locale {
+    Locale {
+        collate: "C".to_owned(),
+        ctype: "C".to_owned(),
+        ..locale
     }
 }
 

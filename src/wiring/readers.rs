@@ -13,8 +13,8 @@ use crate::format::names::ArchiveFormat;
 use crate::operations::OperationError;
 use crate::postgres::{ClientSearch, Converter, PostgresError, Server, ThrowawayOptions};
 use crate::target::{
-    ContentsCheck, DumpCheck, FromCustom, FromDirectory, ProofPlace, RestoreCheck, Target,
-    TreeCheck, TreeRestoreCheck,
+    ContentsCheck, DumpCheck, FactsCheck, FromCustom, FromDirectory, ProofPlace, RestoreCheck,
+    Target, TreeCheck, TreeRestoreCheck,
 };
 
 /// What archives need to become SQL text again.
@@ -60,6 +60,20 @@ pub fn check_target(
             text_target(backup, check, programs, cancel)
         }
     }
+}
+
+/// [`check_target`] for a file without a manifest: it also tells what a dump says
+/// of itself.
+pub fn adoption_target(
+    backup: &Backup,
+    programs: &ArchivePrograms,
+    cancel: &Cancel,
+) -> Result<Box<dyn Target>, OperationError> {
+    if backup.kind() == Some(Kind::Source) || backup.holds_globals() {
+        return check_target(backup, programs, cancel);
+    }
+    let check = Box::new(FactsCheck::new(cancel.clone()));
+    text_target(backup, check, programs, cancel)
 }
 
 /// Lets `inner`, which receives the SQL text of a dump, receive this backup:

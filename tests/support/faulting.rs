@@ -105,6 +105,12 @@ impl<S: Storage> Storage for Faulting<S> {
             .step("replace", key, || self.inner.replace(key, bytes))
     }
 
+    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        self.plan.step("overwrite", key, || {
+            self.inner.overwrite(key, offset, bytes)
+        })
+    }
+
     fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
         let inner = self
             .plan

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use jiff::Timestamp;
 use kluis::cancel::Cancel;
 use kluis::catalog::Backup;
-use kluis::format::keys::{KeyMaterial, Keyring};
+use kluis::format::keyring::{KeyMaterial, Keyring};
 use kluis::format::manifest::{Codec, Trigger};
 use kluis::format::names::ArchiveFormat;
 use kluis::format::run_record::RunProcess;
@@ -49,7 +49,7 @@ pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str)
     Vault {
         ours: true,
         storage,
-        ring: Keyring::new(vec![KeyMaterial::parse(KEY).unwrap()]),
+        ring: Keyring::of(KeyMaterial::parse(KEY).unwrap()),
         workers: 1,
         lock_wait: None,
         cancel: Cancel::default(),

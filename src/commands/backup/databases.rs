@@ -163,7 +163,7 @@ impl Run<'_> {
     ) -> anyhow::Result<Exit> {
         let stopped = self.session.cancel.check();
         if done.is_empty() || stopped.is_err() {
-            finish(self.session, done, Vec::new())?;
+            finish(self.session, self.vault, done, Vec::new())?;
             let mut failed = failed.into_iter();
             let first = failed.next();
             for (name, error) in failed {
@@ -188,8 +188,14 @@ impl Run<'_> {
             }
         });
         let failed = failed.collect();
-        finish(self.session, done, failed)
+        finish(self.session, self.vault, done, failed)
     }
+}
+
+/// What `--all` takes on the configured server.
+pub(in crate::commands) fn all_names(session: &Session<'_>) -> anyhow::Result<Vec<String>> {
+    let database = session.database(None)?;
+    listed(session, &database)
 }
 
 /// Which databases: those that are named, all of them, or the connection's.
@@ -207,6 +213,11 @@ fn names(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<Strin
         }
         return Ok(names);
     }
+    listed(session, database)
+}
+
+fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<String>> {
+    let dump = &session.settings.database.dump;
     let excluded = globs(&dump.exclude.value)?;
     let server = &database.server;
     let listed = match server.databases(&database.name) {

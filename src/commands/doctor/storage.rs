@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::failed;
 use crate::catalog::{Backup, Catalog};
 use crate::commands::session::Session;
-use crate::format::keys::KeyMaterial;
 use crate::format::manifest::{Kind, Trigger};
 use crate::operations::seal_holds;
 use crate::render::{Check, age, counted, size};
@@ -138,16 +137,12 @@ fn key(session: &Session<'_>) -> Check {
     }
     let ring = match wiring::keyring(&session.settings) {
         Ok(ring) => ring,
-        Err(error) => return failed(KEY, &error, "give the key as the README tells"),
+        Err(error) => return failed(KEY, &error.into(), "give the key as the README tells"),
     };
-    match (ring.materials().first(), &encryption.key) {
-        (Some(KeyMaterial::Raw(key)), Some(source)) => {
-            Check::ok(KEY, format!("key {} from {}", key.id(), source.origin))
-        }
-        (Some(KeyMaterial::Passphrase(_)), Some(source)) => {
-            Check::ok(KEY, format!("a passphrase from {}", source.origin))
-        }
-        _ => Check::warn(
+    let writers: Vec<String> = ring.writers().map(|(_, key)| key.to_string()).collect();
+    match writers.is_empty() {
+        false => Check::ok(KEY, writers.join("; ")),
+        true => Check::warn(
             KEY,
             "no key is configured: backups are written unencrypted",
             "openssl rand -hex 32 into a file of mode 0600, and set \
@@ -168,6 +163,12 @@ fn key_opens(session: &Session<'_>, storage: &LocalStorage, catalog: &Catalog) -
         .filter(is_sealed)
         .max_by_key(|backup| backup.created_at())?;
     let vault = session.vault(storage, "doctor", Trigger::Manual).ok()?;
+    if !vault.ring.keys().iter().any(|key| key.material.opens()) {
+        return Some(Check::ok(
+            KEY,
+            "this host writes backups that it cannot read; verify and restore elsewhere",
+        ));
+    }
     Some(match seal_holds(&vault, newest) {
         Some(true) => Check::ok(KEY, format!("it opens {}", newest.archive)),
         Some(false) => Check::fail(

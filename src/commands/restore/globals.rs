@@ -54,13 +54,15 @@ pub fn run(
         let vault = session.vault(&opened.storage, "restore --dry-run", Trigger::Manual)?;
         let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
         let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
-        verify(&vault, backup, Depth::Full, session.now, &check)?;
+        let done = verify(&vault, backup, Depth::Full, session.now, &check)?;
+        session.warn_of_copy(&backup.archive, done.unused_copy.as_ref());
         session.print(&report)?;
         return Ok(Exit::Done);
     }
     let vault = session.vault(&opened.storage, "restore", Trigger::Manual)?;
     let steps = RestoreSteps::staged(move || Ok(Box::new(target)));
     let done = restore(&vault, backup, session.now, steps)?;
+    session.warn_of_copy(&backup.archive, done.report.unused_copy.as_ref());
     for warning in &done.received.warnings {
         session.console.warn(warning);
     }

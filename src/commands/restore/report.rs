@@ -36,12 +36,7 @@ impl Restoring<'_> {
                 return Err(self.not_restored(error));
             }
         };
-        if let Some(damaged) = &done.report.damaged_copy {
-            let archive = &self.backup.archive;
-            session
-                .console
-                .warn(&format!("{archive}: {damaged}; make a new backup soon"));
-        }
+        session.warn_of_copy(&self.backup.archive, done.report.unused_copy.as_ref());
         let left_out = done.received.left_out;
         if left_out > 0 {
             session.console.warn(&format!(
@@ -128,6 +123,7 @@ impl Restoring<'_> {
         let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
         let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
         let done = verify(&vault, self.backup, Depth::Full, session.now, &check)?;
+        session.warn_of_copy(&self.backup.archive, done.unused_copy.as_ref());
         session.print(&RestoreReport {
             dry_run: true,
             raw_bytes: done.raw_bytes.unwrap_or_default(),

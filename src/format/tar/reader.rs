@@ -326,12 +326,16 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn fill(stream: &mut impl BufRead) -> Result<&[u8], TarError> {
-    // Asked twice, because the borrow checker will not let the loop's answer out.
-    while let Err(error) = stream.fill_buf() {
-        if error.kind() != ErrorKind::Interrupted {
-            return Err(TarError::Stream(error));
+    loop {
+        match stream.fill_buf() {
+            // To ask again would read again, and that may be interrupted.
+            Ok([]) => return Ok(&[]),
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(TarError::Stream(error)),
         }
     }
+    // Asked twice, because the borrow checker will not let the loop's answer out.
     stream.fill_buf().map_err(TarError::Stream)
 }
 
@@ -347,4 +351,32 @@ fn cut_off() -> TarError {
         ErrorKind::UnexpectedEof,
         "the tar stream ends in the middle",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, BufReader, ErrorKind, Read};
+
+    use super::TarReader;
+    use crate::format::tar::end_of_archive;
+
+    /// Ends, and is interrupted by a signal when it is asked again.
+    struct Ends<'a>(&'a [u8], bool);
+
+    impl Read for Ends<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            if self.1 {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            self.1 = self.0.is_empty();
+            self.0.read(out)
+        }
+    }
+
+    #[test]
+    fn the_end_is_not_asked_for_twice() {
+        let stream = Ends(end_of_archive(), false);
+        let mut reader = TarReader::new(BufReader::new(stream));
+        assert_eq!(reader.next_entry().expect("a whole archive"), None);
+    }
 }

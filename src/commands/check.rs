@@ -1,0 +1,107 @@
+//! `kluis check` and `kluis status`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::cli::Check;
+use crate::exit::Exit;
+use crate::format::manifest::Kind;
+use crate::health::{Facts, Finding, Level, judge, worst};
+use crate::operations::{self, HistoryFilter, Reporter};
+use crate::render::{CheckReport, StatusReport, nagios, prometheus};
+use crate::storage::Storage;
+use crate::wiring;
+
+use super::session::{Opened, Session};
+
+pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
+    if wanted.nagios {
+        return Ok(plugin(session, wanted));
+    }
+    let (facts, findings) = look(session, wanted.no_server)?;
+    if let Some(path) = &wanted.prometheus {
+        write_metrics(path, &prometheus(&facts, &findings, session.now))?;
+    }
+    let level = worst(&findings);
+    session.print(&CheckReport {
+        healthy: level == Level::Ok,
+        findings,
+    })?;
+    Ok(match level {
+        Level::Ok => Exit::Done,
+        Level::Warning | Level::Critical => Exit::Unhealthy,
+    })
+}
+
+/// A plugin always says one line, also where it cannot look.
+fn plugin(session: &Session<'_>, wanted: &Check) -> Exit {
+    let (line, code) = match look(session, wanted.no_server) {
+        Ok((_, findings)) => nagios(&findings),
+        Err(error) => (format!("KLUIS UNKNOWN - {error:#}\n"), 3),
+    };
+    match session.console.print_text(&line) {
+        Ok(()) => Exit::Plugin(code),
+        Err(_) => Exit::Plugin(3),
+    }
+}
+
+fn look(session: &Session<'_>, no_server: bool) -> anyhow::Result<(Facts, Vec<Finding>)> {
+    let opened = session.open()?;
+    let mut facts = operations::facts(&opened.storage, &opened.catalog, session.now)?;
+    if !no_server && wiring::says_where(&session.settings.database) {
+        facts.uncovered = uncovered(session, &opened);
+    }
+    let thresholds = session.settings.check.thresholds();
+    let zone = &session.settings.time_zone.value;
+    let findings = judge(&facts, &thresholds, session.now, zone);
+    Ok((facts, findings))
+}
+
+/// The server's databases that have no backup and are not left out on purpose.
+/// A server that does not answer is another check's business: it is told, no
+/// more.
+fn uncovered(session: &Session<'_>, opened: &Opened) -> Option<Vec<String>> {
+    let names = super::backup::all_names(session);
+    let names = match names {
+        Ok(names) => names,
+        Err(error) => {
+            let text = format!("the server was not asked for its databases: {error:#}");
+            session.console.warn(&text);
+            return None;
+        }
+    };
+    let backups = opened.catalog.backups.iter();
+    let databases =
+        backups.filter(|backup| backup.file.is_some() && backup.kind() == Some(Kind::Db));
+    let covered: BTreeSet<&str> = databases.map(|backup| backup.name()).collect();
+    let is_uncovered = |name: &String| !covered.contains(name.as_str());
+    Some(names.into_iter().filter(is_uncovered).collect())
+}
+
+/// Readers see the old metrics or the new ones, and may belong to anybody.
+fn write_metrics(path: &Path, text: &str) -> anyhow::Result<()> {
+    let (storage, key) = wiring::storage_of_file(path)?;
+    let shown = path.display();
+    storage.unsynced().replace(&key, text.as_bytes())?;
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(path, readable)
+        .with_context(|| format!("cannot make {shown} readable for the collector"))
+}
+
+pub fn status(session: &Session<'_>) -> anyhow::Result<Exit> {
+    let opened = session.open()?;
+    let facts = operations::facts(&opened.storage, &opened.catalog, session.now)?;
+    let thresholds = session.settings.check.thresholds();
+    let zone = &session.settings.time_zone.value;
+    let findings = judge(&facts, &thresholds, session.now, zone);
+    let runs = operations::history(&opened.storage, &HistoryFilter::default())?.runs;
+    session.print(&StatusReport::new(
+        opened.storage.location(),
+        &facts,
+        findings,
+        runs.first(),
+    ))?;
+    Ok(Exit::Done)
+}

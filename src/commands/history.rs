@@ -1,0 +1,74 @@
+//! `kluis history`.
+
+use crate::cli::History;
+use crate::exit::Exit;
+use crate::operations::{self, HistoryFilter, PastRun, Reporter, RunState};
+use crate::render::{HistoryReport, HistoryRow, HistoryTotals, result_word};
+use crate::storage::Storage;
+use crate::wiring;
+
+use super::session::Session;
+
+pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
+    let storage = wiring::existing_storage(&session.settings)?;
+    let zone = &session.settings.time_zone.value;
+    let filter = HistoryFilter {
+        command: wanted.command.clone(),
+        state: wanted.result.map(RunState::from),
+        about: wanted.about.clone(),
+        since: wanted.since.map(|age| age.before(session.now, zone)),
+    };
+    let history = operations::history(&storage, &filter)?;
+    for (key, why) in &history.unreadable {
+        session
+            .console
+            .warn(&format!("the record {key} cannot be read: {why}"));
+    }
+    let limit = match wanted.limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    session.print(&HistoryReport {
+        storage: storage.location(),
+        totals: totals(&history.runs),
+        runs: history.runs.into_iter().take(limit).map(row).collect(),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Of every run that fits, shown or not.
+fn totals(runs: &[PastRun]) -> HistoryTotals {
+    let of = |state: RunState| runs.iter().filter(|run| run.state == state).count() as u64;
+    let mut durations: Vec<u64> = runs
+        .iter()
+        .filter(|run| run.state == RunState::Completed)
+        .filter_map(|run| run.record.duration_ms)
+        .collect();
+    durations.sort_unstable();
+    HistoryTotals {
+        runs: runs.len() as u64,
+        completed: of(RunState::Completed),
+        failed: of(RunState::Failed),
+        interrupted: of(RunState::Interrupted),
+        running: of(RunState::Running),
+        median_duration_ms: durations.get(durations.len() / 2).copied(),
+        longest_duration_ms: durations.last().copied(),
+    }
+}
+
+fn row(run: PastRun) -> HistoryRow {
+    let record = run.record;
+    HistoryRow {
+        id: record.id.to_string(),
+        command: record.command,
+        trigger: record.trigger,
+        result: result_word(run.state),
+        backup: record.backup,
+        bytes: record.bytes,
+        error: record.error,
+        started: record.started,
+        duration_ms: record.duration_ms,
+        user: record.user,
+        host: record.host,
+    }
+}

@@ -1,0 +1,130 @@
+//! What a stream is, by its first bytes: for files that nothing else tells of.
+
+/// How many of a stream's first bytes are looked at.
+pub const SNIFFED_BYTES: usize = 4096;
+
+const TAR_BLOCK: usize = 512;
+/// pg_dump's archives begin with it, and so does a directory's table of contents.
+const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// pg_dump's plain SQL.
+    PlainDump,
+    /// pg_dumpall's SQL.
+    ClusterDump,
+    /// `pg_dump --format=custom`.
+    CustomDump,
+    /// A tar whose first entry is a file of `pg_dump --format=directory`. That of
+    /// `--format=tar` is one, too.
+    DirectoryDump,
+    /// Any other tar.
+    Tar,
+    Other(&'static str),
+}
+
+/// `head`: the first [`SNIFFED_BYTES`] of the stream, or all of a shorter one.
+pub fn sniff(head: &[u8]) -> Content {
+    if head.is_empty() {
+        return Content::Other("it is empty");
+    }
+    if head.starts_with(ARCHIVE_MAGIC) {
+        return Content::CustomDump;
+    }
+    if head.get(257..262) == Some(b"ustar") {
+        return tar(head);
+    }
+    let lines = head.split(|&byte| byte == b'\n');
+    for line in lines.map(<[u8]>::trim_ascii) {
+        match line {
+            b"-- PostgreSQL database dump" => return Content::PlainDump,
+            b"-- PostgreSQL database cluster dump" => return Content::ClusterDump,
+            _ => {}
+        }
+    }
+    Content::Other(other(head))
+}
+
+fn tar(head: &[u8]) -> Content {
+    let name = head.get(..100).unwrap_or_default();
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    let is_data = |name: &[u8]| {
+        let digits = name.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && name.get(digits..digits + 4) == Some(b".dat")
+    };
+    let data = head.get(TAR_BLOCK..).unwrap_or_default();
+    let is_toc = name == b"toc.dat" && data.starts_with(ARCHIVE_MAGIC);
+    match is_toc || is_data(name) {
+        true => Content::DirectoryDump,
+        false => Content::Tar,
+    }
+}
+
+fn other(head: &[u8]) -> &'static str {
+    if head.starts_with(b"PK\x03\x04") {
+        return "it is a zip archive";
+    }
+    let is_of_text = |&byte: &u8| byte >= b' ' || byte.is_ascii_whitespace();
+    let is_text = head.iter().all(is_of_text);
+    match is_text {
+        true => "it is text without pg_dump's header",
+        false => "it is neither a dump of pg_dump nor a tar",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, sniff};
+
+    fn tar_of(name: &str, data: &[u8]) -> Vec<u8> {
+        let mut head = vec![0; 512];
+        head[..name.len()].copy_from_slice(name.as_bytes());
+        head[257..262].copy_from_slice(b"ustar");
+        head.extend_from_slice(data);
+        head
+    }
+
+    #[test]
+    fn each_kind_of_backup_is_known_by_its_first_bytes() {
+        let cases: [(Vec<u8>, Content); 8] = [
+            (
+                b"--\n-- PostgreSQL database dump\n--\n".to_vec(),
+                Content::PlainDump,
+            ),
+            (
+                b"--\r\n-- PostgreSQL database dump\r\n".to_vec(),
+                Content::PlainDump,
+            ),
+            (
+                b"--\n-- PostgreSQL database cluster dump\n--\n".to_vec(),
+                Content::ClusterDump,
+            ),
+            (b"PGDMP\x01\x0e\x00".to_vec(), Content::CustomDump),
+            (tar_of("3057.dat.gz", b""), Content::DirectoryDump),
+            (
+                tar_of("./toc.dat", b"PGDMP\x01\x0e\x00\x04\x08\x05"),
+                Content::DirectoryDump,
+            ),
+            (tar_of("toc.dat", b"not pg_dump's"), Content::Tar),
+            (tar_of("2024.txt", b""), Content::Tar),
+        ];
+        for (head, expected) in cases {
+            assert_eq!(sniff(&head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_backup_is_named() {
+        for (head, word) in [
+            (b"".to_vec(), "empty"),
+            (b"-- MySQL dump 10.13\n".to_vec(), "text"),
+            (b"PK\x03\x04....".to_vec(), "zip"),
+            (vec![0x7f, b'E', 0, 1], "neither"),
+        ] {
+            match sniff(&head) {
+                Content::Other(what) => assert!(what.contains(word), "{what}"),
+                known => panic!("{known:?}"),
+            }
+        }
+    }
+}

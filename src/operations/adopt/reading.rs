@@ -1,0 +1,151 @@
+//! The one reading of a file to adopt: everything that its manifest will say is
+//! seen here, in the order of the bytes.
+
+use std::io::{self, BufRead, Cursor, Read};
+
+use sha2::{Digest, Sha256};
+
+use super::identify::{Clues, Found, identify};
+use super::{MakeCheck, OperationError, Told, UnusedCopy, Vault};
+use crate::catalog::Backup;
+use crate::format::keys::SecretKey;
+use crate::format::manifest::Codec;
+use crate::format::manifest::GLOBALS_NAME;
+use crate::format::names::ArchiveName;
+use crate::format::sniff::SNIFFED_BYTES;
+use crate::operations::read::{Form, at_archive, integrity, open_archive};
+use crate::pipeline::{ArchiveMeta, Unsealed, Unsealing, unseal};
+use crate::storage::{Storage, StorageError, StoredObject};
+use crate::target::{Received, TargetError};
+
+pub(super) struct Reading {
+    pub found: Found,
+    pub received: Received,
+    pub unsealed: Unsealed,
+    /// Of the whole file.
+    pub stored_bytes: u64,
+    pub stored_sha256: String,
+    /// The payload begins behind a header.
+    pub has_header: bool,
+    /// The format's name, and the key's.
+    pub encryption: Option<(&'static str, String)>,
+    pub manifest_key: Option<SecretKey>,
+    pub unused_copy: Option<UnusedCopy>,
+}
+
+/// Reads `object` of `storage` whole: decrypts, decompresses, parses, hashes.
+pub(super) fn read_whole_file(
+    vault: &Vault<'_>,
+    storage: &dyn Storage,
+    object: &StoredObject,
+    told: &Told,
+    make_check: MakeCheck<'_>,
+) -> Result<Reading, OperationError> {
+    let archive = &object.key;
+    let opened = open_archive(storage, archive, &vault.ring)?;
+    let mut stored = Hashing::new(storage.open(archive, 0)?);
+    let skipped = io::copy(&mut (&mut stored).take(opened.offset), &mut io::sink());
+    skipped.map_err(|source| {
+        StorageError::new("read", format!("{}/{archive}", storage.location()), source)
+    })?;
+    let unsealing = Unsealing {
+        opening: opened.opening,
+        codec: opened.meta.as_ref().map(|meta| meta.codec),
+        workers: vault.workers,
+        digests: true,
+        cancel: vault.cancel.clone(),
+    };
+    let total = object.bytes.saturating_sub(opened.offset);
+    vault
+        .reporter
+        .phase(&format!("reading {archive}"), Some(total));
+    let advance = |bytes| vault.reporter.advance(bytes);
+    let meta = opened.meta.as_ref();
+    let result = unseal(&mut stored, unsealing, &advance, |stream| {
+        receive(object, meta, told, make_check, stream)
+    });
+    vault.reporter.phase_done();
+    let ((found, received), unsealed) = result.map_err(|error| at_archive(error, archive))?;
+    let (stored_sha256, stored_bytes) = stored.finish();
+    if stored_bytes != opened.offset + unsealed.stored_bytes {
+        return Err(integrity(archive, "it was not read to its end"));
+    }
+    let key_id = opened.key_id.unwrap_or_else(|| "unknown".to_owned());
+    Ok(Reading {
+        found,
+        received,
+        unsealed,
+        stored_bytes,
+        stored_sha256,
+        has_header: opened.form == Form::Kluis1,
+        encryption: (opened.form != Form::Plain).then(|| (opened.form.name(), key_id)),
+        manifest_key: opened.manifest_key,
+        unused_copy: opened.unused_copy,
+    })
+}
+
+/// Looks at the content's first bytes, then reads it whole with what fits.
+fn receive(
+    object: &StoredObject,
+    meta: Option<&ArchiveMeta>,
+    told: &Told,
+    make_check: MakeCheck<'_>,
+    stream: &mut dyn BufRead,
+) -> Result<(Found, Received), OperationError> {
+    let mut head = Vec::with_capacity(SNIFFED_BYTES);
+    let read = (&mut *stream)
+        .take(SNIFFED_BYTES as u64)
+        .read_to_end(&mut head);
+    read.map_err(TargetError::Stream)?;
+    let clues = Clues { object, meta, told };
+    let found = identify(&clues, &head)?;
+    let backup = Backup {
+        archive: object.key.clone(),
+        stored: Some(object.clone()),
+        file: None,
+        named: Some(ArchiveName {
+            name: match found.is_globals {
+                true => GLOBALS_NAME.to_owned(),
+                false => found.name.clone(),
+            },
+            created: found.created_at,
+            format: found.format,
+            codec: Codec::None,
+            encrypted: false,
+            copy: 1,
+        }),
+    };
+    let mut check = make_check(&backup)?;
+    let received = check.receive(&mut Cursor::new(head).chain(stream))?;
+    Ok((found, received))
+}
+
+/// Hashes and counts what is read.
+struct Hashing<R> {
+    inner: R,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Hashing<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            sha256: Sha256::new(),
+            bytes: 0,
+        }
+    }
+
+    fn finish(self) -> (String, u64) {
+        (hex::encode(self.sha256.finalize()), self.bytes)
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.sha256.update(&buffer[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,228 @@
+//! Reads the records of the runs back: who did what, when, and how it ended.
+//! Changes nothing and takes no lock.
+
+use jiff::Timestamp;
+
+use super::OperationError;
+use crate::catalog::read_whole;
+use crate::format::run_record::{RunKey, RunRecord, RunStatus};
+use crate::process;
+use crate::storage::{ErrorKind, Storage};
+
+/// How a run stands, as far as this host can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Its process lives, or runs on another host, where nobody can look.
+    Running,
+    Completed,
+    Failed,
+    /// Its process is gone without having said how it ended.
+    Interrupted,
+}
+
+#[derive(Clone, Debug)]
+pub struct PastRun {
+    pub record: RunRecord,
+    pub state: RunState,
+}
+
+/// Which runs are asked for; the default is all.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryFilter {
+    /// The subcommand, or how it begins: "backup" for "backup db" too.
+    pub command: Option<String>,
+    pub state: Option<RunState>,
+    /// Part of the name of the archive that a run was about.
+    pub about: Option<String>,
+    pub since: Option<Timestamp>,
+}
+
+impl HistoryFilter {
+    /// What a record's key already says; the record need not be read for it.
+    fn may_fit(&self, key: &RunKey) -> bool {
+        let command = self.command.as_ref();
+        let command = command.is_none_or(|wanted| begins(&key.command, &wanted.replace(' ', "-")));
+        // A key is to the second, so the second that `since` lies in may fit.
+        command
+            && self
+                .since
+                .is_none_or(|since| key.started.as_second() >= since.as_second())
+    }
+
+    fn fits(&self, run: &PastRun) -> bool {
+        let backup = run.record.backup.as_deref().unwrap_or_default();
+        self.state.is_none_or(|state| state == run.state)
+            && self.since.is_none_or(|since| run.record.started >= since)
+            && self
+                .about
+                .as_ref()
+                .is_none_or(|about| backup.contains(about.as_str()))
+    }
+}
+
+/// Whether `command` is `wanted` or a subcommand of it.
+fn begins(command: &str, wanted: &str) -> bool {
+    let rest = command.strip_prefix(wanted);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+#[derive(Debug, Default)]
+pub struct History {
+    /// The newest first.
+    pub runs: Vec<PastRun>,
+    /// Keys of records that cannot be read, with the reason.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// The runs of a storage that fit.
+pub fn history(storage: &dyn Storage, filter: &HistoryFilter) -> Result<History, OperationError> {
+    let host = process::host();
+    let mut history = History::default();
+    for object in storage.list("runs/")?.into_iter().rev() {
+        if RunKey::parse(&object.key).is_none_or(|key| !filter.may_fit(&key)) {
+            continue;
+        }
+        let bytes = match read_whole(storage, &object.key) {
+            // Removed since it was listed.
+            Err(error) if error.kind == ErrorKind::NotFound => continue,
+            read => read?,
+        };
+        match serde_json::from_slice::<RunRecord>(&bytes) {
+            Ok(record) => {
+                let state = state_of(&record, &host);
+                let run = PastRun { record, state };
+                if filter.fits(&run) {
+                    history.runs.push(run);
+                }
+            }
+            Err(error) => history.unreadable.push((object.key, error.to_string())),
+        }
+    }
+    Ok(history)
+}
+
+fn state_of(record: &RunRecord, host: &str) -> RunState {
+    match record.status {
+        RunStatus::Completed => RunState::Completed,
+        RunStatus::Failed => RunState::Failed,
+        RunStatus::Running if record.host != host => RunState::Running,
+        RunStatus::Running if process::is_running(&record.process) => RunState::Running,
+        RunStatus::Running => RunState::Interrupted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::Trigger;
+    use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunProcess};
+    use crate::ids::RunId;
+    use crate::storage::MemoryStorage;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_768_732_200 + seconds).unwrap()
+    }
+
+    fn record(number: u8, command: &str) -> RunRecord {
+        RunRecord {
+            version: RUN_RECORD_VERSION,
+            id: RunId::from_random([number; 8]),
+            command: command.to_owned(),
+            trigger: Trigger::Manual,
+            status: RunStatus::Running,
+            backup: Some(format!("shop{number}_backup.sql.gz")),
+            bytes: None,
+            error: None,
+            detail: None,
+            started: at(i64::from(number)),
+            completed: None,
+            duration_ms: None,
+            user: "root".to_owned(),
+            host: process::host(),
+            process: process::current(),
+        }
+    }
+
+    fn stored(records: &[RunRecord]) -> MemoryStorage {
+        let storage = MemoryStorage::new();
+        for record in records {
+            storage.replace(&record.key(), &record.to_bytes()).unwrap();
+        }
+        storage
+    }
+
+    fn ids(storage: &MemoryStorage, filter: &HistoryFilter) -> Vec<i64> {
+        let runs = history(storage, filter).unwrap().runs;
+        let number = |run: &PastRun| run.record.started.as_second() - at(0).as_second();
+        runs.iter().map(number).collect()
+    }
+
+    #[test]
+    fn a_run_whose_process_is_gone_is_interrupted_and_one_that_lives_is_running() {
+        let mut gone = record(1, "backup db");
+        gone.process = RunProcess {
+            start_ticks: gone.process.start_ticks + 1,
+            ..gone.process
+        };
+        let mut before_the_boot = record(2, "backup db");
+        before_the_boot.process.boot_id = "another".to_owned();
+        let mut elsewhere = record(3, "backup db");
+        elsewhere.host = "another".to_owned();
+        let ended = record(5, "prune").ended(at(9), RunEnd::Completed);
+        let storage = stored(&[gone, before_the_boot, elsewhere, record(4, "verify"), ended]);
+        let runs = history(&storage, &HistoryFilter::default()).unwrap().runs;
+        let states: Vec<RunState> = runs.iter().map(|run| run.state).collect();
+        assert_eq!(
+            states,
+            [
+                RunState::Completed,
+                RunState::Running,
+                RunState::Running,
+                RunState::Interrupted,
+                RunState::Interrupted
+            ]
+        );
+    }
+
+    #[test]
+    fn runs_are_filtered_by_command_state_archive_and_time() {
+        let storage = stored(&[
+            record(1, "backup db"),
+            record(2, "backup source").ended(at(3), RunEnd::Completed),
+            record(4, "backups"),
+            record(5, "prune"),
+        ]);
+        let filter = HistoryFilter::default();
+        assert_eq!(ids(&storage, &filter), [5, 4, 2, 1]);
+        let backup = HistoryFilter {
+            command: Some("backup".to_owned()),
+            ..filter.clone()
+        };
+        assert_eq!(ids(&storage, &backup), [2, 1]);
+        let completed = HistoryFilter {
+            state: Some(RunState::Completed),
+            ..filter.clone()
+        };
+        assert_eq!(ids(&storage, &completed), [2]);
+        let about = HistoryFilter {
+            about: Some("shop5".to_owned()),
+            ..filter.clone()
+        };
+        assert_eq!(ids(&storage, &about), [5]);
+        let since = HistoryFilter {
+            since: Some(at(4)),
+            ..filter
+        };
+        assert_eq!(ids(&storage, &since), [5, 4]);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_told_and_hides_no_other() {
+        let storage = stored(&[record(1, "prune")]);
+        let broken = record(2, "prune").key();
+        storage.replace(&broken, b"{").unwrap();
+        let history = history(&storage, &HistoryFilter::default()).unwrap();
+        assert_eq!((history.runs.len(), history.unreadable.len()), (1, 1));
+        assert_eq!(history.unreadable[0].0, broken);
+    }
+}

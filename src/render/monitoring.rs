@@ -1,0 +1,224 @@
+//! What other programs read of `kluis check`: a Nagios plugin's line, metrics in
+//! the text format of Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use super::list::kind_word;
+use super::style::line;
+use crate::health::{FAILURE_DAYS, Facts, Finding, Level, Room};
+
+/// One line as the Monitoring Plugins guidelines have it, and its exit code.
+pub fn nagios(findings: &[Finding]) -> (String, u8) {
+    let worst = findings.iter().map(|finding| finding.level).max();
+    let (word, code) = match worst.unwrap_or(Level::Ok) {
+        Level::Ok => ("OK", 0),
+        Level::Warning => ("WARNING", 1),
+        Level::Critical => ("CRITICAL", 2),
+    };
+    let wrong = findings.iter().filter(|it| it.level > Level::Ok);
+    let wrong: Vec<String> = wrong
+        .map(|it| format!("{}: {}", it.subject, it.text))
+        .collect();
+    let text = match wrong.is_empty() {
+        true => "all backups are as they should be".to_owned(),
+        false => wrong.join("; "),
+    };
+    // A bar would begin the performance data.
+    let text = line(&text).replace('|', "/");
+    let data: Vec<String> = findings.iter().filter_map(performance).collect();
+    (
+        format!("KLUIS {word} - {text} | {}\n", data.join(" ")),
+        code,
+    )
+}
+
+/// `'label'=value[unit];warn`. Limits from below are ranges.
+fn performance(finding: &Finding) -> Option<String> {
+    let value = finding.value?;
+    let unit = match finding.unit {
+        unit @ ("s" | "%" | "B") => unit,
+        _ => "",
+    };
+    let label = format!("{} {}", finding.check, finding.subject);
+    let label = label.replace(['\'', '='], "_");
+    let limit = match (finding.check, finding.limit) {
+        (_, None) => String::new(),
+        ("free" | "growth", Some(limit)) => format!("{limit:.0}:"),
+        ("size", Some(limit)) => format!("-{limit:.0}:{limit:.0}"),
+        (_, Some(limit)) => format!("{limit:.0}"),
+    };
+    Some(format!("'{label}'={value:.0}{unit};{limit}"))
+}
+
+/// Metrics in the text format of Prometheus.
+pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String {
+    let mut metrics = Metrics::default();
+    let groups = facts.by_name();
+    for ((kind, name), group) in &groups {
+        let labels = format!(
+            "{{kind=\"{}\",name=\"{}\"}}",
+            kind_word(*kind),
+            escaped(name)
+        );
+        let Some(newest) = group.first() else {
+            continue;
+        };
+        let at = newest.created_at.as_second() as f64;
+        metrics.gauge(
+            "backup_last_timestamp_seconds",
+            "When the newest backup was made.",
+            &labels,
+            at,
+        );
+        let stored = newest.stored_bytes as f64;
+        metrics.gauge(
+            "backup_last_stored_bytes",
+            "Stored size of the newest backup.",
+            &labels,
+            stored,
+        );
+        let raw = newest.raw_bytes as f64;
+        metrics.gauge(
+            "backup_last_content_bytes",
+            "Content of the newest backup.",
+            &labels,
+            raw,
+        );
+        let number = group.len() as f64;
+        metrics.gauge("backups", "Backups that are there.", &labels, number);
+        let total: u64 = group.iter().map(|backup| backup.stored_bytes).sum();
+        metrics.gauge(
+            "backups_stored_bytes",
+            "Stored size of all of them.",
+            &labels,
+            total as f64,
+        );
+        if let Some(proven) = group.iter().filter_map(|backup| backup.proven_at).max() {
+            let at = proven.as_second() as f64;
+            metrics.gauge(
+                "backup_last_proof_timestamp_seconds",
+                "When one was last proven.",
+                &labels,
+                at,
+            );
+        }
+    }
+    if let Some(Room {
+        free_bytes,
+        total_bytes,
+    }) = facts.room
+    {
+        metrics.gauge(
+            "storage_free_bytes",
+            "Free on the storage's disk.",
+            "",
+            free_bytes as f64,
+        );
+        metrics.gauge(
+            "storage_size_bytes",
+            "Size of the storage's disk.",
+            "",
+            total_bytes as f64,
+        );
+    }
+    let failures = facts.failures.len() as f64;
+    let help = format!("Runs of the last {FAILURE_DAYS} days that failed or broke off.");
+    metrics.gauge("runs_failed_recently", &help, "", failures);
+    for finding in findings {
+        let labels = format!(
+            "{{check=\"{}\",subject=\"{}\"}}",
+            finding.check,
+            escaped(&finding.subject)
+        );
+        let level = f64::from(finding.level as u8);
+        metrics.gauge(
+            "check_level",
+            "0 ok, 1 warning, 2 critical.",
+            &labels,
+            level,
+        );
+    }
+    metrics.gauge(
+        "check_timestamp_seconds",
+        "When this was written.",
+        "",
+        now.as_second() as f64,
+    );
+    metrics.text()
+}
+
+/// Samples by metric: all of one stand together, behind its help and type.
+#[derive(Default)]
+struct Metrics(BTreeMap<String, (String, Vec<String>)>);
+
+impl Metrics {
+    fn gauge(&mut self, name: &str, help: &str, labels: &str, value: f64) {
+        let name = format!("kluis_{name}");
+        let sample = format!("{name}{labels} {value}");
+        let entry = self
+            .0
+            .entry(name)
+            .or_insert_with(|| (help.to_owned(), Vec::new()));
+        entry.1.push(sample);
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, (help, samples)) in &self.0 {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+            for sample in samples {
+                let _ = writeln!(text, "{sample}");
+            }
+        }
+        text
+    }
+}
+
+fn escaped(label: &str) -> String {
+    label
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(check: &'static str, level: Level, value: f64) -> Finding {
+        Finding {
+            check,
+            subject: "shop|1".to_owned(),
+            level,
+            value: Some(value),
+            limit: Some(26.0),
+            unit: "s",
+            text: "too | old".to_owned(),
+            remedy: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_plugins_line_has_one_bar_and_the_worst_exit_code() {
+        let (line, code) = nagios(&[
+            finding("age", Level::Warning, 90.0),
+            finding("free", Level::Critical, 3.0),
+        ]);
+        assert_eq!(code, 2);
+        let (text, data) = line.split_once(" | ").unwrap();
+        assert!(
+            text.starts_with("KLUIS CRITICAL - ") && !text.contains('|'),
+            "{text}"
+        );
+        assert_eq!(data, "'age shop|1'=90s;26 'free shop|1'=3s;26:\n");
+        assert_eq!(nagios(&[]).1, 0);
+    }
+
+    #[test]
+    fn a_metrics_label_is_escaped() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

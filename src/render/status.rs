@@ -1,0 +1,173 @@
+//! What `kluis status` prints.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::health::{level_word, verdict};
+use super::history::result_word;
+use super::list::kind_word;
+use super::style::line;
+use super::table::{Column, table};
+use super::units::{age, size};
+use super::{Proof, Report, View};
+use crate::format::manifest::Kind;
+use crate::health::{BackupFact, Facts, Finding, Level};
+use crate::operations::PastRun;
+
+/// Sizes that a sparkline shows.
+const SPARKS: usize = 14;
+
+#[derive(Debug, Serialize)]
+pub struct StatusReport {
+    pub storage: String,
+    pub names: Vec<StatusRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
+    pub healthy: bool,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StatusRow {
+    pub kind: Kind,
+    pub name: String,
+    pub newest: Timestamp,
+    pub backups: u64,
+    pub stored_bytes: u64,
+    /// Of the newest backup.
+    pub proof: Proof,
+    /// Stored sizes of the newest ones, the oldest first.
+    pub sizes: Vec<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LastRun {
+    pub command: String,
+    pub started: Timestamp,
+    pub result: &'static str,
+}
+
+impl StatusReport {
+    pub fn new(
+        storage: String,
+        facts: &Facts,
+        findings: Vec<Finding>,
+        last_run: Option<&PastRun>,
+    ) -> Self {
+        let rows = facts.by_name().into_iter();
+        let wrong = findings.into_iter().filter(|it| it.level > Level::Ok);
+        let findings: Vec<Finding> = wrong.collect();
+        Self {
+            storage,
+            names: rows
+                .filter_map(|((kind, name), group)| status_row(kind, name, &group))
+                .collect(),
+            free_bytes: facts.room.map(|room| room.free_bytes),
+            last_run: last_run.map(|run| LastRun {
+                command: run.record.command.clone(),
+                started: run.record.started,
+                result: result_word(run.state),
+            }),
+            healthy: findings.is_empty(),
+            findings,
+        }
+    }
+}
+
+fn status_row(kind: Kind, name: &str, group: &[&BackupFact]) -> Option<StatusRow> {
+    let newest = group.first()?;
+    let sizes = group.iter().take(SPARKS).rev();
+    Some(StatusRow {
+        kind,
+        name: name.to_owned(),
+        newest: newest.created_at,
+        backups: group.len() as u64,
+        stored_bytes: group.iter().map(|backup| backup.stored_bytes).sum(),
+        proof: newest.proof.map_or(Proof::Failed, Proof::from),
+        sizes: sizes.map(|backup| backup.stored_bytes).collect(),
+    })
+}
+
+impl Report for StatusReport {
+    fn text(&self, view: &View) -> String {
+        const COLUMNS: [Column; 7] = [
+            Column::left("KIND"),
+            Column::shrinking("NAME"),
+            Column::left("NEWEST"),
+            Column::left("PROOF"),
+            Column::right("BACKUPS"),
+            Column::right("STORED"),
+            Column::left("SIZES"),
+        ];
+        if self.names.is_empty() {
+            let place = line(&self.storage);
+            return format!("No backups in {place}; kluis backup makes the first one.\n");
+        }
+        let cells = |row: &StatusRow| {
+            vec![
+                kind_word(row.kind).to_owned(),
+                row.name.clone(),
+                age(row.newest, view.now),
+                row.proof.word().to_owned(),
+                row.backups.to_string(),
+                size(row.stored_bytes),
+                sparkline(&row.sizes),
+            ]
+        };
+        let rows: Vec<_> = self.names.iter().map(cells).collect();
+        let mut text = table(&COLUMNS, &rows, view);
+        let total: u64 = self.names.iter().map(|row| row.stored_bytes).sum();
+        let _ = write!(text, "\n{} in {}", size(total), line(&self.storage));
+        if let Some(free) = self.free_bytes {
+            let _ = write!(text, ", {} free", size(free));
+        }
+        if let Some(run) = &self.last_run {
+            let when = age(run.started, view.now);
+            let _ = write!(text, "; last run: {} {when}, {}", run.command, run.result);
+        }
+        let _ = writeln!(text);
+        for finding in &self.findings {
+            let (word, subject) = (level_word(finding.level), line(&finding.subject));
+            let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
+        }
+        let verdict = match self.healthy {
+            true => verdict(&self.findings),
+            false => format!("{} kluis check says what to do.", verdict(&self.findings)),
+        };
+        let _ = writeln!(text, "{verdict}");
+        text
+    }
+}
+
+/// Eighths of a block, the largest a whole one; a size that never changes is a
+/// line in the middle.
+fn sparkline(sizes: &[u64]) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let (least, most) = (sizes.iter().min(), sizes.iter().max());
+    let (Some(&least), Some(&most)) = (least, most) else {
+        return String::new();
+    };
+    let block = |size: &u64| match u128::from(most - least) {
+        0 => BLOCKS[3],
+        range => BLOCKS[(u128::from(size - least) * 7 / range) as usize],
+    };
+    sizes.iter().map(block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_goes_from_the_least_to_the_most() {
+        assert_eq!(sparkline(&[0, 7, 14]), "▁▄█");
+        assert_eq!(sparkline(&[5, 5]), "▄▄");
+        assert_eq!(sparkline(&[u64::MAX, 0]), "█▁");
+        assert_eq!(sparkline(&[]), "");
+    }
+}

@@ -1,0 +1,119 @@
+//! Retention through the binary: policies by name, pruning behind a backup, and
+//! the simulation.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn kluis(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));
+    command.current_dir(home).env_clear().env("HOME", home);
+    command.args(["-s", "vault", "-c", "kluis.toml", "--json"]);
+    command.args(arguments);
+    command
+}
+
+fn json(home: &Path, arguments: &[&str]) -> Value {
+    let output = kluis(home, arguments).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+fn home(configuration: &str) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("kluis.toml"), configuration).unwrap();
+    for tree in ["app", "wiki"] {
+        fs::create_dir(home.path().join(tree)).unwrap();
+        fs::write(home.path().join(tree).join("file"), tree).unwrap();
+    }
+    home
+}
+
+fn back_up(home: &Path, tree: &str) -> Value {
+    json(home, &["backup", "source", "--no-encrypt", tree])["backups"][0].clone()
+}
+
+fn count(home: &Path, name: &str) -> usize {
+    let listed = json(home, &["list", "--name", name]);
+    listed["backups"].as_array().unwrap().len()
+}
+
+const LAST_ONE: &str = "[retention]\nkeep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\n\
+     keep_monthly = 0\nkeep_at_least = 1\n";
+
+#[test]
+fn a_backup_prunes_the_older_ones_of_its_own_name_and_no_others() {
+    let home = home(&format!("{LAST_ONE}prune_after_backup = true\n"));
+    back_up(home.path(), "wiki");
+    let first = back_up(home.path(), "app");
+    assert_eq!(first["pruned"]["backups"], 0);
+    let second = back_up(home.path(), "app");
+    assert_eq!(second["pruned"]["backups"], 1);
+    assert_eq!(
+        (count(home.path(), "app"), count(home.path(), "wiki")),
+        (1, 1)
+    );
+    let history = json(home.path(), &["history", "--command", "prune"]);
+    assert_eq!(history["totals"]["completed"], 3);
+}
+
+#[test]
+fn without_being_told_a_backup_prunes_nothing() {
+    let home = home(LAST_ONE);
+    for _ in 0..3 {
+        assert!(back_up(home.path(), "app").get("pruned").is_none());
+    }
+    assert_eq!(count(home.path(), "app"), 3);
+}
+
+#[test]
+fn a_backup_that_fails_prunes_nothing() {
+    let home = home(&format!("{LAST_ONE}prune_after_backup = true\n"));
+    // Two from before the policy.
+    fs::write(home.path().join("kluis.toml"), LAST_ONE).unwrap();
+    back_up(home.path(), "app");
+    back_up(home.path(), "app");
+    let pruning = format!("{LAST_ONE}prune_after_backup = true\n");
+    fs::write(home.path().join("kluis.toml"), pruning).unwrap();
+    let closed = [
+        "backup",
+        "db",
+        "app",
+        "--url",
+        "postgres://x@127.0.0.1:1/app",
+    ];
+    kluis(home.path(), &closed).assert().failure();
+    assert_eq!(count(home.path(), "app"), 2);
+}
+
+#[test]
+fn a_policy_of_the_file_holds_for_its_name_only() {
+    let policy = "[[retention.policy]]\nname = \"wiki\"\nkeep_last = 3\n";
+    let home = home(&format!("{LAST_ONE}{policy}"));
+    for _ in 0..4 {
+        back_up(home.path(), "app");
+        back_up(home.path(), "wiki");
+    }
+    kluis(home.path(), &["prune"]).assert().success();
+    assert_eq!(
+        (count(home.path(), "app"), count(home.path(), "wiki")),
+        (1, 3)
+    );
+}
+
+#[test]
+fn a_simulation_of_two_years_says_what_would_lie_there_and_removes_nothing() {
+    let home = home("");
+    back_up(home.path(), "app");
+    back_up(home.path(), "app");
+    let simulated = json(home.path(), &["prune", "--simulate", "2y"]);
+    let nights = simulated["nights"].as_u64().unwrap();
+    assert!((730..=731).contains(&nights), "{nights}");
+    // 7 daily, 4 weekly and 12 monthly ones share some.
+    let left = simulated["backups"].as_array().unwrap().len();
+    assert!((18..=23).contains(&left), "{left}");
+    let points = simulated["points"].as_array().unwrap();
+    assert_eq!(points.last().unwrap()["backups"], left);
+    assert_eq!(count(home.path(), "app"), 2);
+}
