@@ -31,7 +31,7 @@ complete -c kluis -n "__fish_kluis_needs_command" -l color -d 'When to use colou
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_needs_command" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_needs_command" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_needs_command" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_needs_command" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_needs_command" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_needs_command" -l no-progress -d 'Show no progress bar'
@@ -40,12 +40,17 @@ complete -c kluis -n "__fish_kluis_needs_command" -s V -l version -d 'Print vers
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "backup" -d 'Make a backup of a database or of source trees'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "list" -d 'List the backups'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "show" -d 'Show everything that is known about a backup'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "status" -d 'Show how things stand, on one screen'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "check" -d 'Tell whether the backups are as they should be'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "history" -d 'Tell what was done to this storage, by whom, and how it ended'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "verify" -d 'Check that backups are whole and readable'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "restore" -d 'Bring a backup back'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "prune" -d 'Remove the backups that no rule keeps'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "delete" -d 'Delete backups for good'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "keep" -d 'Keep backups whatever the retention says'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an archive file'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "adopt" -d 'Make manifests for files that have none'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "key" -d 'Make keys, see what they open, add, drop and exchange them'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "doctor" -d 'Check everything that backups and restores need'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "config" -d 'Look at the settings'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -57,7 +62,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l no-progress -d 'Show no progress bar'
@@ -97,7 +102,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l globals -d 'Also what all databases share: roles and tablespaces'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l keep -d 'Keep this backup: prune never removes it'
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-progress -d 'Show no progress bar'
@@ -126,7 +131,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l one-file-system -d 'Do not enter other file systems'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l keep -d 'Keep this backup: prune never removes it'
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-progress -d 'Show no progress bar'
@@ -146,7 +151,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l reverse -d 'Turn the order round'
-complete -c kluis -n "__fish_kluis_using_subcommand list" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand list" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l no-progress -d 'Show no progress bar'
@@ -158,11 +163,58 @@ complete -c kluis -n "__fish_kluis_using_subcommand show" -l color -d 'When to u
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand status" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand status" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand status" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand status" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l prometheus -d 'Also write metrics into this file, for node_exporter\'s textfile collector' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand check" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand check" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l nagios -d 'One line and performance data, with the exit codes of a Nagios plugin'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l no-server -d 'Do not ask the server which databases it has'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l command -d 'Only this command, such as backup, \'backup db\' or prune' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l result -d 'Only runs that ended so' -r -f -a "completed\t'Ended well'
+failed\t'Ended with an error'
+running\t'Under way'
+interrupted\t'Gone without a word'"
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l about -d 'Only runs about archives with this in their name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l since -d 'Only runs that began so long ago or less, such as 12h, 7d or 1m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l limit -d 'At most this many; 0 is all' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand history" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand history" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
 direct\t'By the client programs of this machine'
@@ -180,7 +232,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l restore -d 'Restore each into a throwaway place, and compare what came back'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l in-server -d 'With --restore: into a throwaway database on the configured server, instead of a throwaway server on this machine'
-complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l no-progress -d 'Show no progress bar'
@@ -209,11 +261,12 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-b
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l simulate -d 'Play the rules over so much time of nightly backups, each as large as the newest one; remove nothing' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l kind -d 'Only this kind' -r -f -a "db\t'Databases'
 source\t'Source trees'"
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l name -d 'Only backups of this name' -r
@@ -233,7 +286,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l dry-run -d 'Print what would be kept and removed, and why; remove nothing'
-complete -c kluis -n "__fish_kluis_using_subcommand prune" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l no-progress -d 'Show no progress bar'
@@ -246,7 +299,8 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l yes -d 'Do not ask'
-complete -c kluis -n "__fish_kluis_using_subcommand delete" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l force -d 'Also kept ones, and the last good one of a database or tree'
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l no-progress -d 'Show no progress bar'
@@ -259,7 +313,7 @@ always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l release -d 'Let the retention decide again'
-complete -c kluis -n "__fish_kluis_using_subcommand keep" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l no-progress -d 'Show no progress bar'
@@ -272,11 +326,146 @@ complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l name -d 'The database\'s or tree\'s name, where the file\'s name does not tell it' -r
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l kind -d 'What a tar holds, where nothing tells it: a dump in directory format, or a tree' -r -f -a "db\t'Databases'
+source\t'Source trees'"
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l all -d 'Every file of the storage that list shows without a checksum'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "generate" -d 'Write a new key into a file'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "list" -d 'Show which keys open which backups'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "drill" -d 'Try every key, and say what its loss would cost'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "add" -d 'Let one more key open backups'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "drop" -d 'Take a key off backups'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "rotate" -d 'Exchange a key for the configured ones'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -f -a "repair" -d 'Write the headers of backups anew'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s o -l output -d 'The file to write' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l age -d 'An age identity: hosts that know its recipient write backups that only this file opens'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l sample -d 'Read this many backups whole: the newest, the oldest, others between' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l all -d 'Read all of them whole'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l key-file -d 'A file that holds a key, a passphrase or an age identity' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l recipient -d 'An age recipient' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l all -d 'All of them'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l key-file -d 'A file that holds the key, the passphrase or the age identity' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l id -d 'A key by its id: 16 hex digits' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l recipient -d 'An age recipient' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l all -d 'All of them'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l force -d 'Also where no configured key opens the archive afterwards'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l from -d 'A file that holds the old key, passphrase or age identity' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l reencrypt -d 'Write the archives anew, under new data keys'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Print what would be done; change nothing'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l all -d 'All of them'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
 direct\t'By the client programs of this machine'
@@ -289,7 +478,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l no-progress -d 'Show no progress bar'
@@ -301,7 +490,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l no-progress -d 'Show no progress bar'
@@ -314,7 +503,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l no-progress -d 'Show no progress bar'
@@ -326,7 +515,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand completions" -l color -d 'Wh
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand completions" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -l no-progress -d 'Show no progress bar'
@@ -338,7 +527,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand man" -l color -d 'When to us
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand man" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand man" -s v -l verbose -d 'Say more about what is done and why'
+complete -c kluis -n "__fish_kluis_using_subcommand man" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand man" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand man" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand man" -l no-progress -d 'Show no progress bar'
