@@ -38,6 +38,7 @@ pub mod pipeline;
 // Pure: no file, process, clock or environment.
 pub mod cancel;
 pub mod dump;
+pub mod event;
 pub mod format;
 pub mod health;
 pub mod ids;

@@ -204,6 +204,10 @@ pub struct RecordFlags {
     /// What started the run, for the history
     #[arg(long, value_enum, value_name = "TRIGGER", default_value_t = TriggerArg::Manual)]
     pub trigger: TriggerArg,
+
+    /// The [[schedule]] that this run belongs to, for the history
+    #[arg(long, value_name = "NAME")]
+    pub schedule: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::cli::RecordFlags;
 use crate::config::{ArchiveFormat as EncryptedAs, Settings};
+use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Codec, GLOBALS_NAME, Kind};
 use crate::format::names::ArchiveFormat;
@@ -16,6 +17,7 @@ use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
 use crate::storage::Storage;
 use crate::wiring;
 
+use super::around::problem_of;
 use super::session::Session;
 
 mod databases;
@@ -65,6 +67,7 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
         let done = backup(&vault, &plan, Timestamp::now(), || {
             wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
         });
+        happened(session, &vault, Kind::Source, &name, done.as_ref());
         match done {
             Ok(done) => reports.push(report(&storage.location(), &done)),
             Err(error) => {
@@ -75,6 +78,41 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
         }
     }
     finish(session, &vault, reports, Vec::new())
+}
+
+/// Keeps what came of one backup for those who are told of it.
+fn happened(
+    session: &Session<'_>,
+    vault: &Vault<'_>,
+    kind: Kind,
+    name: &str,
+    done: Result<&operations::BackupDone, &OperationError>,
+) {
+    let event_kind = match done {
+        Ok(_) => EventKind::BackupCompleted,
+        Err(_) => EventKind::BackupFailed,
+    };
+    let event = session.event(event_kind, &vault.actor.command, vault.actor.trigger);
+    let event = Event {
+        subject: Some(kind),
+        name: Some(name.to_owned()),
+        ..event
+    };
+    session.happened.add(match done {
+        Ok(done) => Event {
+            backup: Some(EventBackup::of(&done.manifest)),
+            duration_ms: u64::try_from(done.took.as_millis()).ok(),
+            problem: (done.problems() > 0).then(|| {
+                let problems = done.problems();
+                format!("incomplete: {problems} files changed, vanished or could not be read")
+            }),
+            ..event
+        },
+        Err(error) => Event {
+            problem: Some(problem_of(error, error.hint())),
+            ..event
+        },
+    });
 }
 
 /// Tells what a failure means for the data, before its reason. Other ends (a

@@ -9,11 +9,13 @@ use crate::cancel::Cancel;
 use crate::cli::{BackupCommand, Cli, Command, ConfigCommand};
 use crate::config::{self, Environment, Flags};
 use crate::exit::Exit;
+use crate::format::manifest::Kind;
 use crate::operations::Reporter;
 use crate::process;
 use crate::render::Console;
 
 mod adopt;
+mod around;
 mod backup;
 mod check;
 pub mod completions;
@@ -29,6 +31,7 @@ mod restore;
 mod session;
 mod verify;
 
+use around::{Around, Happened, around};
 use session::Session;
 
 /// Runs the command that was asked for.
@@ -64,14 +67,31 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         now,
         path,
         user,
+        schedule: schedule_of(&cli.command),
+        happened: Happened::default(),
     };
     dispatch(&session, cli.command)
 }
 
+/// The schedule that a backup belongs to, if it says so.
+fn schedule_of(command: &Command) -> Option<String> {
+    match command {
+        Command::Backup(BackupCommand::Db(wanted)) => wanted.record.schedule.clone(),
+        Command::Backup(BackupCommand::Source(wanted)) => wanted.record.schedule.clone(),
+        _ => None,
+    }
+}
+
 fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Backup(BackupCommand::Db(wanted)) => backup::db(session, &wanted),
-        Command::Backup(BackupCommand::Source(wanted)) => backup::source(session, &wanted.record),
+        Command::Backup(BackupCommand::Db(wanted)) => {
+            let run = Around::backup("backup db", Kind::Db, &wanted.record);
+            around(session, &run, || backup::db(session, &wanted))
+        }
+        Command::Backup(BackupCommand::Source(wanted)) => {
+            let run = Around::backup("backup source", Kind::Source, &wanted.record);
+            around(session, &run, || backup::source(session, &wanted.record))
+        }
         Command::List(wanted) => list::list(session, &wanted),
         Command::Show(wanted) => list::show(session, &wanted),
         Command::Status(_) => check::status(session),

@@ -16,6 +16,8 @@ use crate::render::{Console, Report, View};
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database};
 
+use super::around::Happened;
+
 pub struct Session<'a> {
     pub settings: Settings,
     pub console: &'a Console,
@@ -25,6 +27,9 @@ pub struct Session<'a> {
     /// PATH, for the client programs.
     pub path: Option<String>,
     pub user: String,
+    /// The `[[schedule]]` that the run belongs to.
+    pub schedule: Option<String>,
+    pub happened: Happened,
 }
 
 /// A storage and what it holds.
@@ -117,6 +122,7 @@ impl Session<'_> {
                 host: process::host(),
                 command: command.to_owned(),
                 trigger,
+                schedule: self.schedule.clone(),
                 process: process::current(),
             },
         })

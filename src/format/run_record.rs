@@ -25,6 +25,9 @@ pub struct RunRecord {
     /// The subcommand: "backup db".
     pub command: String,
     pub trigger: Trigger,
+    /// The `[[schedule]]` that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     pub status: RunStatus,
     /// The archive that the run makes or works on, where it is about one. It
     /// stands here before the first byte is written: what a crash leaves of it
@@ -164,6 +167,7 @@ mod tests {
             id: RunId::from_random([7; 8]),
             command: "backup db".to_owned(),
             trigger: Trigger::Manual,
+            schedule: None,
             status: RunStatus::Running,
             backup: None,
             bytes: None,

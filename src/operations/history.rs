@@ -129,6 +129,7 @@ mod tests {
             id: RunId::from_random([number; 8]),
             command: command.to_owned(),
             trigger: Trigger::Manual,
+            schedule: None,
             status: RunStatus::Running,
             backup: Some(format!("shop{number}_backup.sql.gz")),
             bytes: None,

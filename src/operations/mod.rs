@@ -103,6 +103,8 @@ pub struct Actor {
     /// "backup db", "prune", ...
     pub command: String,
     pub trigger: Trigger,
+    /// The `[[schedule]]` that the run belongs to.
+    pub schedule: Option<String>,
     pub process: RunProcess,
 }
 

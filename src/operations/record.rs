@@ -223,6 +223,7 @@ fn new_record(
         id: RunId::from_random(random_id()?),
         command: vault.actor.command.clone(),
         trigger: vault.actor.trigger,
+        schedule: vault.actor.schedule.clone(),
         status: RunStatus::Running,
         backup: backup.map(str::to_owned),
         bytes: None,

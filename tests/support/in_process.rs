@@ -59,6 +59,7 @@ pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str)
             host: "here".to_owned(),
             command: command.to_owned(),
             trigger: Trigger::Manual,
+            schedule: None,
             process: RunProcess {
                 pid: std::process::id(),
                 start_ticks: 0,

@@ -16,7 +16,7 @@ use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database, DumpForm};
 
 use super::super::session::Session;
-use super::{compression, encryption, finish, not_made, plan, report};
+use super::{compression, encryption, finish, happened, not_made, plan, report};
 
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
@@ -119,8 +119,9 @@ impl Run<'_> {
                 session.console.warn(warning);
             }
             Ok(source)
-        })?;
-        Ok(report(&self.storage.location(), &done))
+        });
+        happened(session, self.vault, Kind::Db, name, done.as_ref());
+        Ok(report(&self.storage.location(), &done?))
     }
 
     fn form(&self, dump: &DumpSettings) -> DumpForm {

@@ -65,6 +65,7 @@ pub fn back_up(
         )),
         keep: false,
         trigger: TriggerArg::Manual,
+        schedule: None,
     };
     let encryption = backup::encryption(session, vault);
     let plan = BackupPlan {
