@@ -230,7 +230,8 @@ fn regular_file(
         return Ok(None);
     }
     // A time outside of the calendar is a damaged inode's: listed all the same.
-    let modified = Timestamp::from_second(stat.st_mtime).unwrap_or(Timestamp::UNIX_EPOCH);
+    let nanosecond = i32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let modified = Timestamp::new(stat.st_mtime, nanosecond).unwrap_or(Timestamp::UNIX_EPOCH);
     Ok(Some((u64::try_from(stat.st_size).unwrap_or(0), modified)))
 }
 
