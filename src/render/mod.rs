@@ -72,6 +72,20 @@ pub trait Report: Serialize {
     /// The text for people, lines ended by newlines; may carry ANSI styles,
     /// which are stripped where they are not wanted.
     fn text(&self, view: &View) -> String;
+
+    /// What the error of a command is that failed although it has a result: the
+    /// first thing that went wrong. `None` where it cannot fail like that.
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
+}
+
+/// As a failed command's JSON tells it.
+#[derive(Debug)]
+pub struct Failure {
+    /// "FILE: what is wrong"
+    pub error: String,
+    pub hint: Option<String>,
 }
 
 /// What a text depends on besides the result.
