@@ -27,6 +27,7 @@ mod key;
 mod list;
 pub mod man;
 mod remove;
+mod report;
 mod restore;
 mod session;
 mod verify;
@@ -97,6 +98,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Status(_) => check::status(session),
         Command::Check(wanted) => check::check(session, &wanted),
         Command::History(wanted) => history::run(session, &wanted),
+        Command::Report(wanted) => report::run(session, &wanted),
         Command::Verify(wanted) => verify::run(session, &wanted),
         Command::Restore(wanted) => restore::run(session, &wanted),
         Command::Prune(wanted) => remove::prune(session, &wanted),

@@ -68,12 +68,12 @@ pub fn result_word(state: RunState) -> &'static str {
 
 impl HistoryTotals {
     /// Of those that ended, how many ended well.
-    fn success_percent(&self) -> Option<f64> {
+    pub(super) fn success_percent(&self) -> Option<f64> {
         let ended = self.completed + self.failed + self.interrupted;
         (ended > 0).then(|| self.completed as f64 * 100.0 / ended as f64)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = counted(self.runs, "run", "runs");
         for (number, word) in [
             (self.completed, "completed"),
@@ -96,7 +96,7 @@ impl HistoryTotals {
     }
 }
 
-fn millis(number: u64) -> String {
+pub(super) fn millis(number: u64) -> String {
     duration(Duration::from_millis(number))
 }
 
