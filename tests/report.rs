@@ -100,7 +100,8 @@ fn the_text_says_first_whether_all_is_well() {
     assert!(told.starts_with("Healthy. 60 backups of 3 names"), "{told}");
     assert!(told.contains("no space left"), "{told}");
     assert!(told.contains("public.table_00"), "{told}");
-    for line in told.lines() {
+    let without_place = told.replace(text(&home.storage()), "");
+    for line in without_place.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
 }
@@ -258,10 +259,10 @@ fn filters(browser: &Browser) {
 
 fn pages(browser: &Browser) {
     let button = |label: &str| format!("[data-grid=backups] [aria-label={label:?}]");
-    let first = rows(browser, "backups", 10);
+    let first = rows(browser, "backups", 9);
     browser.click(&button("Next page"));
     assert_eq!(status(browser, "backups"), "51–100 of 10,000 backups");
-    let second = rows(browser, "backups", 10);
+    let second = rows(browser, "backups", 9);
     assert!(first.iter().all(|file| !second.contains(file)));
     browser.press(ENTER);
     assert_eq!(status(browser, "backups"), "101–150 of 10,000 backups");
@@ -270,10 +271,12 @@ fn pages(browser: &Browser) {
     // It is switched off now, and keeps the focus.
     browser.press(ENTER);
     assert_eq!(status(browser, "backups"), "9,951–10,000 of 10,000 backups");
+    browser.click(&button("Next page"));
+    assert_eq!(status(browser, "backups"), "9,951–10,000 of 10,000 backups");
     let focus = browser.text("return document.activeElement.getAttribute('aria-label')");
-    assert_eq!(focus, "Last page");
+    assert_eq!(focus, "Next page");
     browser.click(&button("First page"));
-    assert_eq!(rows(browser, "backups", 10), first);
+    assert_eq!(rows(browser, "backups", 9), first);
 }
 
 #[test]
@@ -341,7 +344,7 @@ fn hostile_names_notes_and_errors_are_text() {
         );
     }
     assert!(rows(&browser, "backups", 3).contains(&HOSTILE.to_owned()));
-    assert!(rows(&browser, "backups", 11).contains(&HOSTILE.to_owned()));
+    assert!(rows(&browser, "backups", 10).contains(&HOSTILE.to_owned()));
     assert!(rows(&browser, "backups", 3).contains(&"shop\\u{202e}gpj.exe".to_owned()));
     assert_eq!(browser.eval("return document.images.length"), 0);
     assert_eq!(
@@ -380,7 +383,6 @@ fn colours_have_contrast_in_light_and_dark_and_a_phone_never_scrolls_sideways() 
             );
             let faint = browser.eval(&format!("{CONTRAST} return faint()"));
             assert_eq!(faint, json!([]), "{scheme} at {wide}");
-            shoot(&browser, &format!("{scheme}-{wide}"));
         }
         grounds.push(browser.text("return getComputedStyle(document.body).backgroundColor"));
     }
@@ -413,28 +415,6 @@ const CONTRAST: &str = "
         .filter(([ratio]) => ratio < 4.5)
         .map(([ratio, it]) => `${ratio.toFixed(2)} ${it.tagName}.${it.className}: ${it.textContent}`);
 ";
-
-/// Keeps what the window shows, top to bottom, for people to look at, where they
-/// said into which directory.
-fn shoot(browser: &Browser, name: &str) {
-    use base64::Engine;
-    let Some(directory) = std::env::var_os("KLUIS_TEST_SCREENSHOTS") else {
-        return;
-    };
-    let high = browser.eval("return document.documentElement.scrollHeight");
-    let wide = browser.eval("return innerWidth");
-    let shot = browser.devtools(
-        "Page.captureScreenshot",
-        json!({"format": "png", "captureBeyondViewport": true,
-               "clip": {"x": 0, "y": 0, "width": wide, "height": high, "scale": 1}}),
-    );
-    let png = base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap());
-    fs::write(
-        Path::new(&directory).join(format!("{name}.png")),
-        png.unwrap(),
-    )
-    .unwrap();
-}
 
 #[test]
 fn a_screen_reader_finds_landmarks_captions_headings_and_named_charts() {

@@ -48,7 +48,7 @@ impl Past<'_> {
         let table = |index: u64| {
             json!({
                 "schema": "public", "name": format!("table_{index:02}"),
-                "rows": (2_000_000 - number * 90).saturating_sub(index * 31_000 * (1 + number % 2)),
+                "rows": 2_000_000_u64.saturating_sub(number * 70).saturating_sub(index * 31_000 * (1 + number % 2)),
                 "bytes": 1_000_000, "hash": "0".repeat(32),
             })
         };

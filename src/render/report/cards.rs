@@ -110,17 +110,11 @@ fn durations(name: &NameReport, id: &str, view: &View) -> Markup {
         title: "How long each run took",
         description,
     };
-    let title = match failed {
-        0 => "Duration".to_owned(),
-        failed => format!("Duration, {failed} failed"),
+    let most = match failed {
+        0 => millis(most),
+        failed => format!("{}, {failed} failed", millis(most)),
     };
-    figure(
-        &title,
-        &millis(most),
-        &points,
-        &stems(&points, &caption),
-        view,
-    )
+    figure("Duration", &most, &points, &stems(&points, &caption), view)
 }
 
 fn span(points: &[Point], view: &View) -> String {
@@ -141,7 +135,7 @@ fn figure(title: &str, most: &str, points: &[Point], chart: &Markup, view: &View
     let (first, last) = (day(points.first()), day(points.last()));
     html! {
         figure {
-            figcaption { (title) span.most { "up to " (most) } }
+            figcaption { (title) " " span.most { "up to " (most) } }
             (chart)
             p.axis aria-hidden="true" {
                 span { (first) }

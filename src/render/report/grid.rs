@@ -16,6 +16,8 @@ const STATIC_ROWS: usize = 100;
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     Text,
+    /// Text that is never broken into lines.
+    Word,
     /// A local time; sorted as the rows come.
     When,
     Bytes,
@@ -120,8 +122,8 @@ impl Grid<'_> {
 fn class_of(format: Format) -> &'static str {
     match format {
         Format::Bytes | Format::Duration => "number",
-        Format::When => "when",
-        Format::Text | Format::Choice | Format::Badge => "text",
+        Format::Text => "text",
+        Format::When | Format::Word | Format::Choice | Format::Badge => "word",
     }
 }
 

@@ -17,6 +17,7 @@ use crate::health::{BackupFact, Facts, Finding, Level, days_until_full, worst};
 mod cards;
 mod chart;
 mod grid;
+mod listings;
 mod page;
 mod text;
 

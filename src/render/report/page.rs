@@ -9,14 +9,13 @@ use sha2::{Digest, Sha256};
 
 use super::cards::{card, tables};
 use super::chart::{Caption, bar};
-use super::grid::{Cell, Column, Format, Grid, badge};
-use super::text::{ended_badly, of_what};
+use super::grid::badge;
+use super::listings::{backups, names_grid, runs};
+use super::text::of_what;
 use super::{NameReport, ReportPage};
-use crate::format::manifest::Trigger;
 use crate::health::{Finding, Level};
 use crate::render::View;
-use crate::render::history::HistoryRow;
-use crate::render::list::{ListRow, Proof, kind_word, short_id};
+use crate::render::list::Proof;
 use crate::render::style::line;
 use crate::render::units::{age, count, counted, size, when};
 
@@ -26,43 +25,6 @@ const SCRIPT: &str = include_str!("page.js");
 const CARDS: usize = 12;
 /// Databases whose tables are followed.
 const DATABASES: usize = 24;
-
-const BACKUPS: [Column; 11] = [
-    column("When", Format::When),
-    column("Kind", Format::Choice),
-    column("Name", Format::Text),
-    column("Stored", Format::Bytes),
-    column("Content", Format::Bytes),
-    column("Proof", Format::Badge),
-    column("Proven", Format::Text),
-    column("Marks", Format::Text),
-    column("Id", Format::Text),
-    column("File", Format::Text),
-    column("Note", Format::Text),
-];
-const RUNS: [Column; 8] = [
-    column("When", Format::When),
-    column("Command", Format::Choice),
-    column("Result", Format::Badge),
-    column("Time", Format::Duration),
-    column("Bytes", Format::Bytes),
-    column("By", Format::Text),
-    column("Trigger", Format::Choice),
-    column("What", Format::Text),
-];
-const NAMES: [Column; 7] = [
-    column("Newest", Format::When),
-    column("Kind", Format::Choice),
-    column("Name", Format::Text),
-    column("Proof", Format::Badge),
-    column("Stored", Format::Bytes),
-    column("Last", Format::Bytes),
-    column("Took", Format::Duration),
-];
-
-const fn column(title: &'static str, format: Format) -> Column {
-    Column { title, format }
-}
 
 /// The whole page. It holds no secret, and tells names, hosts and errors.
 pub fn html(page: &ReportPage, view: &View) -> String {
@@ -274,30 +236,6 @@ fn names(page: &ReportPage, view: &View) -> Markup {
     }
 }
 
-fn names_grid<'a>(names: &[NameReport], view: &View) -> Grid<'a> {
-    let mut newest: Vec<&NameReport> = names.iter().collect();
-    newest.sort_by_key(|name| std::cmp::Reverse(name.newest));
-    let row = |name: &&NameReport| {
-        vec![
-            Cell::Text(when(name.newest, view)),
-            Cell::text(kind_word(name.kind)),
-            Cell::text(&name.name),
-            Cell::text(name.proof.word()),
-            Cell::Number(name.stored_bytes),
-            Cell::number(name.sizes.last().map(|it| it.stored_bytes)),
-            Cell::number(name.last_duration_ms()),
-        ]
-    };
-    Grid {
-        id: "all-names",
-        caption: "All names",
-        one: "name",
-        many: "names",
-        columns: &NAMES,
-        rows: newest.iter().map(row).collect(),
-    }
-}
-
 fn storage(page: &ReportPage) -> Markup {
     let room = &page.storage_use;
     let (Some(free), Some(total)) = (room.free_bytes, room.total_bytes) else {
@@ -363,77 +301,4 @@ fn growth(names: &[NameReport], view: &View) -> Markup {
             }
         }
     }
-}
-
-fn backups(page: &ReportPage, view: &View) -> Markup {
-    let row = |row: &ListRow| {
-        vec![
-            Cell::Text(when(row.created_at, view)),
-            Cell::text(kind_word(row.kind)),
-            Cell::text(&row.name),
-            Cell::Number(row.stored_bytes),
-            Cell::number(row.raw_bytes),
-            Cell::text(row.proof.word()),
-            Cell::text(&row.proven_at.map(|at| when(at, view)).unwrap_or_default()),
-            Cell::text(&row.marks()),
-            Cell::text(&row.id.as_deref().map(short_id).unwrap_or_default()),
-            Cell::text(&row.file),
-            Cell::text(row.note.as_deref().unwrap_or_default()),
-        ]
-    };
-    let grid = Grid {
-        id: "backups",
-        caption: "All backups, the newest first",
-        one: "backup",
-        many: "backups",
-        columns: &BACKUPS,
-        rows: page.backups.iter().map(row).collect(),
-    };
-    html! {
-        section #backups aria-labelledby="backups-title" {
-            h2 #backups-title { "Backups" }
-            (grid.markup())
-        }
-    }
-}
-
-fn runs(page: &ReportPage, view: &View) -> Markup {
-    let grid = Grid {
-        id: "runs",
-        caption: "Runs, the newest first",
-        one: "run",
-        many: "runs",
-        columns: &RUNS,
-        rows: page.runs.iter().map(|row| run_row(row, view)).collect(),
-    };
-    let shown = page.runs.len() as u64;
-    html! {
-        section #runs aria-labelledby="runs-title" {
-            h2 #runs-title { "Runs" }
-            @if shown < page.records {
-                p.dim { "The newest " (count(shown)) " of " (count(page.records)) "; kluis history has them all." }
-            }
-            (grid.markup())
-        }
-    }
-}
-
-fn run_row(row: &HistoryRow, view: &View) -> Vec<Cell> {
-    let what = row.error.as_ref().filter(|_| ended_badly(row.result));
-    let what = what.or(row.backup.as_ref()).or(row.error.as_ref());
-    let trigger = match row.trigger {
-        Trigger::Manual => "manual",
-        Trigger::Scheduled => "scheduled",
-        Trigger::External => "external",
-    };
-    vec![
-        Cell::Text(when(row.started, view)),
-        Cell::text(&row.command),
-        Cell::text(row.result),
-        Cell::number(row.duration_ms),
-        Cell::number(row.bytes),
-        Cell::text(&format!("{}@{}", row.user, row.host)),
-        Cell::text(trigger),
-        Cell::text(what.map_or("", String::as_str)),
-    ]
 }

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{NameReport, ReportPage, TableGrowth};
-use crate::health::{Finding, Level};
+use crate::health::Level;
 use crate::render::health::{level_word, verdict};
-use crate::render::history::millis;
+use crate::render::history::{HistoryRow, HistoryTotals, millis};
 use crate::render::list::kind_word;
 use crate::render::status::sparkline;
-use crate::render::style::{Style, line};
+use crate::render::style::line;
 use crate::render::table::{Column, table};
 use crate::render::units::{age, count, counted, size, when};
 use crate::render::{Report, View};
@@ -55,32 +55,50 @@ impl Report for ReportPage {
     fn text(&self, view: &View) -> String {
         let mut text = format!("{}\n", verdict_line(self));
         for finding in self.findings.iter().filter(|it| it.level > Level::Ok) {
-            tell_finding(&mut text, finding);
+            let (word, subject) = (level_word(finding.level), line(&finding.subject));
+            let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
+        }
+        if !self.healthy {
+            let _ = writeln!(text, "kluis check says what to do.");
         }
         if !self.names.is_empty() {
             let _ = write!(text, "\n{}", names(&self.names, view));
         }
         let _ = writeln!(text, "\n{}", room(self));
-        let _ = writeln!(text, "{}", self.totals.text());
-        for run in self
-            .runs
-            .iter()
-            .filter(|run| ended_badly(run.result))
-            .take(FAILED_RUNS)
-        {
-            let why = run.error.as_deref().unwrap_or(run.result);
-            let (at, command) = (when(run.started, view), line(&run.command));
-            let _ = writeln!(text, "  {at} {command}: {}", line(why));
-        }
+        let _ = writeln!(text, "{}", runs(&self.totals));
+        text.push_str(&failures(&self.runs, view));
         text.push_str(&grown(&self.names, view));
         text
     }
 }
 
-fn tell_finding(text: &mut String, finding: &Finding) {
-    let (word, subject) = (level_word(finding.level), line(&finding.subject));
-    let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
-    let _ = writeln!(text, "     {}", line(&finding.remedy));
+fn runs(totals: &HistoryTotals) -> String {
+    let mut text = counted(totals.runs, "run", "runs");
+    if let Some(percent) = totals.success_percent() {
+        let _ = write!(text, ", {percent:.1}% of them ended well");
+    }
+    text
+}
+
+fn failures(runs: &[HistoryRow], view: &View) -> String {
+    const COLUMNS: [Column; 3] = [
+        Column::left("FAILED"),
+        Column::left("COMMAND"),
+        Column::shrinking("WHY"),
+    ];
+    let cells = |run: &HistoryRow| {
+        vec![
+            when(run.started, view),
+            run.command.clone(),
+            run.error.as_deref().unwrap_or(run.result).to_owned(),
+        ]
+    };
+    let failed = runs.iter().filter(|run| ended_badly(run.result));
+    let rows: Vec<_> = failed.take(FAILED_RUNS).map(cells).collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!("\n{}", table(&COLUMNS, &rows, view)),
+    }
 }
 
 pub(super) fn ended_badly(result: &str) -> bool {
@@ -132,11 +150,11 @@ fn room(page: &ReportPage) -> String {
     let room = &page.storage_use;
     let mut text = format!("{} in {}", size(room.stored_bytes), line(&page.storage));
     if let (Some(free), Some(total)) = (room.free_bytes, room.total_bytes) {
-        let _ = write!(text, "; {} of {} free", size(free), size(total));
+        let _ = write!(text, "\n{} of {} free", size(free), size(total));
     }
     if let Some(days) = room.days_until_full {
         let days = counted(days as u64, "day", "days");
-        let _ = write!(text, ", full in {days} at the last weeks' rate");
+        let _ = write!(text, ", full in {days} at the rate of the last 30");
     }
     text
 }
@@ -145,7 +163,7 @@ fn room(page: &ReportPage) -> String {
 fn grown(names: &[NameReport], view: &View) -> String {
     const COLUMNS: [Column; 5] = [
         Column::left("DATABASE"),
-        Column::shrinking("TABLE"),
+        Column::shrinking("CHANGED TABLE"),
         Column::right("ROWS"),
         Column::right("CHANGE"),
         Column::left("TREND"),
@@ -173,8 +191,7 @@ fn grown(names: &[NameReport], view: &View) -> String {
         ]
     };
     let rows: Vec<_> = grown.iter().take(GROWN_TABLES).map(cells).collect();
-    let title = Style::Bold.paint("Tables that changed most");
-    format!("\n{title}\n{}", table(&COLUMNS, &rows, view))
+    format!("\n{}", table(&COLUMNS, &rows, view))
 }
 
 pub(super) fn percent_text(percent: f64) -> String {
