@@ -18,6 +18,7 @@ mod env_file;
 mod environment;
 mod file;
 mod flags;
+mod hooks;
 mod layers;
 mod resolve;
 mod retention;
@@ -31,8 +32,8 @@ pub use flags::Flags;
 pub use resolve::resolve;
 pub use settings::{
     ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
-    EncryptionSettings, PgMode, RetentionSettings, Settings, SourceSettings, StoragePlace,
-    StorageSettings,
+    EncryptionSettings, HookSettings, PgMode, RetentionSettings, Settings, SourceSettings,
+    StoragePlace, StorageSettings,
 };
 pub use show::{SettingRow, show};
 

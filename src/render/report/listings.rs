@@ -130,7 +130,7 @@ pub(super) fn runs(page: &ReportPage, view: &View) -> Markup {
 
 fn run_row(row: &HistoryRow, view: &View) -> Vec<Cell> {
     let what = row.error.as_ref().filter(|_| ended_badly(row.result));
-    let what = what.or(row.backup.as_ref()).or(row.error.as_ref());
+    let what = what.or(row.backup.as_ref()).or(row.detail.as_ref());
     let trigger = match row.trigger {
         Trigger::Manual => "manual",
         Trigger::Scheduled => "scheduled",

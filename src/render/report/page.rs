@@ -169,7 +169,7 @@ fn tiles(page: &ReportPage, view: &View) -> Markup {
             div {
                 dt { "Runs that ended well" }
                 dd {
-                    @match totals.success_percent() {
+                    @match totals.success_percent {
                         Some(percent) => { (format!("{percent:.1}%")) }
                         None => "none yet"
                     }

@@ -74,7 +74,7 @@ impl Report for ReportPage {
 
 fn runs(totals: &HistoryTotals) -> String {
     let mut text = counted(totals.runs, "run", "runs");
-    if let Some(percent) = totals.success_percent() {
+    if let Some(percent) = totals.success_percent {
         let _ = write!(text, ", {percent:.1}% of them ended well");
     }
     text
