@@ -6,7 +6,6 @@ use maud::{Markup, html};
 use super::grid::{Cell, Column, Format, Grid};
 use super::text::ended_badly;
 use super::{NameReport, ReportPage};
-use crate::format::manifest::Trigger;
 use crate::render::View;
 use crate::render::history::HistoryRow;
 use crate::render::list::{ListRow, kind_word, short_id};
@@ -131,11 +130,6 @@ pub(super) fn runs(page: &ReportPage, view: &View) -> Markup {
 fn run_row(row: &HistoryRow, view: &View) -> Vec<Cell> {
     let what = row.error.as_ref().filter(|_| ended_badly(row.result));
     let what = what.or(row.backup.as_ref()).or(row.detail.as_ref());
-    let trigger = match row.trigger {
-        Trigger::Manual => "manual",
-        Trigger::Scheduled => "scheduled",
-        Trigger::External => "external",
-    };
     vec![
         Cell::Text(when(row.started, view)),
         Cell::text(&row.command),
@@ -143,7 +137,7 @@ fn run_row(row: &HistoryRow, view: &View) -> Vec<Cell> {
         Cell::number(row.duration_ms),
         Cell::number(row.bytes),
         Cell::text(&format!("{}@{}", row.user, row.host)),
-        Cell::text(trigger),
+        Cell::text(&row.trigger.word().to_lowercase()),
         Cell::text(what.map_or("", String::as_str)),
     ]
 }
