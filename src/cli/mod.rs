@@ -19,6 +19,7 @@ mod check;
 mod doctor;
 mod history;
 mod key;
+mod report;
 mod restore;
 mod server;
 mod stored;
@@ -32,6 +33,7 @@ pub use check::{Check, Status};
 pub use doctor::Doctor;
 pub use history::{History, ResultArg};
 pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
+pub use report::Report;
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -146,6 +148,7 @@ pub enum Command {
     Status(Status),
     Check(Check),
     History(History),
+    Report(Report),
     Verify(Verify),
     Restore(Restore),
     Prune(Prune),

@@ -28,6 +28,7 @@ mod key;
 mod list;
 pub mod man;
 mod remove;
+mod report;
 mod restore;
 mod session;
 mod verify;
@@ -101,6 +102,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
             around(session, &run, || check::check(session, &wanted))
         }
         Command::History(wanted) => history::run(session, &wanted),
+        Command::Report(wanted) => report::run(session, &wanted),
         Command::Verify(wanted) => {
             let run = Around::by_hand("verify", EventKind::VerifyFailed);
             around(session, &run, || verify::run(session, &wanted))

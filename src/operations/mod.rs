@@ -44,7 +44,7 @@ pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
-pub use facts::facts;
+pub use facts::{facts, facts_with};
 pub use header_copy::UnusedCopy;
 pub use history::{History, HistoryFilter, PastRun, RunState, history};
 pub use key_drill::{Drilled, KeyDrillDone, key_drill};

@@ -140,6 +140,11 @@ impl Console {
         }
     }
 
+    /// Whether the result is to be a JSON document.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
         text.push('\n');

@@ -27,6 +27,7 @@ mod list;
 mod monitoring;
 mod prompt;
 mod prune;
+mod report;
 mod restore;
 mod roles;
 mod settings;
@@ -58,6 +59,10 @@ pub use list::{ListReport, ListRow, Proof};
 pub use monitoring::{nagios, prometheus};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
+pub use report::{
+    NameReport, PageWritten, ReportPage, ReportParts, RunPoint, SizePoint, StorageUse, TableGrowth,
+    TablesReport, html,
+};
 pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
 pub use settings::SettingsReport;
