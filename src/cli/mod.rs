@@ -19,6 +19,7 @@ mod check;
 mod doctor;
 mod history;
 mod key;
+mod notify;
 mod restore;
 mod server;
 mod stored;
@@ -32,6 +33,7 @@ pub use check::{Check, Status};
 pub use doctor::Doctor;
 pub use history::{History, ResultArg};
 pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
+pub use notify::{NotifyCommand, NotifyTest};
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -156,6 +158,8 @@ pub enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     Doctor(Doctor),
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     Completions(Completions),

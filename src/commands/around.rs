@@ -7,6 +7,7 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 
+use super::messages;
 use super::session::Session;
 use crate::cli::RecordFlags;
 use crate::event::{Event, EventKind};
@@ -80,6 +81,7 @@ pub fn around(
     around: &Around,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
+    let messages = messages::starting(session, around.command, around.trigger);
     let result = run();
     if let Err(error) = &result
         && !session.happened.has_failure()
@@ -90,7 +92,7 @@ pub fn around(
             ..session.event(around.failed, around.command, around.trigger)
         });
     }
-    drop(session.happened.take());
+    messages::ended(session, messages, &session.happened.take());
     result
 }
 

@@ -19,6 +19,7 @@ mod environment;
 mod file;
 mod flags;
 mod layers;
+mod notify;
 mod resolve;
 mod retention;
 mod settings;
@@ -30,9 +31,10 @@ pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
 pub use settings::{
-    ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
-    EncryptionSettings, PgMode, RetentionSettings, Settings, SourceSettings, StoragePlace,
-    StorageSettings,
+    ArchiveFormat, ChatSettings, CompressionSettings, DatabaseSettings, DockerSettings,
+    DumpSettings, EmailSettings, EncryptionSettings, NotifySettings, PgMode, PingSettings,
+    PingUrlSettings, RetentionSettings, Settings, SourceSettings, StoragePlace, StorageSettings,
+    WebhookSettings, WhenSettings,
 };
 pub use show::{SettingRow, show};
 

@@ -53,7 +53,7 @@ pub use key_survey::{ArchiveForm, SurveyedArchive, SurveyedSlot, survey_keys};
 pub use marker::Marker;
 pub use prune::{PruneDone, PruneScope, plan_prune, prune, simulate_prune};
 pub use read::ReadReport;
-pub use record::Run;
+pub use record::{Run, record_failure};
 pub use rekey::{
     DroppedKey, KeyChange, KeyOutcome, KeyPlan, KeyRow, KeysChanged, REWRITTEN_BYTES, change_keys,
     reencrypt,
@@ -109,6 +109,26 @@ pub struct Actor {
 }
 
 impl<'a> Vault<'a> {
+    /// For a step that needs no key and changes no backup, such as a record of
+    /// what went wrong beside a run.
+    pub fn keyless(
+        storage: &'a dyn Storage,
+        reporter: &'a dyn Reporter,
+        cancel: Cancel,
+        actor: Actor,
+    ) -> Self {
+        Self {
+            ours: false,
+            storage,
+            ring: Keyring::default(),
+            workers: 1,
+            lock_wait: None,
+            cancel,
+            reporter,
+            actor,
+        }
+    }
+
     /// The same storage for a step of another name, such as a prune behind a
     /// backup, which needs no key.
     pub fn for_step(&self, command: &str) -> Vault<'a> {

@@ -213,6 +213,23 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Records something that went wrong beside a run, such as a message that was not
+/// sent; `about` is the archive it was about. Nothing where the storage is not
+/// kluis' own.
+pub fn record_failure(
+    vault: &Vault<'_>,
+    about: Option<&str>,
+    error: &str,
+    now: Timestamp,
+) -> Result<(), OperationError> {
+    if !vault.ours {
+        return Ok(());
+    }
+    let error = error.to_owned();
+    let record = new_record(vault, about, now)?.ended(now, RunEnd::Failed { error });
+    Ok(vault.storage.replace(&record.key(), &record.to_bytes())?)
+}
+
 fn new_record(
     vault: &Vault<'_>,
     backup: Option<&str>,
