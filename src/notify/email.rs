@@ -1,6 +1,8 @@
 //! Mail by SMTP. All events of a run are one mail; each recipient is handed over
 //! on its own, so that one who is refused keeps it from no other.
 
+use std::error::Error as StdError;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -143,7 +145,7 @@ impl Email {
         }
         let limit = limit.as_secs_f64();
         let why = match () {
-            () if error.is_timeout() => format!("no answer from {host}:{port} within {limit:.0} s"),
+            () if is_timeout(error) => format!("no answer from {host}:{port} within {limit:.0} s"),
             () if said.contains("UnknownIssuer") => format!(
                 "the certificate of {host} is signed by nobody who is trusted; name its CA in \
                  ca_file"
@@ -231,6 +233,18 @@ fn tls(account: &EmailAccount, ca_file: Option<&Path>) -> Result<Tls, NotifyErro
         EmailTls::Implicit => Tls::Wrapper(parameters),
         EmailTls::StartTls | EmailTls::None => Tls::Required(parameters),
     })
+}
+
+/// A read that takes too long ends as one that would block.
+fn is_timeout(error: &Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            return matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock);
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// A host's name as SMTP and a message's id can have it.

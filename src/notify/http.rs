@@ -149,8 +149,8 @@ fn explain(error: &Error, endpoint: &Endpoint, limit: Duration) -> NotifyError {
         Error::Io(error) if error.to_string().contains("UnknownIssuer") => {
             "its certificate is signed by nobody who is trusted; name its CA in ca_file".to_owned()
         }
-        Error::Io(error) => error.to_string(),
-        Error::Rustls(error) => error.to_string(),
+        Error::Io(error) => format!("{host}: {error}"),
+        Error::Rustls(error) => format!("{host}: {error}"),
         Error::Tls(what) => (*what).to_owned(),
         Error::Protocol(_) | Error::LargeResponseHeader(..) => {
             "its answer is not HTTP as it should be".to_owned()
