@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::session::Session;
 use crate::event::Event;
 use crate::format::manifest::Trigger;
+use crate::format::run_record::NOTIFY;
 use crate::notify::{
     Delivery, Job, Notice, NotifyError, Occasion, Patience, Receiver, Wording, deliver,
 };
@@ -138,7 +139,7 @@ impl Messages {
         let actor = Actor {
             user: session.user.clone(),
             host: process::host(),
-            command: "notify".to_owned(),
+            command: NOTIFY.to_owned(),
             trigger: self.trigger,
             schedule: session.schedule.clone(),
             process: process::current(),

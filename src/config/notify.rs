@@ -100,40 +100,6 @@ impl Layers<'_> {
     }
 
     fn ping(&self, keys: &PingKeys, names: &mut Names) -> Result<PingSettings, ConfigError> {
-        let each = [&keys.start_url, &keys.success_url, &keys.fail_url];
-        let [start, success, fail] = each.map(|entry| {
-            let text = |text: String| SecretSource::Text(SecretText::new(text));
-            let url = self.key(entry);
-            url.map(|url| Sourced::new(text(url.value), url.origin))
-        });
-        let below = self.secret_key(&keys.url, &keys.url_file, "url")?;
-        let first = [&start, &success, &fail].into_iter().flatten().next();
-        let urls = match (below, first) {
-            (Some(_), Some(each)) => {
-                let what = "url is set too; give a ping either url, or start_url, success_url \
-                            and fail_url";
-                return Err(wrong(&each.origin, what));
-            }
-            (Some(below), None) => {
-                check_url(&below)?;
-                PingUrlSettings::Below(below)
-            }
-            (None, Some(_)) => {
-                let each = [&start, &success, &fail].into_iter().flatten();
-                each.map(check_url).collect::<Result<(), _>>()?;
-                PingUrlSettings::Each {
-                    start,
-                    success,
-                    fail,
-                }
-            }
-            (None, None) => {
-                return Err(ConfigError::Missing {
-                    what: "url of a [[notify.ping]]",
-                    remedy: "give each [[notify.ping]] a url, or start_url, success_url, fail_url",
-                });
-            }
-        };
         let commands = or_default(self.key(&keys.commands), vec!["backup".to_owned()]);
         let unknown = |command: &&String| !COMMANDS.contains(&command.as_str());
         if let Some(unknown) = commands.value.iter().find(unknown) {
@@ -143,15 +109,44 @@ impl Layers<'_> {
         }
         Ok(PingSettings {
             name: names.choose(self.key(&keys.name), PING)?,
-            urls,
+            urls: self.ping_urls(keys)?,
             ca_file: self.path_key(&keys.ca_file),
             commands,
             schedule: self.key(&keys.schedule),
         })
     }
 
+    fn ping_urls(&self, keys: &PingKeys) -> Result<PingUrlSettings, ConfigError> {
+        let below = self.secret_key(&keys.url, &keys.url_file, "url")?;
+        let each = [&keys.start_url, &keys.success_url, &keys.fail_url];
+        let [start, success, fail] = each.map(|entry| {
+            let url = self.key(entry)?;
+            let text = SecretSource::Text(SecretText::new(url.value));
+            Some(Sourced::new(text, url.origin))
+        });
+        let each = [&start, &success, &fail].into_iter().flatten();
+        let checked = each.clone().chain(&below).map(check_url);
+        checked.collect::<Result<(), _>>()?;
+        match (below, each.clone().next()) {
+            (Some(_), Some(each)) => {
+                let what = "url is set too; give a ping either url, or start_url, success_url \
+                            and fail_url";
+                Err(wrong(&each.origin, what))
+            }
+            (Some(below), None) => Ok(PingUrlSettings::Below(below)),
+            (None, Some(_)) => Ok(PingUrlSettings::Each {
+                start,
+                success,
+                fail,
+            }),
+            (None, None) => Err(ConfigError::Missing {
+                what: "url of a [[notify.ping]]",
+                remedy: "give each [[notify.ping]] a url, or start_url, success_url, fail_url",
+            }),
+        }
+    }
+
     fn email(&self, keys: &EmailKeys) -> Result<Option<EmailSettings>, ConfigError> {
-        let password = self.secret_key(&keys.password, &keys.password_file, "password")?;
         let (to, host, from) = (
             self.key(&keys.to),
             self.key(&keys.host),
@@ -167,36 +162,17 @@ impl Layers<'_> {
                 });
             }
         };
-        let from_one = Sourced::new(vec![from.value.clone()], from.origin.clone());
-        for list in [&to, &from_one] {
-            if let Some(odd) = list.value.iter().find(|one| !is_mailbox(one)) {
-                let what = format!("{odd:?} is not a mail address");
-                return Err(wrong(&list.origin, what));
-            }
-        }
-        if to.value.is_empty() {
-            return Err(wrong(&to.origin, "it is empty; name who gets the mails"));
-        }
+        check_addresses(&to.value, &to.origin)?;
+        check_addresses(std::slice::from_ref(&from.value), &from.origin)?;
         let tls = or_default(self.parsed_key(&keys.tls, parse_tls)?, EmailTls::StartTls);
-        let port = or_default(self.key(&keys.port), port_of(tls.value));
         let user = self.key(&keys.user);
-        match (&user, &password) {
-            (Some(user), None) => return Err(wrong(&user.origin, "user has no password_file")),
-            (None, Some(password)) => {
-                return Err(wrong(&password.origin, "the password has no user"));
-            }
-            (Some(_), Some(_)) if tls.value == EmailTls::None && !is_here(&host.value) => {
-                let what = "without TLS the password would cross the network as it is; set tls \
-                            to starttls or implicit";
-                return Err(wrong(&tls.origin, what));
-            }
-            _ => {}
-        }
+        let password = self.secret_key(&keys.password, &keys.password_file, "password")?;
+        check_login(&user, &password, &tls, &host.value)?;
         Ok(Some(EmailSettings {
             to,
             from,
             host,
-            port,
+            port: or_default(self.key(&keys.port), port_of(tls.value)),
             tls,
             user,
             password,
@@ -322,6 +298,32 @@ fn check_url(url: &Sourced<SecretSource>) -> Result<(), ConfigError> {
             Err(why) => Err(wrong(&url.origin, why)),
         },
         SecretSource::File(_) | SecretSource::Credential(_) => Ok(()),
+    }
+}
+
+fn check_addresses(list: &[String], origin: &Origin) -> Result<(), ConfigError> {
+    match list.iter().find(|one| !is_mailbox(one)) {
+        Some(odd) => Err(wrong(origin, format!("{odd:?} is not a mail address"))),
+        None if list.is_empty() => Err(wrong(origin, "it is empty; name who gets the mails")),
+        None => Ok(()),
+    }
+}
+
+fn check_login(
+    user: &Option<Sourced<String>>,
+    password: &Option<Sourced<SecretSource>>,
+    tls: &Sourced<EmailTls>,
+    host: &str,
+) -> Result<(), ConfigError> {
+    match (user, password) {
+        (Some(user), None) => Err(wrong(&user.origin, "user has no password_file")),
+        (None, Some(password)) => Err(wrong(&password.origin, "the password has no user")),
+        (Some(_), Some(_)) if tls.value == EmailTls::None && !is_here(host) => {
+            let what = "without TLS the password would cross the network as it is; set tls to \
+                        starttls or implicit";
+            Err(wrong(&tls.origin, what))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport, Transport};
 
+use super::patience::seconds;
 use super::{Notice, Notifier, NotifyError, Patience, Sent};
 use crate::secrets::SecretText;
 
@@ -143,9 +144,9 @@ impl Email {
             let why = said.replacen("permanent error", "the server refuses it", 1);
             return NotifyError::Refused(why.trim().to_owned());
         }
-        let limit = limit.as_secs_f64();
+        let limit = seconds(limit);
         let why = match () {
-            () if is_timeout(error) => format!("no answer from {host}:{port} within {limit:.0} s"),
+            () if is_timeout(error) => format!("no answer from {host}:{port} within {limit}"),
             () if said.contains("UnknownIssuer") => format!(
                 "the certificate of {host} is signed by nobody who is trusted; name its CA in \
                  ca_file"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
+use super::patience::seconds;
 use super::{Endpoint, NotifyError};
 
 const USER_AGENT: &str = concat!("kluis/", env!("CARGO_PKG_VERSION"));
@@ -142,9 +143,7 @@ fn word(said: &[u8], endpoint: &Endpoint) -> String {
 fn explain(error: &Error, endpoint: &Endpoint, limit: Duration) -> NotifyError {
     let host = endpoint.host();
     let why = match error {
-        Error::Timeout(_) => {
-            format!("no answer within {:.3} s", limit.as_secs_f64()).replace(".000 s", " s")
-        }
+        Error::Timeout(_) => format!("no answer within {}", seconds(limit)),
         Error::HostNotFound => format!("the name {host} is not known"),
         Error::Io(error) if error.to_string().contains("UnknownIssuer") => {
             "its certificate is signed by nobody who is trusted; name its CA in ca_file".to_owned()

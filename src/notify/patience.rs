@@ -83,6 +83,15 @@ impl Patience {
     }
 }
 
+/// A limit as people read it: "10 s", "0.4 s".
+pub(super) fn seconds(limit: Duration) -> String {
+    let tenths = limit.as_millis() / 100;
+    match tenths % 10 {
+        0 => format!("{} s", tenths / 10),
+        tenth => format!("{}.{tenth} s", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use super::OperationError;
 use super::history::{HistoryFilter, RunState, history};
 use crate::catalog::{Backup, Catalog};
 use crate::format::manifest::Manifest;
+use crate::format::run_record::NOTIFY;
 use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room};
 use crate::storage::Storage;
 
@@ -24,7 +25,9 @@ pub fn facts(
     };
     let ended_badly = |state: RunState| matches!(state, RunState::Failed | RunState::Interrupted);
     let runs = history(storage, &filter)?.runs;
-    let failures = runs.iter().filter(|run| ended_badly(run.state));
+    // A message that was not sent is no backup that failed.
+    let backups = runs.iter().filter(|run| run.record.command != NOTIFY);
+    let failures = backups.filter(|run| ended_badly(run.state));
     Ok(Facts {
         backups: catalog.backups.iter().filter_map(fact).collect(),
         failures: failures.map(|run| run.record.started).collect(),
