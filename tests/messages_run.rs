@@ -21,6 +21,7 @@ use receivers::{Answer, Web};
 
 const TOKEN: &str = "c4n4ry-t0ken";
 const SECRET: &str = "c4n4ry-s3cret";
+const SCHEDULED_FAILURE: [&str; 5] = ["backup", "source", "--trigger", "scheduled", "not-there"];
 
 /// A home with two trees, `one` and `two`.
 fn home(config: &str) -> Home {
@@ -130,9 +131,13 @@ fn by_default_only_a_failure_is_told() {
     let home = home("").set("BACKUP_WEBHOOK_URL", &hook.url("/"));
     home.run(&["backup", "source", "one"]);
     assert_eq!(hook.so_far().len(), 0);
+    // Who mistypes a path at a terminal sees it there.
     home.ends(2, &["backup", "source", "not-there"]);
+    assert_eq!(hook.so_far().len(), 0);
+    home.ends(2, &SCHEDULED_FAILURE);
     let payload = hook.next().json();
     assert_eq!(payload["event"], "backup.failed");
+    assert_eq!(payload["execution"]["trigger"], "SCHEDULED");
     let error = payload["execution"]["errorMessage"].as_str().unwrap();
     assert!(error.contains("not-there"), "{error}");
 }
@@ -171,11 +176,14 @@ fn a_ping_goes_out_before_the_run_and_behind_it() {
         "{}",
         success.text()
     );
-    home.ends(2, &["backup", "source", "not-there"]);
-    assert_eq!(ping.next().path, format!("/{TOKEN}/start?create=1"));
-    let fail = ping.next();
-    assert_eq!(fail.path, format!("/{TOKEN}/fail?create=1"));
-    assert!(fail.text().contains("not-there"), "{}", fail.text());
+    // By hand too, though that is no event: who hears a beginning hears an end.
+    for arguments in [&SCHEDULED_FAILURE[..], &["backup", "source", "not-there"]] {
+        home.ends(2, arguments);
+        assert_eq!(ping.next().path, format!("/{TOKEN}/start?create=1"));
+        let fail = ping.next();
+        assert_eq!(fail.path, format!("/{TOKEN}/fail?create=1"));
+        assert!(fail.text().contains("not-there"), "{}", fail.text());
+    }
     assert_eq!(other.so_far().len(), 0);
 }
 
@@ -193,7 +201,7 @@ fn a_ping_may_have_a_url_for_each() {
         (request.method.as_str(), request.path.as_str()),
         ("GET", "/well")
     );
-    home.ends(2, &["backup", "source", "not-there"]);
+    home.ends(2, &SCHEDULED_FAILURE);
     assert_eq!(ping.next().path, "/broken?x=1");
     assert_eq!(ping.so_far().len(), 0);
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::around::problem;
 use super::session::Session;
 use crate::event::Event;
 use crate::format::manifest::Trigger;
@@ -14,7 +15,7 @@ use crate::format::run_record::NOTIFY;
 use crate::notify::{
     Delivery, Job, Notice, NotifyError, Occasion, Patience, Receiver, Wording, deliver,
 };
-use crate::operations::{self, Actor, Marker, Reporter, Vault};
+use crate::operations::{Marker, Reporter, record_failure};
 use crate::process;
 use crate::render::{begin_wording, run_wording};
 use crate::wiring;
@@ -59,17 +60,28 @@ pub fn starting(session: &Session<'_>, command: &'static str, trigger: Trigger) 
     messages
 }
 
-/// Tells what the run came to, and records what could not be told.
-pub fn ended(session: &Session<'_>, mut messages: Messages, events: &[Event]) {
+/// Tells what the run came to, and records what could not be told. A run that
+/// ended with an error may have told no event: then only pings hear of it.
+pub fn ended(
+    session: &Session<'_>,
+    mut messages: Messages,
+    events: &[Event],
+    error: Option<&anyhow::Error>,
+) {
     let (host, command) = (process::host(), messages.command);
     let schedule = session.schedule.as_deref();
     let patience = match session.cancel.requested() {
         Some(_) => Patience::short(STOPPED_LIMIT, session.cancel.clone()),
         None => Patience::usual(session.cancel.clone()),
     };
-    messages.tell(session, Occasion::End, &patience, |receiver| {
+    let problem = error.map(problem);
+    let occasion = match &problem {
+        Some(_) => Occasion::BrokenEnd,
+        None => Occasion::End,
+    };
+    messages.tell(session, occasion, &patience, |receiver| {
         let events = receiver.interest.in_end(events, command, schedule)?;
-        let text = run_wording(&events, command, &host);
+        let text = run_wording(&events, command, &host, problem.as_deref());
         Some((events, text))
     });
     for Failure {
@@ -136,23 +148,15 @@ impl Messages {
             return Ok(());
         }
         let storage = wiring::existing_storage(&session.settings)?;
-        let actor = Actor {
-            user: session.user.clone(),
-            host: process::host(),
-            command: NOTIFY.to_owned(),
-            trigger: self.trigger,
-            schedule: session.schedule.clone(),
-            process: process::current(),
-        };
-        let vault = Vault {
-            ours: Marker::load(&storage)?.is_some(),
-            ..Vault::keyless(&storage, session.console, session.cancel.clone(), actor)
-        };
+        if Marker::load(&storage)?.is_none() {
+            return Ok(());
+        }
+        let actor = session.actor(NOTIFY, self.trigger);
         let about = events.iter().find_map(|event| event.backup.as_ref());
         let about = about.map(|backup| backup.file.as_str());
         for failure in &self.failed {
             let error = format!("{}: {}", failure.receiver, failure.error);
-            operations::record_failure(&vault, about, &error, failure.at)?;
+            record_failure(&storage, &actor, about, failure.at, &error)?;
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ pub struct Keys {
     pub retention: RetentionKeys,
     pub check: CheckKeys,
     pub notify: NotifyKeys,
+    pub hooks: HookKeys,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,6 +135,17 @@ pub struct CheckKeys {
     pub free: Entry<u32>,
     pub days_until_full: Entry<u32>,
     pub unverified: Entry<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HookKeys {
+    pub before: Entry<Vec<Vec<String>>>,
+    pub after: Entry<Vec<Vec<String>>>,
+    pub failed: Entry<Vec<Vec<String>>>,
+    pub finally: Entry<Vec<Vec<String>>>,
+    pub commands: Entry<Vec<String>>,
+    pub limit: Entry<String>,
 }
 
 /// The rules for one name.

@@ -18,6 +18,7 @@ mod env_file;
 mod environment;
 mod file;
 mod flags;
+mod hooks;
 mod layers;
 mod notify;
 mod resolve;
@@ -32,9 +33,9 @@ pub use flags::Flags;
 pub use resolve::resolve;
 pub use settings::{
     ArchiveFormat, ChatSettings, CompressionSettings, DatabaseSettings, DockerSettings,
-    DumpSettings, EmailSettings, EncryptionSettings, NotifySettings, PgMode, PingSettings,
-    PingUrlSettings, RetentionSettings, Settings, SourceSettings, StoragePlace, StorageSettings,
-    WebhookSettings, WhenSettings,
+    DumpSettings, EmailSettings, EncryptionSettings, HookSettings, NotifySettings, PgMode,
+    PingSettings, PingUrlSettings, RetentionSettings, Settings, SourceSettings, StoragePlace,
+    StorageSettings, WebhookSettings, WhenSettings,
 };
 pub use show::{SettingRow, show};
 

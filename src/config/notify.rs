@@ -124,14 +124,14 @@ impl Layers<'_> {
             let text = SecretSource::Text(SecretText::new(url.value));
             Some(Sourced::new(text, url.origin))
         });
-        let each = [&start, &success, &fail].into_iter().flatten();
-        let checked = each.clone().chain(&below).map(check_url);
-        checked.collect::<Result<(), _>>()?;
-        match (below, each.clone().next()) {
-            (Some(_), Some(each)) => {
+        let each = || [&start, &success, &fail].into_iter().flatten();
+        each().chain(&below).try_for_each(check_url)?;
+        let one_of_each = each().next().map(|url| url.origin.clone());
+        match (below, one_of_each) {
+            (Some(_), Some(origin)) => {
                 let what = "url is set too; give a ping either url, or start_url, success_url \
                             and fail_url";
-                Err(wrong(&each.origin, what))
+                Err(wrong(&origin, what))
             }
             (Some(below), None) => Ok(PingUrlSettings::Below(below)),
             (None, Some(_)) => Ok(PingUrlSettings::Each {

@@ -46,6 +46,7 @@ pub fn resolve(
         retention: layers.retention(flags.retention)?,
         check: layers.check()?,
         notify: layers.notify()?,
+        hooks: layers.hooks()?,
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.parsed_key(&layers.keys.lock_wait, parse_wait)?)

@@ -34,6 +34,7 @@ pub struct Settings {
     pub retention: RetentionSettings,
     pub check: CheckSettings,
     pub notify: NotifySettings,
+    pub hooks: HookSettings,
     /// Where throwaway servers and dumps in directory format are made.
     pub work_dir: Sourced<PathBuf>,
     /// For retention's days and weeks, and for times shown to people.
@@ -172,6 +173,18 @@ pub struct CheckSettings {
     pub free: Sourced<u32>,
     pub days_until_full: Sourced<u32>,
     pub unverified: Option<Sourced<u32>>,
+}
+
+/// The operator's programs around a run, each an argument array.
+pub struct HookSettings {
+    pub before: Sourced<Vec<Vec<String>>>,
+    pub after: Sourced<Vec<Vec<String>>>,
+    pub failed: Sourced<Vec<Vec<String>>>,
+    pub finally: Sourced<Vec<Vec<String>>>,
+    /// First words of the commands that they stand around.
+    pub commands: Sourced<Vec<String>>,
+    /// How long each of them may take.
+    pub limit: Sourced<Duration>,
 }
 
 /// The keep rules; a count of 0 turns a rule off.

@@ -34,6 +34,8 @@ pub enum Occasion {
     Begin,
     /// A run is over.
     End,
+    /// A run is over and ended with an error, whatever its events say.
+    BrokenEnd,
     /// Somebody tries whether messages arrive.
     Test,
 }
@@ -50,7 +52,8 @@ pub struct Notice {
 impl Notice {
     /// Whether the run, as far as it is told, failed somewhere.
     pub fn is_failure(&self) -> bool {
-        self.events.iter().any(|event| !event.kind.is_success())
+        self.occasion == Occasion::BrokenEnd
+            || self.events.iter().any(|event| !event.kind.is_success())
     }
 }
 

@@ -62,8 +62,8 @@ impl Notifier for Ping {
         let what = match (notice.occasion, notice.is_failure()) {
             (Occasion::Begin, _) => "start",
             (Occasion::Test, _) => "log",
-            (Occasion::End, true) => "fail",
-            (Occasion::End, false) => "success",
+            (Occasion::End | Occasion::BrokenEnd, true) => "fail",
+            (Occasion::End | Occasion::BrokenEnd, false) => "success",
         };
         let (what, answer) = match &self.urls {
             PingUrls::Below(url) => {

@@ -109,26 +109,6 @@ pub struct Actor {
 }
 
 impl<'a> Vault<'a> {
-    /// For a step that needs no key and changes no backup, such as a record of
-    /// what went wrong beside a run.
-    pub fn keyless(
-        storage: &'a dyn Storage,
-        reporter: &'a dyn Reporter,
-        cancel: Cancel,
-        actor: Actor,
-    ) -> Self {
-        Self {
-            ours: false,
-            storage,
-            ring: Keyring::default(),
-            workers: 1,
-            lock_wait: None,
-            cancel,
-            reporter,
-            actor,
-        }
-    }
-
     /// The same storage for a step of another name, such as a prune behind a
     /// backup, which needs no key.
     pub fn for_step(&self, command: &str) -> Vault<'a> {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{OperationError, Vault, random_id};
+use super::{Actor, OperationError, Vault, random_id};
 use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
 use crate::ids::RunId;
-use crate::storage::{ErrorKind, StorageError};
+use crate::storage::{ErrorKind, Storage, StorageError};
 
 /// A run under way. Ends by [`Run::complete`] or [`Run::fail`]; one that is
 /// dropped without either stays RUNNING, and the next run's sweep finishes what
@@ -213,21 +213,22 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Records something that went wrong beside a run, such as a message that was not
-/// sent; `about` is the archive it was about. Nothing where the storage is not
-/// kluis' own.
+/// Leaves the record of a run that failed before it came to any work: a night on
+/// which the server did not answer is not a night on which nothing was tried. So
+/// does what went wrong beside a run: `about` is the archive that it was about.
 pub fn record_failure(
-    vault: &Vault<'_>,
+    storage: &dyn Storage,
+    actor: &Actor,
     about: Option<&str>,
+    started: Timestamp,
     error: &str,
-    now: Timestamp,
 ) -> Result<(), OperationError> {
-    if !vault.ours {
-        return Ok(());
-    }
-    let error = error.to_owned();
-    let record = new_record(vault, about, now)?.ended(now, RunEnd::Failed { error });
-    Ok(vault.storage.replace(&record.key(), &record.to_bytes())?)
+    let record = record_of(actor, about, started)?;
+    let end = RunEnd::Failed {
+        error: error.to_owned(),
+    };
+    let record = record.ended(Timestamp::now(), end);
+    Ok(storage.replace(&record.key(), &record.to_bytes())?)
 }
 
 fn new_record(
@@ -235,12 +236,20 @@ fn new_record(
     backup: Option<&str>,
     now: Timestamp,
 ) -> Result<RunRecord, OperationError> {
+    record_of(&vault.actor, backup, now)
+}
+
+fn record_of(
+    actor: &Actor,
+    backup: Option<&str>,
+    now: Timestamp,
+) -> Result<RunRecord, OperationError> {
     Ok(RunRecord {
         version: RUN_RECORD_VERSION,
         id: RunId::from_random(random_id()?),
-        command: vault.actor.command.clone(),
-        trigger: vault.actor.trigger,
-        schedule: vault.actor.schedule.clone(),
+        command: actor.command.clone(),
+        trigger: actor.trigger,
+        schedule: actor.schedule.clone(),
         status: RunStatus::Running,
         backup: backup.map(str::to_owned),
         bytes: None,
@@ -249,8 +258,8 @@ fn new_record(
         started: now,
         completed: None,
         duration_ms: None,
-        user: vault.actor.user.clone(),
-        host: vault.actor.host.clone(),
-        process: vault.actor.process.clone(),
+        user: actor.user.clone(),
+        host: actor.host.clone(),
+        process: actor.process.clone(),
     })
 }

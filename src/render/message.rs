@@ -14,14 +14,17 @@ const TOLD_MAX: usize = 20;
 /// A reason that is longer is cut; the record has all of it.
 const REASON_CHARS_MAX: usize = 600;
 
-/// Words what a run came to. `command` and `host` are the run's own.
-pub fn run_wording(events: &[Event], command: &str, host: &str) -> Wording {
+/// Words what a run came to. `command` and `host` are the run's own; `problem` is
+/// the error that it ended with, which counts where no event tells of it.
+pub fn run_wording(events: &[Event], command: &str, host: &str, problem: Option<&str>) -> Wording {
     let host = one_line(host);
     let failed: Vec<&Event> = events.iter().filter(|it| !it.kind.is_success()).collect();
     let well: Vec<&Event> = events.iter().filter(|it| it.kind.is_success()).collect();
     // The worst first.
     let sorted = failed.iter().chain(&well);
     let mut lines: Vec<String> = sorted.take(TOLD_MAX).map(|event| told(event)).collect();
+    let untold = problem.filter(|_| events.is_empty());
+    lines.extend(untold.map(reason));
     if events.len() > TOLD_MAX {
         lines.push(format!("and {} more", events.len() - TOLD_MAX));
     }
@@ -31,8 +34,12 @@ pub fn run_wording(events: &[Event], command: &str, host: &str) -> Wording {
             commands.push(command);
         }
     }
+    let headline = match untold {
+        Some(_) => format!("{command} FAILED"),
+        None => headline(&failed, &well, command),
+    };
     Wording {
-        title: format!("kluis on {host}: {}", headline(&failed, &well, command)),
+        title: format!("kluis on {host}: {headline}"),
         lines,
         facts: facts(events, &host),
         commands,
@@ -257,7 +264,7 @@ mod tests {
     }
 
     fn wording(events: &[Event]) -> Wording {
-        run_wording(events, "backup db", "db1")
+        run_wording(events, "backup db", "db1", None)
     }
 
     #[test]
@@ -309,7 +316,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_happened_is_a_run_that_is_done() {
+    fn a_run_without_events_is_done_or_failed_by_how_it_ended() {
         assert_eq!(wording(&[]).title, "kluis on db1: backup db is done");
+        let broken = run_wording(&[], "backup db", "db1", Some("no such directory"));
+        assert_eq!(broken.title, "kluis on db1: backup db FAILED");
+        assert_eq!(broken.lines, ["no such directory"]);
     }
 }

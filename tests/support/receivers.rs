@@ -303,6 +303,6 @@ pub fn notice(events: &[Event]) -> Notice {
     Notice {
         occasion: Occasion::End,
         events: events.to_vec(),
-        text: run_wording(events, "backup db", "db1"),
+        text: run_wording(events, "backup db", "db1", None),
     }
 }
