@@ -84,6 +84,7 @@ pub fn ended(
         let text = run_wording(&events, command, &host, problem.as_deref());
         Some((events, text))
     });
+    messages.forget_repeated();
     for Failure {
         receiver, error, ..
     } in &messages.failed
@@ -140,6 +141,17 @@ impl Messages {
         }
         let took = began.elapsed().as_millis();
         session.console.detail(&format!("messages took {took} ms"));
+    }
+
+    /// A receiver that failed at both ends for the same reason is told of once.
+    fn forget_repeated(&mut self) {
+        let mut kept: Vec<Failure> = Vec::new();
+        for failure in self.failed.drain(..) {
+            let same = |it: &Failure| it.receiver == failure.receiver && it.error == failure.error;
+            kept.retain(|it| !same(it));
+            kept.push(failure);
+        }
+        self.failed = kept;
     }
 
     /// A record for each failure, in a storage that is kluis' own.
