@@ -38,6 +38,11 @@ impl EventKind {
         }
     }
 
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     pub fn is_success(self) -> bool {
         matches!(self, Self::BackupCompleted | Self::RestoreCompleted)
     }

@@ -6,7 +6,7 @@
 //!
 //! Where does a thing live? Makes bytes: [`source`]. Changes bytes:
 //! [`pipeline`]. Keeps them: [`storage`]. Gets them back: [`target`]. Defines
-//! them: [`mod@format`]. Decides: [`retention`]. Orders steps: [`operations`].
+//! them: [`mod@format`]. Tells of them: [`notify`]. Decides: [`retention`]. Orders steps: [`operations`].
 //! Talks to people: [`commands`], [`render`].
 
 // Edge: talks to people and to the environment.
@@ -25,6 +25,7 @@ pub mod operations;
 // Drivers: one room per outside thing.
 pub mod hooks;
 pub mod lock;
+pub mod notify;
 pub mod postgres;
 pub mod process;
 pub mod scratch;

@@ -41,10 +41,11 @@ use child::Child;
 use container::Container;
 
 /// Secrets in our own environment that no child is given.
-const OUR_SECRETS: [&str; 3] = [
+const OUR_SECRETS: [&str; 4] = [
     "BACKUP_ENCRYPTION_KEY",
     "BACKUP_TRIGGER_API_KEY",
     "BACKUP_WEBHOOK_SECRET",
+    "BACKUP_WEBHOOK_URL",
 ];
 
 type CutShort = Arc<dyn Fn() + Send + Sync>;

@@ -16,9 +16,11 @@ use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
 
 mod dumps;
+mod notifiers;
 mod readers;
 
 pub use dumps::{DumpForm, dump_source};
+pub use notifiers::receivers;
 pub use readers::{
     ArchivePrograms, ProofPlan, adoption_target, archive_programs, check_target, contents_target,
     proof_plan, proof_target, text_target,

@@ -158,6 +158,7 @@ fn every_variable_in_the_readme_is_one_that_kluis_reads() {
         "encryption.rs",
         "environment.rs",
         "mod.rs",
+        "notify.rs",
         "resolve.rs",
         "retention.rs",
     ]

@@ -19,6 +19,7 @@ mod check;
 mod doctor;
 mod history;
 mod key;
+mod notify;
 mod report;
 mod restore;
 mod server;
@@ -33,6 +34,7 @@ pub use check::{Check, Status};
 pub use doctor::Doctor;
 pub use history::{History, ResultArg};
 pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
+pub use notify::{NotifyCommand, NotifyTest};
 pub use report::Report;
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
@@ -159,6 +161,8 @@ pub enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     Doctor(Doctor),
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     #[command(subcommand)]
     Config(ConfigCommand),
     Completions(Completions),

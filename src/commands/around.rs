@@ -8,6 +8,7 @@ use std::fmt::Display;
 use anyhow::Error;
 use jiff::Timestamp;
 
+use super::messages;
 use super::session::Session;
 use crate::cli::RecordFlags;
 use crate::event::{Event, EventKind};
@@ -99,6 +100,7 @@ pub fn around(
     around: &Around,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
+    let messages = messages::starting(session, around.command, around.trigger);
     let before = hooks(session, around, Moment::Before, Context::new());
     let result = match before {
         Ok(()) => run(),
@@ -111,6 +113,7 @@ pub fn around(
     }
     let events = session.happened.take();
     let behind_well = hooks_behind(session, around, &result, &events);
+    messages::ended(session, messages, &events, result.as_ref().err());
     match (result, behind_well) {
         // What was to be done is done; what stands around it is not.
         (Ok(Exit::Done), false) => Ok(Exit::Incomplete),
@@ -137,7 +140,7 @@ fn came_to_nothing(session: &Session<'_>, around: &Around, error: &Error) {
     let actor = session.actor(around.command, around.trigger);
     let written = wiring::existing_storage(&session.settings).and_then(|storage| {
         let text = format!("{error:#}");
-        Ok(record_failure(&storage, &actor, session.now, &text)?)
+        Ok(record_failure(&storage, &actor, None, session.now, &text)?)
     });
     if let Err(error) = written {
         let text = format!("this run leaves no record: {error:#}");

@@ -6,7 +6,7 @@ use std::io;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::cli::{BackupCommand, Cli, Command, ConfigCommand};
+use crate::cli::{BackupCommand, Cli, Command, ConfigCommand, NotifyCommand};
 use crate::config::{self, Environment, Flags};
 use crate::event::EventKind;
 use crate::exit::Exit;
@@ -27,6 +27,8 @@ mod history;
 mod key;
 mod list;
 pub mod man;
+mod messages;
+mod notify;
 mod remove;
 mod report;
 mod restore;
@@ -118,6 +120,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Adopt(wanted) => adopt::run(session, &wanted),
         Command::Key(wanted) => key::run(session, &wanted),
         Command::Doctor(wanted) => doctor::run(session, &wanted),
+        Command::Notify(NotifyCommand::Test(wanted)) => notify::test(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
             session.print(&config_show::report(&session.settings))?;
             Ok(Exit::Done)

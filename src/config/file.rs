@@ -13,6 +13,10 @@ use toml::Spanned;
 
 use super::{ConfigError, Environment};
 
+mod notify;
+
+pub use notify::{ChatKeys, EmailKeys, NotifyKeys, PingKeys, WebhookKeys};
+
 /// A configuration is some kilobytes; a device given by mistake never ends.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const SYSTEM_FILE: &str = "/etc/kluis/kluis.toml";
@@ -34,6 +38,7 @@ pub struct Keys {
     pub encryption: EncryptionKeys,
     pub retention: RetentionKeys,
     pub check: CheckKeys,
+    pub notify: NotifyKeys,
     pub hooks: HookKeys,
 }
 

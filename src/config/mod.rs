@@ -20,6 +20,7 @@ mod file;
 mod flags;
 mod hooks;
 mod layers;
+mod notify;
 mod resolve;
 mod retention;
 mod settings;
@@ -31,9 +32,10 @@ pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
 pub use settings::{
-    ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
-    EncryptionSettings, HookSettings, PgMode, RetentionSettings, Settings, SourceSettings,
-    StoragePlace, StorageSettings,
+    ArchiveFormat, ChatSettings, CompressionSettings, DatabaseSettings, DockerSettings,
+    DumpSettings, EmailSettings, EncryptionSettings, HookSettings, NotifySettings, PgMode,
+    PingSettings, PingUrlSettings, RetentionSettings, Settings, SourceSettings, StoragePlace,
+    StorageSettings, WebhookSettings, WhenSettings,
 };
 pub use show::{SettingRow, show};
 

@@ -45,6 +45,7 @@ pub fn resolve(
         encryption: layers.encryption(flags.no_encrypt)?,
         retention: layers.retention(flags.retention)?,
         check: layers.check()?,
+        notify: layers.notify()?,
         hooks: layers.hooks()?,
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
@@ -169,6 +170,13 @@ impl Layers<'_> {
             let path = file.path.display();
             warnings.push(format!(
                 "{path} holds a password and can be read by others; chmod 600 {path}"
+            ));
+        }
+        let secret = self.keys.notify.hold_a_secret();
+        if let Some(file) = self.file.filter(|file| secret && file.readable_by_others) {
+            let path = file.path.display();
+            warnings.push(format!(
+                "{path} holds a secret under [notify] and can be read by others; chmod 600 {path}"
             ));
         }
         if self.environment.get("BACKUP_REPLICAS").is_some() {

@@ -15,6 +15,13 @@ use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 use crate::secrets::{KeySource, SecretText};
 
+mod notify;
+
+pub use notify::{
+    ChatSettings, EmailSettings, NotifySettings, PingSettings, PingUrlSettings, WebhookSettings,
+    WhenSettings,
+};
+
 /// Everything that was configured, for one run.
 pub struct Settings {
     /// The configuration file that was read.
@@ -26,6 +33,7 @@ pub struct Settings {
     pub encryption: EncryptionSettings,
     pub retention: RetentionSettings,
     pub check: CheckSettings,
+    pub notify: NotifySettings,
     pub hooks: HookSettings,
     /// Where throwaway servers and dumps in directory format are made.
     pub work_dir: Sourced<PathBuf>,

@@ -15,6 +15,10 @@ use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
 use crate::secrets::{KeySource, mask_url};
 
+mod notify;
+
+use notify::notify;
+
 /// One setting. `value` is null where nothing is set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SettingRow {
@@ -42,6 +46,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
     rows.extend(sealing(settings));
     rows.extend(retention(settings));
     rows.extend(check(settings));
+    rows.extend(notify(&settings.notify));
     rows.extend(hooks(settings));
     rows
 }

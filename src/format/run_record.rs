@@ -15,6 +15,9 @@ pub const RUN_RECORD_VERSION: u32 = 1;
 /// The command of a run that rotates keys.
 pub const KEY_ROTATE: &str = "key rotate";
 
+/// The command of a message that was not sent.
+pub const NOTIFY: &str = "notify";
+
 const PREFIX: &str = "runs/";
 const SUFFIX: &str = ".json";
 

@@ -8,6 +8,7 @@ use super::OperationError;
 use super::history::{HistoryFilter, PastRun, RunState, history};
 use crate::catalog::{Backup, Catalog};
 use crate::format::manifest::Manifest;
+use crate::format::run_record::NOTIFY;
 use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room};
 use crate::storage::Storage;
 
@@ -36,7 +37,12 @@ pub fn facts_with(
     let ended_badly = |run: &&PastRun| {
         run.record.started >= since && matches!(run.state, RunState::Failed | RunState::Interrupted)
     };
-    let failures = runs.iter().filter(ended_badly);
+    // A message that was not sent is no backup that failed.
+    let is_message = |run: &&PastRun| run.record.command == NOTIFY;
+    let failures = runs
+        .iter()
+        .filter(ended_badly)
+        .filter(|run| !is_message(run));
     Facts {
         backups: catalog.backups.iter().filter_map(fact).collect(),
         failures: failures.map(|run| run.record.started).collect(),

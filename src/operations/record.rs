@@ -214,14 +214,16 @@ impl<'a> Run<'a> {
 }
 
 /// Leaves the record of a run that failed before it came to any work: a night on
-/// which the server did not answer is not a night on which nothing was tried.
+/// which the server did not answer is not a night on which nothing was tried. So
+/// does what went wrong beside a run: `about` is the archive that it was about.
 pub fn record_failure(
     storage: &dyn Storage,
     actor: &Actor,
+    about: Option<&str>,
     started: Timestamp,
     error: &str,
 ) -> Result<(), OperationError> {
-    let record = record_of(actor, None, started)?;
+    let record = record_of(actor, about, started)?;
     let end = RunEnd::Failed {
         error: error.to_owned(),
     };

@@ -24,7 +24,9 @@ mod key_drill;
 mod key_list;
 mod keys;
 mod list;
+mod message;
 mod monitoring;
+mod notify;
 mod prompt;
 mod prune;
 mod report;
@@ -56,7 +58,9 @@ pub use key_list::{
 };
 pub use keys::{GeneratedKey, KeyGenerateReport};
 pub use list::{ListReport, ListRow, Proof};
+pub use message::{begin_wording, run_wording, test_wording};
 pub use monitoring::{nagios, prometheus};
+pub use notify::{NotifyTestReport, NotifyTestRow};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
 pub use report::{

@@ -43,6 +43,11 @@ fn plain(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => {
+            let set = fields.iter().filter(|(_, value)| !value.is_null());
+            let field = |(name, value): (&String, &Value)| format!("{name}={}", plain(value));
+            set.map(field).collect::<Vec<_>>().join(" ")
+        }
         other => other.to_string(),
     }
 }

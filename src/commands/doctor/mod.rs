@@ -2,6 +2,7 @@
 
 mod docker;
 mod machine;
+mod messages;
 mod server;
 mod storage;
 
@@ -22,6 +23,7 @@ pub fn run(session: &Session<'_>, wanted: &Doctor) -> anyhow::Result<Exit> {
     session.cancel.check()?;
     checks.extend(server::checks(session, wanted.name.as_deref()));
     session.cancel.check()?;
+    checks.extend(messages::checks(session));
     let report = DoctorReport::new(checks);
     session.print(&report)?;
     Ok(match report.health {
