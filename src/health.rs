@@ -12,6 +12,7 @@ use crate::retention::Age;
 
 mod drift;
 mod growth;
+mod runs;
 mod words;
 
 pub use growth::days_until_full;
@@ -80,6 +81,8 @@ pub struct Facts {
     pub backups: Vec<BackupFact>,
     /// When runs failed or were interrupted.
     pub failures: Vec<Timestamp>,
+    /// When messages about runs could not be sent.
+    pub unsent: Vec<Timestamp>,
     pub room: Option<Room>,
     /// Manifests that cannot be read.
     pub unreadable: Vec<String>,
@@ -114,8 +117,8 @@ pub enum Level {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// "age", "size", "table", "failures", "proof", "free", "growth",
-    /// "unverified", "damaged", "covered": names for scripts.
+    /// "age", "size", "table", "failures", "messages", "proof", "free",
+    /// "growth", "unverified", "damaged", "covered": names for scripts.
     pub check: &'static str,
     /// A backup's name, or "storage".
     pub subject: String,
@@ -284,7 +287,8 @@ impl Judge<'_> {
     }
 
     fn storage(&self, facts: &Facts, findings: &mut Vec<Finding>) {
-        findings.extend(self.failures(&facts.failures));
+        findings.extend(runs::failures(facts, self.thresholds, self.now));
+        findings.push(runs::messages(facts, self.now));
         for key in &facts.unreadable {
             let text = format!("the manifest {key} cannot be read");
             let finding = Finding::ok("damaged", "storage", text);
@@ -303,20 +307,6 @@ impl Judge<'_> {
                 self.now,
             ));
         }
-    }
-
-    fn failures(&self, failures: &[Timestamp]) -> Option<Finding> {
-        let limit = self.thresholds.failures?;
-        let days = SignedDuration::from_hours(24 * FAILURE_DAYS);
-        let recent = |at: &&Timestamp| self.now.duration_since(**at) <= days;
-        let number = failures.iter().filter(recent).count();
-        let text = format!("{number} runs failed or broke off in {FAILURE_DAYS} days");
-        let finding = Finding::ok("failures", "storage", text);
-        let measured = finding.measured(number as f64, Some(f64::from(limit)), "");
-        Some(measured.at(
-            warning_if(number > limit as usize),
-            "look at them: kluis history --result failed --since 7d",
-        ))
     }
 
     fn covered(&self, facts: &Facts) -> Option<Finding> {

@@ -188,6 +188,16 @@ fn failures_count_for_seven_days() {
 }
 
 #[test]
+fn a_message_that_reached_nobody_is_told_for_two_days() {
+    let unsent = |hours| Facts {
+        unsent: vec![ago(hours)],
+        ..of(nights(1))
+    };
+    assert_eq!(level(&unsent(47), "messages"), Level::Warning);
+    assert_eq!(level(&unsent(49), "messages"), Level::Ok);
+}
+
+#[test]
 fn a_full_disk_is_seen_before_it_is_full() {
     // A MiB a night: 30 days of room, then 10, then 2.
     for (free_bytes, expected) in [

@@ -39,13 +39,13 @@ pub fn facts_with(
     };
     // A message that was not sent is no backup that failed.
     let is_message = |run: &&PastRun| run.record.command == NOTIFY;
-    let failures = runs
-        .iter()
-        .filter(ended_badly)
-        .filter(|run| !is_message(run));
+    let (unsent, failures): (Vec<_>, Vec<_>) =
+        runs.iter().filter(ended_badly).partition(is_message);
+    let when = |runs: Vec<&PastRun>| runs.iter().map(|run| run.record.started).collect();
     Facts {
         backups: catalog.backups.iter().filter_map(fact).collect(),
-        failures: failures.map(|run| run.record.started).collect(),
+        failures: when(failures),
+        unsent: when(unsent),
         room: room(storage),
         unreadable: catalog.unreadable.iter().map(|it| it.key.clone()).collect(),
         uncovered: None,
