@@ -5,21 +5,18 @@
 //! without one is listed as what it is, and never counted as a backup; one that
 //! a run is making or removing, or left when it died, is not listed at all.
 
-use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 
 use jiff::Timestamp;
 
 use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
-use crate::format::names::{
-    ArchiveFormat, ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key, utc_in_name,
-};
-use crate::format::run_record::{RunRecord, RunStatus};
-use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
+use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
+use crate::storage::{Storage, StorageError, StoredObject};
 
-/// Records that are read for an archive without manifest.
-const NEWEST_RECORDS: usize = 8;
+mod load;
+
+pub use load::supersedes;
 
 /// One archive, with its manifest or without.
 pub struct Backup {
@@ -151,86 +148,6 @@ impl CatalogError {
 const PREFIX_MIN: usize = 4;
 
 impl Catalog {
-    pub fn load(storage: &dyn Storage) -> Result<Self, CatalogError> {
-        let mut objects: BTreeMap<String, StoredObject> = storage
-            .list("")?
-            .into_iter()
-            .map(|object| (object.key.clone(), object))
-            .collect();
-        objects.remove(MARKER_KEY);
-        let manifest_keys: Vec<String> = objects
-            .keys()
-            .filter(|key| archive_of_manifest(key).is_some())
-            .cloned()
-            .collect();
-        let mut catalog = Self::default();
-        for key in manifest_keys {
-            objects.remove(&key);
-            let Some(archive) = archive_of_manifest(&key) else {
-                continue;
-            };
-            let stored = objects.remove(archive);
-            let bytes = match read_whole(storage, &key) {
-                // Removed since it was listed, by a prune for one.
-                Err(error) if error.kind == ErrorKind::NotFound => continue,
-                read => read?,
-            };
-            match ManifestFile::parse(&bytes) {
-                Ok(file) => catalog.push(archive, stored, Some(file)),
-                Err(error) => catalog.unreadable.push(Unreadable { key, error }),
-            }
-        }
-        // Anything else that lies there is not ours to speak of.
-        objects.retain(|key, _| ArchiveName::parse(key).is_some());
-        if !objects.is_empty() {
-            let records = storage.list("runs/")?;
-            for (key, stored) in objects {
-                if !is_unfinished(storage, &records, &key) {
-                    catalog.push(&key, Some(stored), None);
-                }
-            }
-        }
-        catalog.backups.sort_by(|a, b| {
-            let newest_first = b.created_at().cmp(&a.created_at());
-            newest_first.then_with(|| b.archive.cmp(&a.archive))
-        });
-        catalog.set_superseded_aside();
-        Ok(catalog)
-    }
-
-    /// A backup is there once, however often its archive is.
-    fn set_superseded_aside(&mut self) {
-        let names = |backup: &Backup| {
-            let from = backup.file.as_ref()?.manifest.reencrypted_from.as_ref()?;
-            Some(from.file.clone())
-        };
-        let named: HashSet<String> = self.backups.iter().filter_map(names).collect();
-        if named.is_empty() {
-            return;
-        }
-        let all = std::mem::take(&mut self.backups);
-        let is_old = |backup: &Backup| {
-            named.contains(&backup.archive) && all.iter().any(|new| supersedes(new, backup))
-        };
-        let old: Vec<bool> = all.iter().map(is_old).collect();
-        for (backup, is_old) in all.into_iter().zip(old) {
-            match is_old {
-                true => self.superseded.push(backup),
-                false => self.backups.push(backup),
-            }
-        }
-    }
-
-    fn push(&mut self, archive: &str, stored: Option<StoredObject>, file: Option<ManifestFile>) {
-        let named = ArchiveName::parse(archive);
-        self.backups.push(Backup {
-            archive: archive.to_owned(),
-            stored,
-            file,
-            named,
-        });
-    }
-
     /// Finds what an operator means by BACKUP: `latest`, `latest:db`,
     /// `latest:source`, `latest:NAME`, an id, a file name, or a unique prefix of
     /// either. A file name may begin with `latest` like any other.
@@ -331,42 +248,6 @@ impl Catalog {
             }),
         }
     }
-}
-
-/// Whether `new` is the backup `old`, written anew, and seems to be there whole.
-pub fn supersedes(new: &Backup, old: &Backup) -> bool {
-    let (Some(new_file), Some(old_file)) = (&new.file, &old.file) else {
-        return false;
-    };
-    let from = new_file.manifest.reencrypted_from.as_ref();
-    new.archive != old.archive
-        && new.stored_bytes() == new_file.manifest.stored.bytes
-        && new_file.manifest.id == old_file.manifest.id
-        && from.is_some_and(|from| from.file == old.archive)
-}
-
-/// Whether a run's record says that it is at work on this archive. That of its
-/// backup lies under the very second that stands in the archive's name; that of a
-/// delete or prune is among the newest, because the next run finishes its work. A
-/// record that cannot be read hides nothing.
-fn is_unfinished(storage: &dyn Storage, records: &[StoredObject], archive: &str) -> bool {
-    let Some(named) = ArchiveName::parse(archive) else {
-        return false;
-    };
-    let prefix = format!("runs/{}_backup", utc_in_name(named.created));
-    let newest = records.len().saturating_sub(NEWEST_RECORDS);
-    let (older, newest) = records.split_at(newest);
-    let its_own = older.iter().filter(|o| o.key.starts_with(&prefix));
-    let mut records = newest.iter().chain(its_own);
-    records.any(|record| {
-        let record = read_whole(storage, &record.key).ok();
-        let record = record.and_then(|bytes| serde_json::from_slice::<RunRecord>(&bytes).ok());
-        record.is_some_and(|record| {
-            record.status == RunStatus::Running
-                && record.backup.as_deref() == Some(archive)
-                && record.changes_its_backup()
-        })
-    })
 }
 
 /// Reads one small object.

@@ -22,6 +22,10 @@ pub const FILE_NAME: &str = "kluis.lock";
 
 /// Also the longest that a signal waits to be seen.
 const POLL: Duration = Duration::from_millis(100);
+/// How long a run that has just taken the lock has to sign: a moment, but on a
+/// busy machine.
+const SIGNING: Duration = Duration::from_millis(500);
+const SIGNING_POLL: Duration = Duration::from_millis(10);
 /// Enough for every living holder; a hostile file cannot fill the memory.
 const HOLDERS_BYTES_MAX: u64 = 64 * 1024;
 
@@ -81,7 +85,8 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
-fn shown(holders: &[Holder]) -> String {
+/// "kluis prune (pid 7 on db1) since ...", for each of them.
+pub fn shown(holders: &[Holder]) -> String {
     if holders.is_empty() {
         return "another run".to_owned();
     }
@@ -108,6 +113,7 @@ impl Lock {
     ) -> Result<Self, LockError> {
         // A wait beyond what the clock can tell is a wait for ever.
         let deadline = Instant::now().checked_add(wait.unwrap_or_default());
+        let mut nobody_since = None;
         loop {
             cancel.check()?;
             if let Some(file) = try_lock(path, kind)? {
@@ -120,13 +126,22 @@ impl Lock {
                 return Ok(lock);
             }
             let left = deadline.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return Err(LockError::Held {
-                    path: path.to_owned(),
-                    holders: living_holders(path, &holder.host),
-                });
+            if !left.is_zero() {
+                std::thread::sleep(left.min(POLL));
+                continue;
             }
-            std::thread::sleep(left.min(POLL));
+            let holders = living_holders(path, &holder.host);
+            // It has not signed yet, or is gone by now.
+            if holders.is_empty()
+                && nobody_since.get_or_insert_with(Instant::now).elapsed() < SIGNING
+            {
+                std::thread::sleep(SIGNING_POLL);
+                continue;
+            }
+            return Err(LockError::Held {
+                path: path.to_owned(),
+                holders,
+            });
         }
     }
 
@@ -197,14 +212,23 @@ fn open(path: &Path) -> Result<File, LockError> {
 }
 
 /// Leaves out processes of this host that are gone. What cannot be read is
-/// nobody: the answer is for a message.
+/// nobody: the answer is for a message. A run that shares the lock again and
+/// again, once for each archive that it verifies, is one holder.
 fn living_holders(path: &Path, host: &str) -> Vec<Holder> {
     let text = read_lines(path).unwrap_or_default();
-    String::from_utf8_lossy(&text)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Holder>(line).ok())
-        .filter(|holder| holder.host != host || process_exists(holder.pid))
-        .collect()
+    let mut holders: Vec<Holder> = Vec::new();
+    for line in String::from_utf8_lossy(&text).lines() {
+        let Ok(holder) = serde_json::from_str::<Holder>(line) else {
+            continue;
+        };
+        if holder.host == host && !process_exists(holder.pid) {
+            continue;
+        }
+        let who = |it: &Holder| (it.host.clone(), it.pid, it.command.clone());
+        holders.retain(|other| who(other) != who(&holder));
+        holders.push(holder);
+    }
+    holders
 }
 
 /// The end of the file, where the latest holders signed.
@@ -292,6 +316,20 @@ mod tests {
             panic!("two exclusive holders");
         };
         assert_eq!(holders, [holder("restore")]);
+    }
+
+    #[test]
+    fn a_run_that_shared_it_several_times_is_told_once() {
+        let (_directory, path) = lock_file();
+        for _ in 0..9 {
+            drop(acquire(&path, LockKind::Shared, "verify").unwrap());
+        }
+        let _held = acquire(&path, LockKind::Shared, "verify").unwrap();
+        let Err(LockError::Held { holders, .. }) = acquire(&path, LockKind::Exclusive, "prune")
+        else {
+            panic!("two exclusive holders");
+        };
+        assert_eq!(holders, [holder("verify")]);
     }
 
     #[test]

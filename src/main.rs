@@ -9,7 +9,7 @@ use kluis::cli::Cli;
 use kluis::exit::{Exit, exit_of, hint_of, stopped};
 use kluis::operations::Reporter;
 use kluis::render::Console;
-use kluis::{commands, process, signals};
+use kluis::{commands, config, process, signals};
 
 /// How long children have to end by themselves before they are killed.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -46,11 +46,10 @@ fn main() -> ExitCode {
 
 /// Help and version are results; anything else is wrong usage.
 fn usage(said: &clap::Error) -> ExitCode {
-    // Where neither stdout nor stderr can be written, nobody is left to tell.
-    let _ = said.print();
-    let exit = match said.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
-        _ => Exit::Usage,
+    let (exit, json) = match said.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (Exit::Done, false),
+        _ => (Exit::Usage, config::asks_for_json()),
     };
+    Console::usage(said, json, exit.code());
     ExitCode::from(exit.code())
 }

@@ -75,6 +75,26 @@ pub fn storage_of_file(path: &Path) -> anyhow::Result<(LocalStorage, String)> {
 
 /// Every configured key, each with the place it comes from.
 pub fn keyring(settings: &Settings) -> Result<Keyring, SecretError> {
+    keys(settings, Err)
+}
+
+/// [`keyring`] for what only writes. A key that only reads is not needed there: it
+/// is told of one that cannot be had, and no backup is missed for it.
+pub fn writing_keyring(
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<Keyring, SecretError> {
+    keys(settings, |error| {
+        let text = format!("{error}; backups are made all the same, and are not read with it");
+        reporter.warn(&text);
+        Ok(())
+    })
+}
+
+fn keys(
+    settings: &Settings,
+    without_reading_key: impl Fn(SecretError) -> Result<(), SecretError>,
+) -> Result<Keyring, SecretError> {
     let encryption = &settings.encryption;
     let mut keys = Vec::new();
     if let Some(source) = &encryption.key
@@ -86,17 +106,21 @@ pub fn keyring(settings: &Settings) -> Result<Keyring, SecretError> {
             writes: true,
         });
     }
-    let also = encryption.also_key_files.value.iter();
-    let read = encryption.read_key_files.value.iter();
-    for (path, writes) in also
-        .map(|path| (path, true))
-        .chain(read.map(|path| (path, false)))
-    {
-        keys.push(NamedKey {
+    let of_file = |path: &Path, writes| {
+        Ok(NamedKey {
             label: path.display().to_string(),
             material: load_key_file(path)?,
             writes,
-        });
+        })
+    };
+    for path in &encryption.also_key_files.value {
+        keys.push(of_file(path, true)?);
+    }
+    for path in &encryption.read_key_files.value {
+        match of_file(path, false) {
+            Ok(key) => keys.push(key),
+            Err(error) => without_reading_key(error)?,
+        }
     }
     let recipients = encryption
         .recipients

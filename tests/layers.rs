@@ -55,9 +55,11 @@ fn source_files() -> Vec<SourceFile> {
     files
 }
 
-/// A module's tests may stand in a file of their own.
+/// A module's tests may stand in a file of their own, or in a directory of them.
 fn is_tests(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "tests.rs")
+    let below = path.strip_prefix(src()).unwrap_or(path);
+    let mut parts = below.components().map(|part| part.as_os_str());
+    parts.any(|part| part == "tests.rs" || part == "tests")
 }
 
 fn source_file(path: &Path) -> SourceFile {

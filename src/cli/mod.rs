@@ -20,6 +20,7 @@ mod doctor;
 mod history;
 mod key;
 mod notify;
+mod report;
 mod restore;
 mod server;
 mod stored;
@@ -34,6 +35,7 @@ pub use doctor::Doctor;
 pub use history::{History, ResultArg};
 pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
 pub use notify::{NotifyCommand, NotifyTest};
+pub use report::Report;
 pub use restore::{Decrypt, Destination, Restore};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -148,6 +150,7 @@ pub enum Command {
     Status(Status),
     Check(Check),
     History(History),
+    Report(Report),
     Verify(Verify),
     Restore(Restore),
     Prune(Prune),

@@ -77,8 +77,7 @@ pub fn run(session: &Session<'_>, wanted: &Adopt) -> anyhow::Result<Exit> {
             }
         }
     }
-    session.print(&report)?;
-    Ok(worst)
+    session.end(&report, worst)
 }
 
 /// Every file of the storage that has no manifest.

@@ -49,7 +49,7 @@ pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exi
         return Err(usage("--name fits one directory; several are backed up here").into());
     }
     let storage = wiring::storage(&session.settings)?;
-    let vault = session.vault(&storage, "backup source", record.trigger.into())?;
+    let vault = session.vault_to_back_up(&storage, "backup source", record.trigger.into())?;
     let excludes = wiring::read_excludes(&settings.exclude_from.value)?;
     let encryption = encryption(session, &vault);
     // All of them are there before the first is read.

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Context;
-
 use crate::cli::Check;
 use crate::event::{Event, EventKind};
 use crate::exit::Exit;
@@ -73,13 +71,23 @@ fn plugin(session: &Session<'_>, wanted: &Check) -> Exit {
 fn look(session: &Session<'_>, no_server: bool) -> anyhow::Result<(Facts, Vec<Finding>)> {
     let opened = session.open()?;
     let mut facts = operations::facts(&opened.storage, &opened.catalog, session.now)?;
+    let findings = judged(session, &opened, &mut facts, no_server);
+    Ok((facts, findings))
+}
+
+/// Judges the facts, and asks the server before, unless told otherwise.
+pub(super) fn judged(
+    session: &Session<'_>,
+    opened: &Opened,
+    facts: &mut Facts,
+    no_server: bool,
+) -> Vec<Finding> {
     if !no_server && wiring::says_where(&session.settings.database) {
-        facts.uncovered = uncovered(session, &opened);
+        facts.uncovered = uncovered(session, opened);
     }
     let thresholds = session.settings.check.thresholds();
     let zone = &session.settings.time_zone.value;
-    let findings = judge(&facts, &thresholds, session.now, zone);
-    Ok((facts, findings))
+    judge(facts, &thresholds, session.now, zone)
 }
 
 /// The server's databases that have no backup and are not left out on purpose.
@@ -106,11 +114,10 @@ fn uncovered(session: &Session<'_>, opened: &Opened) -> Option<Vec<String>> {
 /// Readers see the old metrics or the new ones, and may belong to anybody.
 fn write_metrics(path: &Path, text: &str) -> anyhow::Result<()> {
     let (storage, key) = wiring::storage_of_file(path)?;
-    let shown = path.display();
-    storage.unsynced().replace(&key, text.as_bytes())?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(path, readable)
-        .with_context(|| format!("cannot make {shown} readable for the collector"))
+    Ok(storage
+        .unsynced()
+        .with_mode(0o644)
+        .replace(&key, text.as_bytes())?)
 }
 
 pub fn status(session: &Session<'_>) -> anyhow::Result<Exit> {

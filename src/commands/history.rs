@@ -17,6 +17,7 @@ pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
         state: wanted.result.map(RunState::from),
         about: wanted.about.clone(),
         since: wanted.since.map(|age| age.before(session.now, zone)),
+        newest: None,
     };
     let history = operations::history(&storage, &filter)?;
     for (key, why) in &history.unreadable {
@@ -37,7 +38,7 @@ pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
 }
 
 /// Of every run that fits, shown or not.
-fn totals(runs: &[PastRun]) -> HistoryTotals {
+pub(super) fn totals(runs: &[PastRun]) -> HistoryTotals {
     let of = |state: RunState| runs.iter().filter(|run| run.state == state).count() as u64;
     let mut durations: Vec<u64> = runs
         .iter()
@@ -60,7 +61,7 @@ fn totals(runs: &[PastRun]) -> HistoryTotals {
     }
 }
 
-fn row(run: PastRun) -> HistoryRow {
+pub(super) fn row(run: PastRun) -> HistoryRow {
     let record = run.record;
     HistoryRow {
         id: record.id.to_string(),

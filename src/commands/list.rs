@@ -40,7 +40,9 @@ pub fn list(session: &Session<'_>, wanted: &List) -> anyhow::Result<Exit> {
     if wanted.reverse {
         rows.reverse();
     }
-    rows.truncate(wanted.limit.unwrap_or(usize::MAX));
+    // 0 is all, as with history.
+    let limit = wanted.limit.filter(|&limit| limit > 0);
+    rows.truncate(limit.unwrap_or(usize::MAX));
     let root = opened.storage.local_root();
     if let Some(root) = root.filter(|root| !root.exists()) {
         // Most likely a wrong path, or a drive that is not mounted.

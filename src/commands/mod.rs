@@ -30,6 +30,7 @@ pub mod man;
 mod messages;
 mod notify;
 mod remove;
+mod report;
 mod restore;
 mod session;
 mod verify;
@@ -103,6 +104,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
             around(session, &run, || check::check(session, &wanted))
         }
         Command::History(wanted) => history::run(session, &wanted),
+        Command::Report(wanted) => report::run(session, &wanted),
         Command::Verify(wanted) => {
             let run = Around::by_hand("verify", EventKind::VerifyFailed);
             around(session, &run, || verify::run(session, &wanted))

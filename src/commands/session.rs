@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use crate::cancel::Cancel;
 use crate::catalog::{Backup, Catalog};
 use crate::config::Settings;
+use crate::exit::Exit;
+use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
 use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault};
 use crate::postgres::{PostgresError, Server};
@@ -41,6 +43,18 @@ pub struct Opened {
 impl Session<'_> {
     pub fn print<R: Report>(&self, report: &R) -> anyhow::Result<()> {
         Ok(self.console.print(report, &self.view)?)
+    }
+
+    /// Prints the result of a command that may have failed all the same, and ends
+    /// it with `exit`.
+    pub fn end<R: Report>(&self, report: &R, exit: Exit) -> anyhow::Result<Exit> {
+        match exit {
+            Exit::Done => self.print(report)?,
+            failed => self
+                .console
+                .print_failed(report, &self.view, failed.code())?,
+        }
+        Ok(exit)
     }
 
     /// Reaches the configured server, and tells what way was taken and why. A
@@ -108,11 +122,33 @@ impl Session<'_> {
         command: &str,
         trigger: Trigger,
     ) -> anyhow::Result<Vault<'v>> {
+        let ring = wiring::keyring(&self.settings)?;
+        self.vault_with(ring, storage, command, trigger)
+    }
+
+    /// [`Session::vault`] of a backup, which reads no archive.
+    pub fn vault_to_back_up<'v>(
+        &'v self,
+        storage: &'v LocalStorage,
+        command: &str,
+        trigger: Trigger,
+    ) -> anyhow::Result<Vault<'v>> {
+        let ring = wiring::writing_keyring(&self.settings, self.console)?;
+        self.vault_with(ring, storage, command, trigger)
+    }
+
+    fn vault_with<'v>(
+        &'v self,
+        ring: Keyring,
+        storage: &'v LocalStorage,
+        command: &str,
+        trigger: Trigger,
+    ) -> anyhow::Result<Vault<'v>> {
         Ok(Vault {
             // A directory without a marker is somebody else's: only read there.
             ours: Marker::load(storage)?.is_some(),
             storage,
-            ring: wiring::keyring(&self.settings)?,
+            ring,
             workers: self.settings.compression.workers.value,
             lock_wait: Some(self.settings.lock_wait.value),
             cancel: self.cancel.clone(),

@@ -5,9 +5,7 @@ use crate::cli::Verify;
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, ProofLevel, Trigger};
-use crate::operations::{
-    Depth, MakeCheck, OperationError, Reporter, UnusedCopy, VerifyDone, verify,
-};
+use crate::operations::{Depth, OperationError, Reporter, UnusedCopy, VerifyDone, verify};
 use crate::render::{VerifyReport, VerifyRow};
 use crate::wiring;
 
@@ -36,8 +34,17 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let (mut unreadable, mut passed_over) = (0, 0);
+    let named_none = wanted.backups.is_empty();
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
-        let (row, exit) = one(session, opened, backup, depth, &check)?;
+        let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
+        let (row, exit) = match verify(&vault, backup, depth, session.now, &check) {
+            // What a prune took away meanwhile is not one of them all.
+            Err(gone @ OperationError::Gone { .. }) if named_none => {
+                session.console.detail(&format!("passed over: {gone}"));
+                return Ok(());
+            }
+            verified => judged(backup, verified)?,
+        };
         happened(session, backup, &row);
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
@@ -75,26 +82,22 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         each_backup(session, &wanted.backups, act)?;
     }
     let ok = worst == Exit::Done;
-    session.print(&VerifyReport {
+    let report = VerifyReport {
         ok,
         backups: rows,
         unreadable,
         passed_over,
-    })?;
-    Ok(worst)
+    };
+    session.end(&report, worst)
 }
 
 /// One backup's row. What ends the whole command is an error; an archive that is
 /// wrong is a row like the others.
-fn one(
-    session: &Session<'_>,
-    opened: &Opened,
+fn judged(
     backup: &Backup,
-    depth: Depth,
-    check: MakeCheck<'_>,
+    verified: Result<VerifyDone, OperationError>,
 ) -> anyhow::Result<(VerifyRow, Exit)> {
-    let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
-    match verify(&vault, backup, depth, session.now, check) {
+    match verified {
         Ok(done) => Ok(match done.damage().cloned() {
             None => (right(backup, done), Exit::Done),
             Some(damaged) => (restorable(backup, done, &damaged), Exit::Integrity),

@@ -121,6 +121,14 @@ impl Environment {
     }
 }
 
+/// Whether the command line asks for JSON, also where clap cannot make sense of
+/// the rest of it.
+pub fn asks_for_json() -> bool {
+    let arguments = std::env::args_os().skip(1);
+    let mut flags = arguments.take_while(|argument| argument != "--");
+    flags.any(|argument| argument == "--json")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

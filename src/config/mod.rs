@@ -27,7 +27,7 @@ mod settings;
 mod show;
 mod values;
 
-pub use environment::Environment;
+pub use environment::{Environment, asks_for_json};
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;

@@ -94,9 +94,7 @@ impl RunRecord {
     /// Whether the run makes or removes the archive that it names; others, such
     /// as a verify, only read it.
     pub fn changes_its_backup(&self) -> bool {
-        matches!(self.command.as_str(), "delete" | "prune")
-            || self.command.starts_with("backup")
-            || self.reencrypts()
+        changes_backups(&self.command)
     }
 
     /// Whether the run may write archives anew in place of others. It names them
@@ -128,6 +126,10 @@ impl RunRecord {
     }
 }
 
+fn changes_backups(command: &str) -> bool {
+    matches!(command, "delete" | "prune" | KEY_ROTATE) || command.starts_with("backup")
+}
+
 /// What a record's key says without opening it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunKey {
@@ -139,6 +141,12 @@ pub struct RunKey {
 }
 
 impl RunKey {
+    /// As [`RunRecord::changes_its_backup`], by the key alone.
+    pub fn may_change_backups(&self) -> bool {
+        let command = self.command.replace('-', " ");
+        changes_backups(&command)
+    }
+
     /// `None` if `key` is not a record's.
     pub fn parse(key: &str) -> Option<Self> {
         let stem = key.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;

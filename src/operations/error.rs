@@ -80,6 +80,11 @@ pub enum OperationError {
     /// Wrong input, found only here: nothing was changed.
     #[error("{what}")]
     Usage { what: String },
+    /// Another run took the backup away between its finding and the lock.
+    #[error(
+        "{archive} is gone: another run removed it meanwhile; `kluis list` shows what is there"
+    )]
+    Gone { archive: String },
     /// It was done, and only the run's record does not say so.
     #[error("{what}, but the run's record could not be written: {source}")]
     Unrecorded { what: String, source: StorageError },

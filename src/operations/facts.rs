@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::OperationError;
-use super::history::{HistoryFilter, RunState, history};
+use super::history::{HistoryFilter, PastRun, RunState, history};
 use crate::catalog::{Backup, Catalog};
 use crate::format::manifest::Manifest;
 use crate::format::run_record::NOTIFY;
@@ -18,23 +18,39 @@ pub fn facts(
     catalog: &Catalog,
     now: Timestamp,
 ) -> Result<Facts, OperationError> {
-    let since = now - SignedDuration::from_hours(24 * FAILURE_DAYS);
     let filter = HistoryFilter {
-        since: Some(since),
+        since: Some(failures_since(now)),
         ..HistoryFilter::default()
     };
-    let ended_badly = |state: RunState| matches!(state, RunState::Failed | RunState::Interrupted);
     let runs = history(storage, &filter)?.runs;
+    Ok(facts_with(storage, catalog, &runs, now))
+}
+
+/// The same where the runs, those of the last days among them, were read already.
+pub fn facts_with(
+    storage: &dyn Storage,
+    catalog: &Catalog,
+    runs: &[PastRun],
+    now: Timestamp,
+) -> Facts {
+    let since = failures_since(now);
+    let ended_badly = |run: &&PastRun| {
+        run.record.started >= since && matches!(run.state, RunState::Failed | RunState::Interrupted)
+    };
     // A message that was not sent is no backup that failed.
     let backups = runs.iter().filter(|run| run.record.command != NOTIFY);
-    let failures = backups.filter(|run| ended_badly(run.state));
-    Ok(Facts {
+    let failures = backups.filter(ended_badly);
+    Facts {
         backups: catalog.backups.iter().filter_map(fact).collect(),
         failures: failures.map(|run| run.record.started).collect(),
         room: room(storage),
         unreadable: catalog.unreadable.iter().map(|it| it.key.clone()).collect(),
         uncovered: None,
-    })
+    }
+}
+
+fn failures_since(now: Timestamp) -> Timestamp {
+    now - SignedDuration::from_hours(24 * FAILURE_DAYS)
 }
 
 fn room(storage: &dyn Storage) -> Option<Room> {

@@ -7,7 +7,7 @@ use super::OperationError;
 use crate::catalog::read_whole;
 use crate::format::run_record::{RunKey, RunRecord, RunStatus};
 use crate::process;
-use crate::storage::{ErrorKind, Storage};
+use crate::storage::{ErrorKind, Storage, StoredObject};
 
 /// How a run stands, as far as this host can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct HistoryFilter {
     /// Part of the name of the archive that a run was about.
     pub about: Option<String>,
     pub since: Option<Timestamp>,
+    /// At most so many records are read, the newest ones.
+    pub newest: Option<usize>,
 }
 
 impl HistoryFilter {
@@ -72,16 +74,23 @@ pub struct History {
     pub runs: Vec<PastRun>,
     /// Keys of records that cannot be read, with the reason.
     pub unreadable: Vec<(String, String)>,
+    /// Records in the storage, read or not.
+    pub records: u64,
 }
 
 /// The runs of a storage that fit.
 pub fn history(storage: &dyn Storage, filter: &HistoryFilter) -> Result<History, OperationError> {
     let host = process::host();
-    let mut history = History::default();
-    for object in storage.list("runs/")?.into_iter().rev() {
-        if RunKey::parse(&object.key).is_none_or(|key| !filter.may_fit(&key)) {
-            continue;
-        }
+    let mut objects = storage.list("runs/")?;
+    objects.retain(|object| RunKey::parse(&object.key).is_some());
+    let mut history = History {
+        records: objects.len() as u64,
+        ..History::default()
+    };
+    let may_fit =
+        |object: &StoredObject| RunKey::parse(&object.key).is_some_and(|key| filter.may_fit(&key));
+    let wanted = objects.into_iter().rev().filter(may_fit);
+    for object in wanted.take(filter.newest.unwrap_or(usize::MAX)) {
         let bytes = match read_whole(storage, &object.key) {
             // Removed since it was listed.
             Err(error) if error.kind == ErrorKind::NotFound => continue,

@@ -34,7 +34,7 @@ use crate::catalog::Backup;
 use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
 use crate::format::run_record::RunProcess;
-use crate::lock::{FILE_NAME, Holder, Lock, LockError, LockKind};
+use crate::lock::{self, FILE_NAME, Holder, Lock, LockError, LockKind};
 use crate::storage::Storage;
 use crate::target::Target;
 
@@ -44,7 +44,7 @@ pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
-pub use facts::facts;
+pub use facts::{facts, facts_with};
 pub use header_copy::UnusedCopy;
 pub use history::{History, HistoryFilter, PastRun, RunState, history};
 pub use key_drill::{Drilled, KeyDrillDone, key_drill};
@@ -140,13 +140,17 @@ impl Vault<'_> {
             host: self.actor.host.clone(),
             since: now,
         };
-        let locked = Lock::acquire(
-            &root.join(FILE_NAME),
-            kind,
-            self.lock_wait,
-            &holder,
-            &self.cancel,
-        );
+        let path = root.join(FILE_NAME);
+        let take = |wait| Lock::acquire(&path, kind, wait, &holder, &self.cancel);
+        let locked = match (take(None), self.lock_wait) {
+            (Err(LockError::Held { holders, .. }), Some(wait)) if !wait.is_zero() => {
+                let who = lock::shown(&holders);
+                self.reporter
+                    .detail(&format!("waiting for the lock, held by {who}"));
+                take(Some(wait))
+            }
+            (locked, _) => locked,
+        };
         match locked {
             // Nobody can write there, so nobody can take anything away either.
             Err(LockError::Place { source, .. })

@@ -2,9 +2,10 @@
 //! lock, so nothing changes between them.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::remove::remove_backup;
 use super::{OperationError, Run, Vault, sweep};
@@ -125,10 +126,22 @@ pub fn prune(
     now: Timestamp,
     time_zone: &TimeZone,
 ) -> Result<PruneDone, OperationError> {
+    let begun = Instant::now();
     let _lock = vault.lock(LockKind::Exclusive, now)?;
+    // Backups that were begun while this waited are no sign of a clock that is
+    // behind.
+    let locked_at = SignedDuration::try_from(begun.elapsed())
+        .ok()
+        .and_then(|waited| now.checked_add(waited).ok());
     sweep(vault, now)?;
     let catalog = Catalog::load(vault.storage)?;
-    let plan = plan_prune(&catalog, scope, policies, now, time_zone);
+    let plan = plan_prune(
+        &catalog,
+        scope,
+        policies,
+        locked_at.unwrap_or(now),
+        time_zone,
+    );
     let mut run = Run::start_freeing(vault, None, now)?;
     match remove_decided(vault, &catalog, &plan, &mut run) {
         Ok((removed, freed_bytes)) => {

@@ -21,6 +21,9 @@ pub fn delete(
     now: Timestamp,
 ) -> Result<u64, OperationError> {
     let _lock = vault.lock(LockKind::Exclusive, now)?;
+    for backup in backups {
+        still_there(vault.storage, backup)?;
+    }
     if !force {
         // As it is under the lock: another run may have taken others away.
         refuse_the_last(&Catalog::load(vault.storage)?, backups)?;
@@ -72,6 +75,27 @@ fn refuse_the_last(catalog: &Catalog, backups: &[&Backup]) -> Result<(), Operati
     Ok(())
 }
 
+/// That the backup is still the one that was found before the lock was taken:
+/// another run may have removed it since, and a third one made a new backup under
+/// its name. One without a manifest has nothing to tell it by.
+pub(super) fn still_there(storage: &dyn Storage, backup: &Backup) -> Result<(), OperationError> {
+    let Some(file) = &backup.file else {
+        return Ok(());
+    };
+    let gone = || OperationError::Gone {
+        archive: backup.archive.clone(),
+    };
+    let bytes = match read_whole(storage, &manifest_key(&backup.archive)) {
+        Err(error) if error.kind == ErrorKind::NotFound => return Err(gone()),
+        read => read?,
+    };
+    match ManifestFile::parse(&bytes) {
+        Ok(now) if now.manifest.id != file.manifest.id => Err(gone()),
+        // What became of it since is for the reading to tell.
+        _ => Ok(()),
+    }
+}
+
 /// Manifest first, archive second; either may be gone already. The run's record
 /// names the archive by then: a crash between the two leaves no backup, but an
 /// archive that only the record tells from another program's file.
@@ -108,6 +132,7 @@ pub fn keep(
             ),
         });
     }
+    still_there(vault.storage, backup)?;
     let run = Run::start(vault, Some(&backup.archive), now)?;
     let pin = || {
         let bytes = read_whole(vault.storage, &key)?;

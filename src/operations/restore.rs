@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::compare::Comparison;
 use super::read::{ReadReport, read_backup};
+use super::remove::still_there;
 use super::verify::{compare, remember_damage};
 use super::{OperationError, Run, Vault};
 use crate::catalog::Backup;
@@ -60,6 +61,7 @@ pub fn restore(
 ) -> Result<RestoreDone, OperationError> {
     let begun = Instant::now();
     let lock = vault.lock(LockKind::Shared, now)?;
+    still_there(vault.storage, backup)?;
     // A backup on the way takes this record for that of a run that died, until
     // the end is written over it.
     let run = Run::start_reading(vault, Some(&backup.archive), now)?;
@@ -70,6 +72,7 @@ pub fn restore(
         })
         .and_then(|()| {
             let _lock = vault.lock(LockKind::Shared, now)?;
+            still_there(vault.storage, backup)?;
             receive_and_commit(vault, backup, steps.start, steps.read_back)
         })
         .map_err(|error| vault.stopped_or(error))

@@ -3,24 +3,31 @@
 //!
 //! The caller holds the storage's exclusive lock, so no other run is alive, and
 //! every RUNNING record belongs to a dead one, or to one that could not undo
-//! what it had begun. An archive without a manifest is removed only if such a
-//! record names it: other programs' files stay.
+//! what it had begun. Where that is not so, because somebody removed the lock's
+//! file or a network's file system keeps locks to each host, what can be seen to
+//! live is left alone, and what another host began within a day. An archive
+//! without a manifest is removed only if such a record names it: other programs'
+//! files stay.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::rekey::finish_superseded;
 use super::{OperationError, Vault};
 use crate::catalog::{Catalog, read_whole};
 use crate::format::names::manifest_key;
 use crate::format::run_record::{RunEnd, RunKey, RunRecord, RunStatus};
-use crate::storage::{ErrorKind, Storage, StorageError};
+use crate::process;
+use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
 
 /// Newest records that are looked at in any case.
 const RECORDS_LOOKED_AT: usize = 64;
 /// And those back to this many runs that swept themselves: what died before them
-/// was swept before. More than one, because a record lies under the time at which
-/// its run began to wait for the lock.
+/// was swept before. More than one, because one that died had not come to its end.
 const SWEEPS_LOOKED_BACK: usize = 4;
+/// And so much further back: file systems keep times to 2 seconds or better.
+const TIMES_DIFFER: SignedDuration = SignedDuration::from_secs(2);
+/// Nobody here can tell whether another host's run is alive.
+const OTHER_HOSTS_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, Default)]
 pub struct Swept {
@@ -36,13 +43,10 @@ pub fn sweep(vault: &Vault<'_>, now: Timestamp) -> Result<Swept, OperationError>
         names: storage.sweep()?,
         interrupted: 0,
     };
-    let mut sweeps = 0;
-    for (passed, object) in storage.list("runs/")?.iter().rev().enumerate() {
-        if passed >= RECORDS_LOOKED_AT && sweeps >= SWEEPS_LOOKED_BACK {
-            break;
-        }
-        sweeps += usize::from(is_of_a_sweeping_run(&object.key));
-        if let Some(record) = running_record(vault, &object.key) {
+    for object in records_looked_at(storage)? {
+        if let Some(record) = running_record(vault, &object.key)
+            && !may_be_alive(vault, &record, now)
+        {
             finish(vault, record, &object.key, &mut swept, now)?;
         }
     }
@@ -52,6 +56,33 @@ pub fn sweep(vault: &Vault<'_>, now: Timestamp) -> Result<Swept, OperationError>
             .detail(&format!("swept {name}, which a run that died had left"));
     }
     Ok(swept)
+}
+
+/// Those in which a run that died may still say RUNNING. By their last word: a run
+/// that waited for the lock lies under an early time.
+fn records_looked_at(storage: &dyn Storage) -> Result<Vec<StoredObject>, StorageError> {
+    let mut records = storage.list("runs/")?;
+    records.sort_by_key(|object| std::cmp::Reverse(object.modified));
+    let mut sweeps = records
+        .iter()
+        .filter(|object| is_of_a_sweeping_run(&object.key));
+    let since = sweeps.nth(SWEEPS_LOOKED_BACK - 1).map(|it| it.modified);
+    let since = since.and_then(|since| since.checked_sub(TIMES_DIFFER).ok());
+    let is_new = |object: &StoredObject| since.is_none_or(|since| object.modified >= since);
+    let looked_at = records.partition_point(is_new).max(RECORDS_LOOKED_AT);
+    records.truncate(looked_at);
+    Ok(records)
+}
+
+/// A run of this process that is not at its end only reads, or has left work.
+fn may_be_alive(vault: &Vault<'_>, record: &RunRecord, now: Timestamp) -> bool {
+    if record.host != vault.actor.host {
+        return now.duration_since(record.started) < OTHER_HOSTS_AGE;
+    }
+    if record.process == vault.actor.process {
+        return !record.changes_its_backup();
+    }
+    process::is_running(&record.process)
 }
 
 fn is_of_a_sweeping_run(key: &str) -> bool {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::compare::counts_alike;
 use super::read::{integrity, read_backup};
+use super::remove::still_there;
 use super::stored::check_stored;
 use super::{MakeCheck, OperationError, Run, UnusedCopy, Vault};
 use crate::catalog::{Backup, read_whole};
@@ -59,6 +60,7 @@ pub fn verify(
 ) -> Result<VerifyDone, OperationError> {
     let begun = Instant::now();
     let _lock = vault.lock(LockKind::Shared, now)?;
+    still_there(vault.storage, backup)?;
     let run = Run::start_reading(vault, Some(&backup.archive), now)?;
     let result = match depth {
         Depth::Quick => quick(vault, backup),
@@ -238,9 +240,6 @@ fn told(
     Err(integrity(archive, &what))
 }
 
-/// Changes the state only: the manifest's sealed bytes stay as they are. A lower
-/// proof never replaces a higher one that still stands; what it says of the
-/// header's copies is news all the same.
 /// Whoever reads an archive and finds it damaged writes that down, so that `list`
 /// shows it and prune does not count on it. A missing key says nothing of it, nor
 /// does what a server made of it.
@@ -285,6 +284,10 @@ fn note(
     }
 }
 
+/// Changes the state only: the manifest's sealed bytes stay as they are. A lower
+/// proof never replaces a higher one that still stands; what it says of the
+/// header's copies is news all the same. What was read before the lock was taken
+/// may be another backup's by now: of that nothing was seen.
 fn write_down(
     vault: &Vault<'_>,
     backup: &Backup,
@@ -296,6 +299,10 @@ fn write_down(
         source,
     };
     let mut file = ManifestFile::parse(&read_whole(vault.storage, &key)?).map_err(of_archive)?;
+    let read = backup.file.as_ref().map(|file| &file.manifest.id);
+    if read.is_some_and(|read| *read != file.manifest.id) {
+        return Ok(());
+    }
     let known = file.state.verification.take();
     let better =
         known.filter(|known| known.ok && verification.ok && known.level > verification.level);

@@ -7,7 +7,7 @@ use super::list::{kind_word, short_id};
 use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{count, counted, size, when};
-use super::{Report, View};
+use super::{Failure, Report, View};
 use crate::format::manifest::Kind;
 
 #[derive(Debug, Serialize)]
@@ -116,5 +116,12 @@ impl Report for AdoptReport {
             refused => text.push_str(&format!("; {} not\n", count(refused))),
         }
         text
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.refused.first().map(|row| Failure {
+            error: format!("{}: {}", row.file, row.problem),
+            hint: row.hint.clone(),
+        })
     }
 }

@@ -98,6 +98,53 @@ impl Console {
         self.print_text(&report.text(view))
     }
 
+    /// [`Console::print`] of a command that failed: the JSON document also has the
+    /// fields that every error's has.
+    pub fn print_failed<R: Report>(
+        &self,
+        report: &R,
+        view: &View,
+        exit_code: u8,
+    ) -> io::Result<()> {
+        if !self.json {
+            return self.print(report, view);
+        }
+        self.printed.store(true, Ordering::Relaxed);
+        let (error, hint) = report
+            .failure()
+            .map_or((None, None), |it| (Some(it.error), it.hint));
+        self.print_json(&FailedReport {
+            report,
+            error,
+            hint,
+            exit_code,
+        })
+    }
+
+    /// Wrong flags, as clap says them: to stderr, and with `--json` also as the
+    /// document on stdout. Where neither can be written, nobody is left to tell.
+    pub fn usage(said: &clap::Error, json: bool, exit_code: u8) {
+        let _ = said.print();
+        if !json {
+            return;
+        }
+        let text = said.render().to_string();
+        let (error, hint) = split_usage(&text);
+        let document = ErrorDocument {
+            error,
+            hint: hint.as_deref(),
+            exit_code,
+        };
+        if let Ok(text) = serde_json::to_string_pretty(&document) {
+            let _ = writeln!(io::stdout(), "{text}");
+        }
+    }
+
+    /// Whether the result is to be a JSON document.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     fn print_json(&self, document: &impl Serialize) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
         text.push('\n');
@@ -179,6 +226,35 @@ impl Console {
     fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// clap's message without the usage behind it, and its tip.
+fn split_usage(text: &str) -> (String, Option<String>) {
+    let paragraphs = text
+        .split("\n\n")
+        .map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
+    let said = paragraphs
+        .take_while(|it| !it.starts_with("Usage:") && !it.starts_with("For more information"));
+    let (tips, errors): (Vec<String>, Vec<String>) = said.partition(|it| it.starts_with("tip: "));
+    let error = errors.join("; ");
+    let error = error.strip_prefix("error: ").unwrap_or(&error).to_owned();
+    let tips: Vec<&str> = tips
+        .iter()
+        .filter_map(|it| it.strip_prefix("tip: "))
+        .collect();
+    (error, (!tips.is_empty()).then(|| tips.join("; ")))
+}
+
+/// A result, and what an error's document has.
+#[derive(Serialize)]
+struct FailedReport<'a, R> {
+    #[serde(flatten)]
+    report: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    exit_code: u8,
 }
 
 /// What a run that failed prints with `--json`.

@@ -98,7 +98,7 @@ impl HistoryTotals {
     }
 }
 
-fn millis(number: u64) -> String {
+pub(super) fn millis(number: u64) -> String {
     duration(Duration::from_millis(number))
 }
 

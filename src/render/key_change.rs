@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::style::{Style, line};
 use super::units::{counted, duration, size};
-use super::{Report, View};
+use super::{Failure, Report, View};
 
 /// Archives that are named one by one, of one kind; the others are counted.
 const SHOWN_MAX: usize = 20;
@@ -134,5 +134,20 @@ impl Report for KeyChangeReport {
             text.push_str(&format!("{bytes} written into archives in {time}\n"));
         }
         text
+    }
+
+    /// A rotation may also fail because the old key opens none.
+    fn failure(&self) -> Option<Failure> {
+        let failed = self.of(KeyResult::Failed).next();
+        let row = failed.or_else(|| self.of(KeyResult::OtherKey).next())?;
+        let why = row.detail.as_deref();
+        Some(Failure {
+            error: format!(
+                "{}: {}",
+                row.file,
+                why.unwrap_or("its keys stay as they are")
+            ),
+            hint: None,
+        })
     }
 }

@@ -9,7 +9,7 @@ use super::key_list::unopened_text;
 use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{count, counted, duration, size};
-use super::{KeyRow, Report, UnopenedRow, View};
+use super::{Failure, KeyRow, Report, UnopenedRow, View};
 
 #[derive(Debug, Serialize)]
 pub struct KeyDrillReport {
@@ -138,6 +138,22 @@ impl Report for KeyDrillReport {
         let took = duration(Duration::from_millis(self.duration_ms));
         text.push_str(&format!("{verdict} in {took}\n"));
         text
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let wrong = self.sample.iter().find(|row| !row.ok).map(|row| {
+            let problem = row.problem.as_deref().unwrap_or_default();
+            format!("{}: {problem}", row.file)
+        });
+        let unopened = || {
+            let backups = self.unopened.len() as u64;
+            (backups > 0).then(|| {
+                counted(backups, "backup opens", "backups open") + " with no configured key"
+            })
+        };
+        let unread = || (!self.ok).then(|| "a manifest cannot be read".to_owned());
+        let error = wrong.or_else(unopened).or_else(unread)?;
+        Some(Failure { error, hint: None })
     }
 }
 

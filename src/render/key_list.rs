@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{count, counted};
-use super::{Report, View};
+use super::{Failure, Report, View};
 
 /// Of the backups that no key opens so many are named; --json has them all.
 const NAMED: usize = 10;
@@ -207,6 +207,12 @@ impl Report for KeySlotsReport {
     fn text(&self, view: &View) -> String {
         let texts: Vec<String> = self.backups.iter().map(|row| row.text(view)).collect();
         texts.join("\n")
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let problem = |row: &SlotsRow| Some(format!("{}: {}", row.file, row.problem.as_ref()?));
+        let error = self.backups.iter().find_map(problem)?;
+        Some(Failure { error, hint: None })
     }
 }
 

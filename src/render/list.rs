@@ -98,7 +98,7 @@ pub fn short_id(id: &str) -> String {
 }
 
 impl ListRow {
-    fn cells(&self, view: &View) -> Vec<String> {
+    pub(super) fn marks(&self) -> String {
         let mut marks = Vec::new();
         if self.kept {
             marks.push("kept");
@@ -113,6 +113,10 @@ impl ListRow {
         if self.before_restore_of.is_some() {
             marks.push("replaced");
         }
+        marks.join(" ")
+    }
+
+    fn cells(&self, view: &View) -> Vec<String> {
         vec![
             when(self.created_at, view),
             kind_word(self.kind).to_owned(),
@@ -120,7 +124,7 @@ impl ListRow {
             size(self.stored_bytes),
             self.proof.word().to_owned(),
             self.id.as_deref().map_or_else(|| "-".to_owned(), short_id),
-            marks.join(" "),
+            self.marks(),
         ]
     }
 }

@@ -29,6 +29,7 @@ mod monitoring;
 mod notify;
 mod prompt;
 mod prune;
+mod report;
 mod restore;
 mod roles;
 mod settings;
@@ -62,6 +63,10 @@ pub use monitoring::{nagios, prometheus};
 pub use notify::{NotifyTestReport, NotifyTestRow};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};
+pub use report::{
+    NameReport, PageWritten, ReportPage, ReportParts, RunPoint, SizePoint, StorageUse, TableGrowth,
+    TablesReport, html,
+};
 pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
 pub use settings::SettingsReport;
@@ -76,6 +81,20 @@ pub trait Report: Serialize {
     /// The text for people, lines ended by newlines; may carry ANSI styles,
     /// which are stripped where they are not wanted.
     fn text(&self, view: &View) -> String;
+
+    /// What the error of a command is that failed although it has a result: the
+    /// first thing that went wrong. `None` where it cannot fail like that.
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
+}
+
+/// As a failed command's JSON tells it.
+#[derive(Debug)]
+pub struct Failure {
+    /// "FILE: what is wrong"
+    pub error: String,
+    pub hint: Option<String>,
 }
 
 /// What a text depends on besides the result.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::list::{kind_word, short_id};
-use super::style::line;
+use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{counted, size, when};
 use super::{Report, View};
@@ -59,9 +59,8 @@ impl PruneReport {
         let rows: Vec<_> = shown.map(|row| row.cells(view)).collect();
         match group.first() {
             Some(first) if !rows.is_empty() => format!(
-                "{} {}\n{}\n",
-                kind_word(first.kind),
-                line(&first.name),
+                "{}\n{}\n",
+                Style::Bold.paint(format!("{} {}", kind_word(first.kind), line(&first.name))),
                 table(&COLUMNS, &rows, view)
             ),
             _ => String::new(),
@@ -72,7 +71,8 @@ impl PruneReport {
 impl Report for PruneReport {
     fn text(&self, view: &View) -> String {
         if self.backups.is_empty() {
-            return "No backups.\n".to_owned();
+            return "No such backup, so nothing to prune; kluis list shows what is there.\n"
+                .to_owned();
         }
         let removed = self.backups.iter().filter(|row| !row.keep).count() as u64;
         let kept = counted(self.backups.len() as u64 - removed, "backup", "backups");

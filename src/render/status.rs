@@ -146,7 +146,7 @@ impl Report for StatusReport {
 
 /// Eighths of a block, the largest a whole one; a size that never changes is a
 /// line in the middle.
-fn sparkline(sizes: &[u64]) -> String {
+pub(super) fn sparkline(sizes: &[u64]) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let (least, most) = (sizes.iter().min(), sizes.iter().max());
     let (Some(&least), Some(&most)) = (least, most) else {

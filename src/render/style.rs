@@ -68,8 +68,7 @@ fn tame(text: &str, refused: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 fn is_unsafe(c: char) -> bool {
-    let turns_direction =
-        matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns_direction = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns_direction || (c.is_control() && c != '\n' && c != '\t')
 }
 

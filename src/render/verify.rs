@@ -9,7 +9,7 @@ use super::list::{kind_word, short_id};
 use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{counted, duration, rate, size, when};
-use super::{Proof, Report, View};
+use super::{Failure, Proof, Report, View};
 use crate::format::manifest::{Kind, ProofLevel};
 
 #[derive(Debug, Serialize)]
@@ -112,6 +112,22 @@ impl Report for VerifyReport {
         let remarks: String = self.backups.iter().map(VerifyRow::remarks).collect();
         let table = table(&COLUMNS, &rows, view);
         format!("{table}\n{remarks}{}\n", self.verdict())
+    }
+
+    /// What is wrong goes before what nobody could look at.
+    fn failure(&self) -> Option<Failure> {
+        let mut bad = self.backups.iter().filter(|row| !row.ok);
+        let first = bad.clone().find(|row| !row.unknown).or_else(|| bad.next());
+        let Some(row) = first else {
+            return (self.unreadable > 0).then(|| Failure {
+                error: counted(self.unreadable, "manifest", "manifests") + " cannot be read",
+                hint: None,
+            });
+        };
+        Some(Failure {
+            error: format!("{}: {}", row.file, row.problems.join("; ")),
+            hint: row.hint.clone(),
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     ErrorKind, Key, PendingWrite, RECORDS, Storage, StorageError, StoredObject, split_prefix,
 };
 use directory::Directory;
-use temporary::{Durability, Publish, Temporary};
+use temporary::{Durability, PRIVATE_FILE, Publish, Temporary};
 
 mod directory;
 mod temporary;
@@ -27,6 +27,8 @@ mod temporary;
 pub struct LocalStorage {
     root: Arc<Directory>,
     durability: Durability,
+    /// Of the files that it writes.
+    mode: Mode,
 }
 
 impl LocalStorage {
@@ -44,6 +46,7 @@ impl LocalStorage {
         Ok(Self {
             root: Arc::new(root),
             durability: Durability::Synced,
+            mode: PRIVATE_FILE,
         })
     }
 
@@ -52,6 +55,15 @@ impl LocalStorage {
     pub fn unsynced(self) -> Self {
         Self {
             durability: Durability::Unsynced,
+            ..self
+        }
+    }
+
+    /// For output that others read too, such as a web server: files get these
+    /// permission bits before they are visible.
+    pub fn with_mode(self, mode: u32) -> Self {
+        Self {
+            mode: Mode::from_raw_mode(mode),
             ..self
         }
     }
@@ -93,14 +105,14 @@ impl Storage for LocalStorage {
             return Err(directory.failed("create", key.name, taken));
         }
         Ok(Box::new(LocalWrite {
-            temporary: Temporary::create(directory, key.name, self.durability)?,
+            temporary: Temporary::create(directory, key.name, self.durability, self.mode)?,
         }))
     }
 
     fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
         let key = self.key(key)?;
         let directory = self.directory_to_write(key)?;
-        let mut temporary = Temporary::create(directory, key.name, self.durability)?;
+        let mut temporary = Temporary::create(directory, key.name, self.durability, self.mode)?;
         temporary.write_whole(bytes)?;
         temporary.publish(Publish::Replacing)
     }
@@ -230,7 +242,8 @@ fn regular_file(
         return Ok(None);
     }
     // A time outside of the calendar is a damaged inode's: listed all the same.
-    let modified = Timestamp::from_second(stat.st_mtime).unwrap_or(Timestamp::UNIX_EPOCH);
+    let nanosecond = i32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let modified = Timestamp::new(stat.st_mtime, nanosecond).unwrap_or(Timestamp::UNIX_EPOCH);
     Ok(Some((u64::try_from(stat.st_size).unwrap_or(0), modified)))
 }
 

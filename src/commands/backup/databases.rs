@@ -20,7 +20,7 @@ use super::{compression, encryption, finish, happened, not_made, plan, report};
 
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
-    let vault = session.vault(&storage, "backup db", wanted.record.trigger.into())?;
+    let vault = session.vault_to_back_up(&storage, "backup db", wanted.record.trigger.into())?;
     let dump = &session.settings.database.dump;
     let named = dump.names.value.first().map(String::as_str);
     let database = session

@@ -133,8 +133,7 @@ fn each_storage(
     }
     let exit = exit_of_rows(&rows, command);
     report.backups = rows.into_iter().map(row).collect();
-    session.print(&report)?;
-    Ok(exit)
+    session.end(&report, exit)
 }
 
 fn storages(

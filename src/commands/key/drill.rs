@@ -34,7 +34,13 @@ pub fn drill(session: &Session<'_>, wanted: &KeyDrill) -> anyhow::Result<Exit> {
     }
     let encrypted = done.archives.iter().filter(|it| it.is_encrypted()).count() as u64;
     let manifests = opened.catalog.unreadable.is_empty();
-    session.print(&KeyDrillReport {
+    let exit = match done.worst() {
+        Some(error) if error.is_integrity() => Exit::Integrity,
+        Some(_) => Exit::Failed,
+        None if !manifests => Exit::Integrity,
+        None => Exit::Done,
+    };
+    let report = KeyDrillReport {
         ok: done.worst().is_none() && manifests,
         storage: opened.storage.location(),
         encrypted,
@@ -46,13 +52,8 @@ pub fn drill(session: &Session<'_>, wanted: &KeyDrill) -> anyhow::Result<Exit> {
         unopened: unopened(&done.archives),
         sample: done.sample.iter().map(sample_row).collect(),
         duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
-    })?;
-    Ok(match done.worst() {
-        Some(error) if error.is_integrity() => Exit::Integrity,
-        Some(_) => Exit::Failed,
-        None if !manifests => Exit::Integrity,
-        None => Exit::Done,
-    })
+    };
+    session.end(&report, exit)
 }
 
 /// What the key opens, and what nothing opens without it.

@@ -61,8 +61,7 @@ fn of_backups(session: &Session<'_>, wanted: &[String]) -> anyhow::Result<Exit> 
         }
         Ok(())
     })?;
-    session.print(&KeySlotsReport { backups })?;
-    Ok(exit)
+    session.end(&KeySlotsReport { backups }, exit)
 }
 
 fn slots_row(ring: &Keyring, archive: &SurveyedArchive<'_>) -> SlotsRow {

@@ -17,7 +17,7 @@ use super::directory::{Directory, ignore_without_modes};
 use crate::storage::StorageError;
 
 const PREFIX: &str = ".kluis-tmp-";
-const PRIVATE_FILE: u32 = 0o600;
+pub(super) const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
 /// How much of the target's name a temporary's name repeats: enough to know it
 /// by, and together with the rest below 255 bytes.
 const TARGET_BYTES_IN_NAME: usize = 200;
@@ -55,6 +55,8 @@ pub(super) struct Temporary {
     behind_from: u64,
     published: bool,
     durability: Durability,
+    /// That the file gets before it takes its name.
+    mode: Mode,
 }
 
 impl Temporary {
@@ -62,6 +64,7 @@ impl Temporary {
         directory: Arc<Directory>,
         target: &str,
         durability: Durability,
+        mode: Mode,
     ) -> Result<Self, StorageError> {
         for _ in 0..ATTEMPTS {
             let name = temporary_name(target).map_err(|e| directory.failed("create", target, e))?;
@@ -76,6 +79,7 @@ impl Temporary {
                         behind_from: 0,
                         published: false,
                         durability,
+                        mode,
                     });
                 }
                 Ok(None) | Err(Errno::EXIST) => {}
@@ -108,6 +112,11 @@ impl Temporary {
     /// Durable under the target's name once this returns `Ok`, unless it is
     /// [`Durability::Unsynced`].
     pub(super) fn publish(mut self, how: Publish) -> Result<(), StorageError> {
+        if self.mode != PRIVATE_FILE {
+            rustix::fs::fchmod(self.file.as_fd(), self.mode)
+                .or_else(ignore_without_modes)
+                .map_err(|e| self.directory.failed("set the mode of", &self.target, e))?;
+        }
         let synced = self.durability == Durability::Synced;
         if synced {
             self.file
@@ -175,10 +184,9 @@ fn temporary_name(target: &str) -> io::Result<String> {
 
 /// `None` if a sweep took the file before it could be locked.
 fn create_locked(directory: &Directory, name: &str) -> Result<Option<File>, Errno> {
-    let private = Mode::from_raw_mode(PRIVATE_FILE);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file: File = rustix::fs::openat(directory.fd(), name, flags, private)?.into();
-    let kept = lock_and_make_private(&file, private);
+    let file: File = rustix::fs::openat(directory.fd(), name, flags, PRIVATE_FILE)?.into();
+    let kept = lock_and_make_private(&file);
     if !matches!(kept, Ok(true)) {
         // Gone already if a sweep took it.
         let _ = rustix::fs::unlinkat(directory.fd(), name, AtFlags::empty());
@@ -187,7 +195,7 @@ fn create_locked(directory: &Directory, name: &str) -> Result<Option<File>, Errn
 }
 
 /// `false` if a sweep holds the file or has removed it.
-fn lock_and_make_private(file: &File, private: Mode) -> Result<bool, Errno> {
+fn lock_and_make_private(file: &File) -> Result<bool, Errno> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Ok(false),
@@ -197,8 +205,8 @@ fn lock_and_make_private(file: &File, private: Mode) -> Result<bool, Errno> {
     }
     let stat = rustix::fs::fstat(file)?;
     // The umask can only have taken rights away, never given any.
-    if stat.st_mode & 0o777 != PRIVATE_FILE {
-        rustix::fs::fchmod(file.as_fd(), private).or_else(ignore_without_modes)?;
+    if stat.st_mode & 0o777 != PRIVATE_FILE.as_raw_mode() {
+        rustix::fs::fchmod(file.as_fd(), PRIVATE_FILE).or_else(ignore_without_modes)?;
     }
     Ok(stat.st_nlink > 0)
 }
