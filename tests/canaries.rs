@@ -8,6 +8,8 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -240,6 +242,24 @@ fn client_directory() -> PathBuf {
     newest.unwrap().path().join("bin")
 }
 
+/// The URL of a webhook that refuses every call, and repeats the call's path.
+fn refusing_webhook(token: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap_or_default();
+            let path = String::from_utf8_lossy(&request[..read]);
+            let path = path.split(' ').nth(1).unwrap_or_default();
+            let answer = format!("HTTP/1.1 404 X\r\nConnection: close\r\n\r\nno {path}");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://{address}/{token}")
+}
+
 #[test]
 fn a_planted_secret_would_be_found() {
     let secret = random_hex(16);
@@ -303,12 +323,14 @@ fn no_secret_is_seen_in_arguments_environments_output_or_files() {
     );
     let (hex, phrase) = (random_hex(32), format!("phrase {}", random_hex(12)));
     let (webhook, trigger) = (random_hex(16), random_hex(16));
+    let webhook_token = random_hex(16);
     let (asked, failing) = (random_hex(32), random_hex(32));
     let (wrong_password, near) = (format!("wrong{}", random_hex(12)), random_hex(31));
     let home = Home::new()
         .set("DATABASE_URL", &cluster.url("shop"))
         .set("PGPASSWORD", &password)
         .set("BACKUP_WEBHOOK_SECRET", &webhook)
+        .set("BACKUP_WEBHOOK_URL", &refusing_webhook(&webhook_token))
         .set("BACKUP_TRIGGER_API_KEY", &trigger);
     let temporary = home.path("tmp");
     fs::create_dir(&temporary).unwrap();
@@ -325,6 +347,7 @@ fn no_secret_is_seen_in_arguments_environments_output_or_files() {
             Canary::new("the password", &password),
             Canary::new("the wrong password", &wrong_password),
             Canary::new("the webhook's secret", &webhook),
+            Canary::new("the webhook's token", &webhook_token),
             Canary::new("the trigger's key", &trigger),
             Canary::new("the command's key", &asked),
             Canary::new("the failing command's key", &failing),

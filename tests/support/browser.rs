@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,6 @@ use tempfile::TempDir;
 /// Keys by their code points in WebDriver.
 pub const ENTER: char = '\u{e007}';
 pub const SPACE: char = '\u{e00d}';
-pub const TAB: char = '\u{e004}';
 
 pub struct Browser {
     driver: Child,
@@ -169,12 +168,6 @@ impl Browser {
         entries.as_array().unwrap().iter().filter_map(url).collect()
     }
 
-    /// A PNG of the window, base64.
-    pub fn screenshot(&self) -> String {
-        let shot = self.devtools("Page.captureScreenshot", json!({"format": "png"}));
-        shot["data"].as_str().unwrap().to_owned()
-    }
-
     fn post(&self, path: &str, body: &Value) -> Value {
         self.send(
             "POST",
@@ -184,20 +177,24 @@ impl Browser {
     }
 
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let answer = self.exchange(method, path, body).unwrap();
+        let value = &answer["value"];
+        assert!(value.get("error").is_none(), "{method} {path}: {value}");
+        value.clone()
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Value> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.port,
             body.len()
         );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        let answer = answer(BufReader::new(stream));
-        let value = &answer["value"];
-        assert!(value.get("error").is_none(), "{method} {path}: {value}");
-        value.clone()
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body.as_bytes())?;
+        answer(BufReader::new(stream))
     }
 }
 
@@ -205,9 +202,9 @@ impl Drop for Browser {
     /// The session's end is that of the browser, and what the driver has started
     /// goes with it.
     fn drop(&mut self) {
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.send("DELETE", &format!("/session/{}", self.session), None);
-        }
+        // A test that fails leaves no browser either.
+        let session = format!("/session/{}", self.session);
+        let _ = self.exchange("DELETE", &session, None);
         if let Some(pid) = rustix::process::Pid::from_raw(self.driver.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
@@ -234,24 +231,23 @@ fn port_of(driver: &mut Child) -> u16 {
     }
 }
 
-fn answer(mut stream: impl BufRead) -> Value {
+fn answer(mut stream: impl BufRead) -> io::Result<Value> {
     let mut bytes = 0;
     loop {
         let mut line = String::new();
-        assert!(
-            stream.read_line(&mut line).unwrap() > 0,
-            "the answer broke off"
-        );
+        if stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if line == "\r\n" {
             break;
         }
         if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            bytes = value.trim().parse().unwrap();
+            bytes = value.trim().parse().map_err(io::Error::other)?;
         }
     }
     let mut body = vec![0; bytes];
-    stream.read_exact(&mut body).unwrap();
-    serde_json::from_slice(&body).unwrap()
+    stream.read_exact(&mut body)?;
+    Ok(serde_json::from_slice(&body)?)
 }
