@@ -24,6 +24,7 @@ mod container;
 mod core_dump;
 mod dialog;
 mod identity;
+mod ourselves;
 mod registry;
 mod streams;
 
@@ -32,18 +33,18 @@ pub use container::Runner;
 pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
 pub use identity::{User, current, host, is_root, is_running, uid, user};
+pub use ourselves::{ChildRun, Ended};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 
 use child::Child;
 use container::Container;
 
-/// Secrets in our own environment that no child is given.
-const OUR_SECRETS: [&str; 3] = [
-    "BACKUP_ENCRYPTION_KEY",
-    "BACKUP_TRIGGER_API_KEY",
-    "BACKUP_WEBHOOK_SECRET",
-];
+/// Secrets in our own environment that no child is given but ourselves.
+const OUR_SECRETS: [&str; 2] = ["BACKUP_ENCRYPTION_KEY", "BACKUP_WEBHOOK_SECRET"];
+
+/// One that not even we need as a child.
+const TRIGGER_KEY: &str = "BACKUP_TRIGGER_API_KEY";
 
 type CutShort = Arc<dyn Fn() + Send + Sync>;
 
@@ -62,6 +63,9 @@ pub struct Tool {
     install: Option<String>,
     container: Option<Container>,
     when_cut_short: Option<CutShort>,
+    is_ourselves: bool,
+    /// What it says goes where our own words go.
+    stderr_is_ours: bool,
 }
 
 impl Tool {
@@ -79,6 +83,8 @@ impl Tool {
             install: None,
             container: None,
             when_cut_short: None,
+            is_ourselves: false,
+            stderr_is_ours: false,
         }
     }
 
@@ -182,7 +188,8 @@ impl Tool {
         if self.env_clear {
             command.env_clear();
         }
-        for name in OUR_SECRETS {
+        command.env_remove(TRIGGER_KEY);
+        for name in OUR_SECRETS.into_iter().filter(|_| !self.is_ourselves) {
             command.env_remove(name);
         }
         for name in &self.env_remove {

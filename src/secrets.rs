@@ -18,8 +18,14 @@ use zeroize::Zeroizing;
 use crate::format::keyring::{KeyError, KeyMaterial};
 use crate::process::{ChildReader, Tool, terminate_all};
 
+mod short;
+
+pub use short::{SecretFileError, SecretSource};
+
 /// A key is short; a file given by mistake may not be.
 const KEY_FILE_BYTES_MAX: usize = 4096;
+/// Mode bits that let somebody else read or write a file.
+const OPEN_TO_OTHERS: u32 = 0o066;
 /// A vault answers within seconds; one that asks somebody for a touch gets time.
 const COMMAND_TIME: Duration = Duration::from_secs(60);
 
@@ -277,7 +283,7 @@ pub fn write_new_key(path: &Path, text: &str) -> Result<(), SecretError> {
 
 fn refuse_open_to_others(path: &Path, metadata: &Metadata) -> Result<(), SecretError> {
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o066 == 0 {
+    if mode & OPEN_TO_OTHERS == 0 {
         return Ok(());
     }
     Err(SecretError::OpenToOthers {

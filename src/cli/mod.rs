@@ -20,6 +20,7 @@ mod doctor;
 mod history;
 mod key;
 mod restore;
+mod serve;
 mod server;
 mod stored;
 
@@ -33,6 +34,7 @@ pub use doctor::Doctor;
 pub use history::{History, ResultArg};
 pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRepair, KeyRotate};
 pub use restore::{Decrypt, Destination, Restore};
+pub use serve::{RunFlags, Serve};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
 
@@ -156,6 +158,7 @@ pub enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     Doctor(Doctor),
+    Serve(Serve),
     #[command(subcommand)]
     Config(ConfigCommand),
     Completions(Completions),

@@ -28,11 +28,12 @@ mod list;
 pub mod man;
 mod remove;
 mod restore;
+mod serve;
 mod session;
 mod verify;
 
 use around::{Around, Happened, around};
-use session::Session;
+use session::{GivenFlags, Session};
 
 /// Runs the command that was asked for.
 pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<Exit> {
@@ -48,6 +49,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         }
         _ => {}
     }
+    let given = GivenFlags::of(&cli.global);
     let flags = Flags::take_from(&mut cli);
     let environment = Environment::of_process();
     let path = environment.text("PATH")?.map(str::to_owned);
@@ -60,6 +62,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     let now = Timestamp::now();
     let view = console.view(now, settings.time_zone.value.clone());
     let session = Session {
+        given,
         settings,
         console,
         cancel,
@@ -73,11 +76,13 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     dispatch(&session, cli.command)
 }
 
-/// The schedule that a backup belongs to, if it says so.
+/// The schedule that a run belongs to, if it says so.
 fn schedule_of(command: &Command) -> Option<String> {
     match command {
         Command::Backup(BackupCommand::Db(wanted)) => wanted.record.schedule.clone(),
         Command::Backup(BackupCommand::Source(wanted)) => wanted.record.schedule.clone(),
+        Command::Verify(wanted) => wanted.run.schedule.clone(),
+        Command::Prune(wanted) => wanted.run.schedule.clone(),
         _ => None,
     }
 }
@@ -106,6 +111,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Adopt(wanted) => adopt::run(session, &wanted),
         Command::Key(wanted) => key::run(session, &wanted),
         Command::Doctor(wanted) => doctor::run(session, &wanted),
+        Command::Serve(wanted) => serve::run(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
             session.print(&config_show::report(&session.settings))?;
             Ok(Exit::Done)

@@ -31,11 +31,12 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         Some(plan) => wiring::proof_target(plan, backup, &programs, session.cancel),
         None => wiring::check_target(backup, &programs, session.cancel),
     };
+    let trigger = wanted.run.trigger.into();
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let (mut unreadable, mut passed_over) = (0, 0);
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
-        let (row, exit) = one(session, opened, backup, depth, &check)?;
+        let (row, exit) = one(session, opened, backup, (depth, trigger), &check)?;
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
         }
@@ -87,10 +88,10 @@ fn one(
     session: &Session<'_>,
     opened: &Opened,
     backup: &Backup,
-    depth: Depth,
+    (depth, trigger): (Depth, Trigger),
     check: MakeCheck<'_>,
 ) -> anyhow::Result<(VerifyRow, Exit)> {
-    let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
+    let vault = session.vault(&opened.storage, "verify", trigger)?;
     match verify(&vault, backup, depth, session.now, check) {
         Ok(done) => Ok(match done.damage().cloned() {
             None => (right(backup, done), Exit::Done),

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::schedule::ScheduleKeys;
+use super::serve::ServeKeys;
 use super::{ConfigError, Environment};
 
 /// A configuration is some kilobytes; a device given by mistake never ends.
@@ -34,6 +36,8 @@ pub struct Keys {
     pub encryption: EncryptionKeys,
     pub retention: RetentionKeys,
     pub check: CheckKeys,
+    pub schedule: Vec<ScheduleKeys>,
+    pub serve: ServeKeys,
 }
 
 #[derive(Default, Deserialize)]

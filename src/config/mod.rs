@@ -21,6 +21,8 @@ mod flags;
 mod layers;
 mod resolve;
 mod retention;
+mod schedule;
+mod serve;
 mod settings;
 mod show;
 mod values;
@@ -29,6 +31,8 @@ pub use environment::Environment;
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
+pub use schedule::{ScheduleSettings, Work};
+pub use serve::{SchedulerMode, ServeSettings};
 pub use settings::{
     ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
     EncryptionSettings, PgMode, RetentionSettings, Settings, SourceSettings, StoragePlace,
@@ -78,6 +82,7 @@ impl fmt::Display for Origin {
 }
 
 /// A value and where it was written.
+#[derive(Clone)]
 pub struct Sourced<T> {
     pub value: T,
     pub origin: Origin,

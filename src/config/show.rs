@@ -13,7 +13,7 @@ use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
-use crate::secrets::{KeySource, mask_url};
+use crate::secrets::{KeySource, SecretSource, mask_url};
 
 /// One setting. `value` is null where nothing is set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +42,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
     rows.extend(sealing(settings));
     rows.extend(retention(settings));
     rows.extend(check(settings));
+    rows.extend(serve(settings));
     rows
 }
 
@@ -280,6 +281,20 @@ fn check(settings: &Settings) -> [SettingRow; 9] {
         number("check.days_until_full", &check.days_until_full),
         optional("check.unverified", check.unverified.as_ref(), |number| {
             json!(number)
+        }),
+    ]
+}
+
+fn serve(settings: &Settings) -> [SettingRow; 3] {
+    let serve = &settings.serve;
+    [
+        row("serve.mode", &serve.mode, |mode| json!(mode.name())),
+        row("serve.listen", &serve.listen, text),
+        optional("serve.api_key", serve.api_key.as_ref(), |key| match key {
+            SecretSource::Text(_) => json!("set"),
+            SecretSource::File(file) | SecretSource::Credential(file) => {
+                json!(format!("in the file {}", file.display()))
+            }
         }),
     ]
 }
