@@ -241,7 +241,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__db)
-            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --codec --level --no-encrypt --note --keep --trigger --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --codec --level --no-encrypt --note --keep --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -323,6 +323,10 @@ _kluis() {
                     COMPREPLY=($(compgen -W "manual scheduled external" -- "${cur}"))
                     return 0
                     ;;
+                --schedule)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -359,7 +363,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__source)
-            opts="-c -s -v -q -h --name --exclude --exclude-from --exclude-caches --exclude-if-present --no-default-excludes --one-file-system --codec --level --no-encrypt --note --keep --trigger --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --name --exclude --exclude-from --exclude-caches --exclude-if-present --no-default-excludes --one-file-system --codec --level --no-encrypt --note --keep --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -395,6 +399,10 @@ _kluis() {
                     ;;
                 --trigger)
                     COMPREPLY=($(compgen -W "manual scheduled external" -- "${cur}"))
+                    return 0
+                    ;;
+                --schedule)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)

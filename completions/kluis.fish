@@ -91,6 +91,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -119,6 +120,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s s -l storage -d 'The directory that holds the backups' -r -F

@@ -23,6 +23,7 @@ pub mod catalog;
 pub mod operations;
 
 // Drivers: one room per outside thing.
+pub mod hooks;
 pub mod lock;
 pub mod postgres;
 pub mod process;

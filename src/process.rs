@@ -1,5 +1,5 @@
 //! The only place that spawns children: PostgreSQL's clients, here or inside a
-//! container, and later hooks. Owns their pipes, their process groups and their
+//! container, and hooks. Owns their pipes, their process groups and their
 //! end; knows nothing of what they say.
 //!
 //! Refuses shells: a [`Tool`] is a program and an argument array. Invariant: a
@@ -27,6 +27,7 @@ mod identity;
 mod ourselves;
 mod registry;
 mod streams;
+mod within;
 
 pub use background::ChildServer;
 pub use container::Runner;
@@ -36,6 +37,7 @@ pub use identity::{User, current, host, is_root, is_running, uid, user};
 pub use ourselves::{ChildRun, Ended};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
+pub use within::run_within;
 
 use child::Child;
 use container::Container;
@@ -250,6 +252,11 @@ pub enum ProcessError {
         program: String,
         #[source]
         source: std::io::Error,
+    },
+    #[error("`{program}` did not end within {limit:?}, and was killed")]
+    TooLong {
+        program: String,
+        limit: std::time::Duration,
     },
     #[error(transparent)]
     Failed(#[from] Failure),

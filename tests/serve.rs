@@ -563,3 +563,66 @@ fn a_schedule_that_does_not_exist_is_refused_with_those_that_do() {
     );
     assert!(!house.storage().exists());
 }
+
+/// The long version is benches/trigger-load.
+#[test]
+fn a_flood_of_triggers_makes_one_run_at_a_time_and_keeps_the_memory() {
+    let house = external("[source]\npaths = [\"tree\"]\n");
+    let (serve, address) = Serve::listening(&house, "external");
+    assert_eq!(trigger(&address, "source", KEY).0, 200);
+    let memory = || {
+        let path = format!("/proc/{}/status", serve.child.id());
+        let text = fs::read_to_string(path).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().split(' ').next().unwrap();
+        number.parse::<u64>().unwrap()
+    };
+    let before_kib = memory();
+    let flood = |key: &'static str| {
+        let mut answers = Vec::new();
+        std::thread::scope(|scope| {
+            let ask = || -> Vec<u16> {
+                (0..100)
+                    .map(|_| trigger(&address, "source", key).0)
+                    .collect()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            threads
+                .into_iter()
+                .for_each(|it| answers.extend(it.join().unwrap()));
+        });
+        answers
+    };
+    let right = flood(KEY);
+    assert!(
+        right.iter().all(|it| [200, 409, 429].contains(it)),
+        "{right:?}"
+    );
+    assert!(right.contains(&429), "{right:?}");
+    let wrong = flood("another-long-key-that-is-wrong");
+    assert_eq!(
+        wrong.iter().filter(|it| **it == 401).count(),
+        10,
+        "{wrong:?}"
+    );
+    assert_eq!(
+        wrong.iter().filter(|it| **it == 429).count(),
+        790,
+        "{wrong:?}"
+    );
+    let grown_kib = memory().saturating_sub(before_kib);
+    assert!(grown_kib < 16 * 1024, "{grown_kib} KiB");
+    let mut runs: Vec<(String, String)> = house
+        .records()
+        .iter()
+        .filter(|(_, record)| record["status"] == "COMPLETED")
+        .map(|(_, record)| {
+            let time = |key: &str| record[key].as_str().unwrap().to_owned();
+            (time("started"), time("completed"))
+        })
+        .collect();
+    runs.sort();
+    assert!(runs.len() == house.listed().len() && runs.len() <= 20);
+    assert!(runs.windows(2).all(|two| two[0].1 <= two[1].0), "{runs:?}");
+    serve.stop();
+}

@@ -5,14 +5,18 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 
+use anyhow::Error;
 use jiff::Timestamp;
 
 use super::session::Session;
-use crate::cli::RecordFlags;
+use crate::cli::{RecordFlags, RunFlags};
 use crate::event::{Event, EventKind};
-use crate::exit::{Exit, hint_of};
+use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
+use crate::hooks::{Context, HookError, Moment, run_hooks};
+use crate::operations::{Reporter, record_failure};
 use crate::process;
+use crate::wiring;
 
 /// The run that hooks and messages stand around.
 pub struct Around {
@@ -25,6 +29,29 @@ pub struct Around {
 }
 
 impl Around {
+    /// A command that people run; nothing starts it for them.
+    pub fn by_hand(command: &'static str, failed: EventKind) -> Self {
+        Self {
+            command,
+            trigger: Trigger::Manual,
+            subject: None,
+            failed,
+        }
+    }
+
+    /// A command that says who started it.
+    pub fn run(command: &'static str, failed: EventKind, flags: &RunFlags) -> Self {
+        Self {
+            trigger: flags.trigger.into(),
+            ..Self::by_hand(command, failed)
+        }
+    }
+
+    /// Whoever stands at the terminal needs no message about a mistyped flag.
+    fn is_news(&self, error: &Error) -> bool {
+        self.trigger != Trigger::Manual || exit_of(error) != Exit::Usage
+    }
+
     pub fn backup(command: &'static str, subject: Kind, record: &RecordFlags) -> Self {
         Self {
             command,
@@ -80,18 +107,133 @@ pub fn around(
     around: &Around,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let result = run();
+    let before = hooks(session, around, Moment::Before, Context::new());
+    let result = match before {
+        Ok(()) => run(),
+        Err(error) => Err(Error::new(error).context("the run was not begun")),
+    };
     if let Err(error) = &result
-        && !session.happened.has_failure()
+        && around.is_news(error)
     {
+        came_to_nothing(session, around, error);
+    }
+    let events = session.happened.take();
+    let behind_well = hooks_behind(session, around, &result, &events);
+    match (result, behind_well) {
+        // What was to be done is done; what stands around it is not.
+        (Ok(Exit::Done), false) => Ok(Exit::Incomplete),
+        (result, _) => result,
+    }
+}
+
+/// A run that failed on its way to the first backup leaves its trace all the
+/// same: an event, and in the storage a record.
+fn came_to_nothing(session: &Session<'_>, around: &Around, error: &Error) {
+    let told = session.happened.has_failure();
+    if !told {
         session.happened.add(Event {
             subject: around.subject,
-            problem: Some(problem_of(format_args!("{error:#}"), hint_of(error))),
+            problem: Some(problem(error)),
             ..session.event(around.failed, around.command, around.trigger)
         });
     }
-    drop(session.happened.take());
-    result
+    // Behind another run's lock nothing was recorded, though something was told.
+    let recorded = told && exit_of(error) != Exit::Locked;
+    if recorded || around.failed != EventKind::BackupFailed {
+        return;
+    }
+    let actor = session.actor(around.command, around.trigger);
+    let written = wiring::existing_storage(&session.settings).and_then(|storage| {
+        let text = format!("{error:#}");
+        Ok(record_failure(&storage, &actor, session.now, &text)?)
+    });
+    if let Err(error) = written {
+        let text = format!("this run leaves no record: {error:#}");
+        session.console.detail(&text);
+    }
+}
+
+/// Runs what stands behind a run; whether all of it went well.
+fn hooks_behind(
+    session: &Session<'_>,
+    around: &Around,
+    result: &anyhow::Result<Exit>,
+    events: &[Event],
+) -> bool {
+    let well = result.is_ok() && events.iter().all(|event| event.kind.is_success());
+    let moment = match well {
+        true => Moment::After,
+        false => Moment::Failed,
+    };
+    let context = context_behind(result, events, well);
+    let mut all_well = true;
+    for moment in [moment, Moment::Finally] {
+        if let Err(error) = hooks(session, around, moment, context.clone()) {
+            session.console.warn(&error_line(&error));
+            all_well = false;
+        }
+    }
+    all_well
+}
+
+fn error_line(error: &HookError) -> String {
+    format!("{error}; what the run did is not touched by that")
+}
+
+fn hooks(
+    session: &Session<'_>,
+    around: &Around,
+    moment: Moment,
+    behind: Context,
+) -> Result<(), HookError> {
+    let settings = &session.settings.hooks;
+    let wanted = settings.of(moment);
+    if wanted.is_empty() || !settings.fit(around.command) {
+        return Ok(());
+    }
+    let place = session.settings.storage_path().ok();
+    let mut context = vec![
+        ("COMMAND", around.command.to_owned()),
+        ("TRIGGER", around.trigger.word().to_owned()),
+        ("SCHEDULE", session.schedule.clone().unwrap_or_default()),
+        (
+            "STORAGE",
+            place.map_or_else(String::new, |path| path.display().to_string()),
+        ),
+    ];
+    context.extend(behind);
+    let console = session.console;
+    console.detail(&format!("running the hooks `{}`", moment.word()));
+    let said = |line: &str| console.detail(&format!("{}: {line}", moment.word()));
+    run_hooks(moment, wanted, &context, settings.limit.value, said)
+}
+
+fn context_behind(result: &anyhow::Result<Exit>, events: &[Event], well: bool) -> Context {
+    let code = match result {
+        Ok(exit) => exit.code(),
+        Err(error) => exit_of(error).code(),
+    };
+    let files = events.iter().filter_map(|event| event.backup.as_ref());
+    let files: Vec<&str> = files.map(|backup| backup.file.as_str()).collect();
+    let failed = events.iter().filter(|event| !event.kind.is_success());
+    let problems: Vec<&str> = failed
+        .filter_map(|event| event.problem.as_deref())
+        .collect();
+    let word = match well {
+        true => "completed",
+        false => "failed",
+    };
+    vec![
+        ("RESULT", word.to_owned()),
+        ("EXIT_CODE", code.to_string()),
+        ("BACKUPS", files.join("\n")),
+        ("ERROR", problems.join("\n")),
+    ]
+}
+
+/// [`problem_of`] of what ended a command.
+pub fn problem(error: &anyhow::Error) -> String {
+    problem_of(format_args!("{error:#}"), hint_of(error))
 }
 
 /// The error for people who are not at the terminal: the reason, and the hint.

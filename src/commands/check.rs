@@ -6,14 +6,16 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::cli::Check;
+use crate::event::{Event, EventKind};
 use crate::exit::Exit;
-use crate::format::manifest::Kind;
+use crate::format::manifest::{Kind, Trigger};
 use crate::health::{Facts, Finding, Level, judge, worst};
 use crate::operations::{self, HistoryFilter, Reporter};
 use crate::render::{CheckReport, StatusReport, nagios, prometheus};
 use crate::storage::Storage;
 use crate::wiring;
 
+use super::around::problem_of;
 use super::session::{Opened, Session};
 
 pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
@@ -25,6 +27,9 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
         write_metrics(path, &prometheus(&facts, &findings, session.now))?;
     }
     let level = worst(&findings);
+    if level != Level::Ok {
+        happened(session, &findings, wanted.run.trigger.into());
+    }
     session.print(&CheckReport {
         healthy: level == Level::Ok,
         findings,
@@ -33,6 +38,24 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
         Level::Ok => Exit::Done,
         Level::Warning | Level::Critical => Exit::Unhealthy,
     })
+}
+
+/// Keeps what is wrong for those who are told of it. Who asks for Nagios or
+/// Prometheus tells it by that.
+fn happened(session: &Session<'_>, findings: &[Finding], trigger: Trigger) {
+    let wrong = findings.iter().filter(|it| it.level != Level::Ok);
+    let wrong: Vec<String> = wrong
+        .map(|it| {
+            problem_of(
+                format_args!("{}: {}", it.subject, it.text),
+                Some(it.remedy.clone()),
+            )
+        })
+        .collect();
+    session.happened.add(Event {
+        problem: Some(wrong.join("\n")),
+        ..session.event(EventKind::CheckUnhealthy, "check", trigger)
+    });
 }
 
 /// A plugin always says one line, also where it cannot look.

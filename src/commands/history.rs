@@ -45,11 +45,15 @@ fn totals(runs: &[PastRun]) -> HistoryTotals {
         .filter_map(|run| run.record.duration_ms)
         .collect();
     durations.sort_unstable();
+    let (completed, failed) = (of(RunState::Completed), of(RunState::Failed));
+    let interrupted = of(RunState::Interrupted);
+    let ended = completed + failed + interrupted;
     HistoryTotals {
         runs: runs.len() as u64,
-        completed: of(RunState::Completed),
-        failed: of(RunState::Failed),
-        interrupted: of(RunState::Interrupted),
+        completed,
+        failed,
+        interrupted,
+        success_percent: (ended > 0).then(|| completed as f64 * 100.0 / ended as f64),
         running: of(RunState::Running),
         median_duration_ms: durations.get(durations.len() / 2).copied(),
         longest_duration_ms: durations.last().copied(),
@@ -62,10 +66,12 @@ fn row(run: PastRun) -> HistoryRow {
         id: record.id.to_string(),
         command: record.command,
         trigger: record.trigger,
+        schedule: record.schedule,
         result: result_word(run.state),
         backup: record.backup,
         bytes: record.bytes,
         error: record.error,
+        detail: record.detail,
         started: record.started,
         duration_ms: record.duration_ms,
         user: record.user,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::cancel::Cancel;
 use crate::cli::{BackupCommand, Cli, Command, ConfigCommand};
 use crate::config::{self, Environment, Flags};
+use crate::event::EventKind;
 use crate::exit::Exit;
 use crate::format::manifest::Kind;
 use crate::operations::Reporter;
@@ -83,6 +84,7 @@ fn schedule_of(command: &Command) -> Option<String> {
         Command::Backup(BackupCommand::Source(wanted)) => wanted.record.schedule.clone(),
         Command::Verify(wanted) => wanted.run.schedule.clone(),
         Command::Prune(wanted) => wanted.run.schedule.clone(),
+        Command::Check(wanted) => wanted.run.schedule.clone(),
         _ => None,
     }
 }
@@ -100,10 +102,19 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::List(wanted) => list::list(session, &wanted),
         Command::Show(wanted) => list::show(session, &wanted),
         Command::Status(_) => check::status(session),
-        Command::Check(wanted) => check::check(session, &wanted),
+        Command::Check(wanted) => {
+            let run = Around::run("check", EventKind::CheckUnhealthy, &wanted.run);
+            around(session, &run, || check::check(session, &wanted))
+        }
         Command::History(wanted) => history::run(session, &wanted),
-        Command::Verify(wanted) => verify::run(session, &wanted),
-        Command::Restore(wanted) => restore::run(session, &wanted),
+        Command::Verify(wanted) => {
+            let run = Around::run("verify", EventKind::VerifyFailed, &wanted.run);
+            around(session, &run, || verify::run(session, &wanted))
+        }
+        Command::Restore(wanted) => {
+            let run = Around::by_hand("restore", EventKind::RestoreFailed);
+            around(session, &run, || restore::run(session, &wanted))
+        }
         Command::Prune(wanted) => remove::prune(session, &wanted),
         Command::Delete(wanted) => remove::delete(session, &wanted),
         Command::Keep(wanted) => remove::keep(session, &wanted),

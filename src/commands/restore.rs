@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::catalog::Backup;
 use crate::cli::Restore;
-use crate::exit::Exit;
+use crate::event::{Event, EventBackup, EventKind};
+use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{DatabaseContent, Kind, Manifest, Trigger};
 use crate::operations::{OperationError, Reporter, RestoreSteps, restore};
 use crate::postgres::{Preflight, RestoreNeeds, Server};
@@ -17,6 +19,7 @@ use crate::target::{
 };
 use crate::wiring;
 
+use super::around::problem;
 use super::session::{Opened, Session};
 
 mod before;
@@ -29,33 +32,78 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let wanted = wizard::completed(session, wanted)?;
     let (opened, key) = session.open_for(wizard::backup(&wanted)?)?;
     let backup = opened.find(&key)?;
-    if backup.holds_globals() {
-        return globals::run(session, &opened, backup, &wanted);
-    }
-    if wanted.destination.list {
+    if wanted.destination.list && !backup.holds_globals() {
         return select::list(session, &opened, backup);
     }
-    select::check_flags(&wanted)?;
-    let restoring = Restoring {
-        session,
-        opened: &opened,
-        backup,
-        destination: destination(backup, &wanted)?,
-        wanted: &wanted,
+    let begun = Instant::now();
+    let result = carry_out(session, &wanted, &opened, backup);
+    // What was only looked at, or asked for wrongly, is nobody else's business.
+    let is_news = match &result {
+        Ok(_) => true,
+        Err(error) => exit_of(error) != Exit::Usage,
     };
-    let exit = match (&restoring.destination, wanted.dry_run) {
-        (Destination::Directory(to), false) => restoring.tree(to)?,
-        (Destination::Directory(to), true) => {
-            // Dropping the target leaves nothing: it has only looked.
-            drop(restoring.open_directory(to)?);
-            restoring.dry_run()?
-        }
-        (Destination::Database(to), _) => restoring.database(to)?,
-    };
+    if is_news && !wanted.dry_run {
+        happened(session, backup, result.as_ref(), begun.elapsed());
+    }
+    let exit = result?;
     if let Cow::Owned(answered) = &wanted {
         wizard::tell_command(session, answered);
     }
     Ok(exit)
+}
+
+/// Keeps what came of the restore for those who are told of it.
+fn happened(
+    session: &Session<'_>,
+    backup: &Backup,
+    result: Result<&Exit, &anyhow::Error>,
+    took: Duration,
+) {
+    let kind = match result {
+        Ok(_) => EventKind::RestoreCompleted,
+        Err(_) => EventKind::RestoreFailed,
+    };
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    session.happened.add(Event {
+        subject: backup.kind(),
+        name: Some(backup.name().to_owned()),
+        backup: manifest.map(EventBackup::of),
+        duration_ms: u64::try_from(took.as_millis()).ok(),
+        problem: match result {
+            Ok(Exit::Incomplete) => Some("incomplete: some entries were left out".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(problem(error)),
+        },
+        ..session.event(kind, "restore", Trigger::Manual)
+    });
+}
+
+fn carry_out(
+    session: &Session<'_>,
+    wanted: &Restore,
+    opened: &Opened,
+    backup: &Backup,
+) -> anyhow::Result<Exit> {
+    if backup.holds_globals() {
+        return globals::run(session, opened, backup, wanted);
+    }
+    select::check_flags(wanted)?;
+    let restoring = Restoring {
+        session,
+        opened,
+        backup,
+        destination: destination(backup, wanted)?,
+        wanted,
+    };
+    match (&restoring.destination, wanted.dry_run) {
+        (Destination::Directory(to), false) => restoring.tree(to),
+        (Destination::Directory(to), true) => {
+            // Dropping the target leaves nothing: it has only looked.
+            drop(restoring.open_directory(to)?);
+            restoring.dry_run()
+        }
+        (Destination::Database(to), _) => restoring.database(to),
+    }
 }
 
 enum Destination {

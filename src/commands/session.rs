@@ -144,15 +144,19 @@ impl Session<'_> {
             lock_wait: Some(self.settings.lock_wait.value),
             cancel: self.cancel.clone(),
             reporter: self.console,
-            actor: Actor {
-                user: self.user.clone(),
-                host: process::host(),
-                command: command.to_owned(),
-                trigger,
-                schedule: self.schedule.clone(),
-                process: process::current(),
-            },
+            actor: self.actor(command, trigger),
         })
+    }
+
+    pub fn actor(&self, command: &str, trigger: Trigger) -> Actor {
+        Actor {
+            user: self.user.clone(),
+            host: process::host(),
+            command: command.to_owned(),
+            trigger,
+            schedule: self.schedule.clone(),
+            process: process::current(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::catalog::Backup;
 use crate::cli::Verify;
+use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, ProofLevel, Trigger};
 use crate::operations::{
@@ -10,6 +11,7 @@ use crate::operations::{
 use crate::render::{VerifyReport, VerifyRow};
 use crate::wiring;
 
+use super::around::problem_of;
 use super::session::{Opened, Session, each_backup};
 
 pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
@@ -31,12 +33,13 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         Some(plan) => wiring::proof_target(plan, backup, &programs, session.cancel),
         None => wiring::check_target(backup, &programs, session.cancel),
     };
-    let trigger = wanted.run.trigger.into();
+    let trigger: Trigger = wanted.run.trigger.into();
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let (mut unreadable, mut passed_over) = (0, 0);
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
         let (row, exit) = one(session, opened, backup, (depth, trigger), &check)?;
+        happened(session, backup, &row, trigger);
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
         }
@@ -100,6 +103,23 @@ fn one(
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
         Err(error) => Ok(wrong(backup, error)),
     }
+}
+
+/// Keeps what is wrong with a backup for those who are told of it. What could
+/// not be judged, such as for want of a key, is no proof of anything.
+fn happened(session: &Session<'_>, backup: &Backup, row: &VerifyRow, trigger: Trigger) {
+    if row.ok || row.unknown {
+        return;
+    }
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    session.happened.add(Event {
+        subject: Some(row.kind),
+        name: Some(row.name.clone()),
+        backup: manifest.map(EventBackup::of),
+        duration_ms: Some(row.duration_ms),
+        problem: Some(problem_of(row.problems.join("; "), row.hint.clone())),
+        ..session.event(EventKind::VerifyFailed, "verify", trigger)
+    });
 }
 
 fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {

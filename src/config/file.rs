@@ -36,6 +36,7 @@ pub struct Keys {
     pub encryption: EncryptionKeys,
     pub retention: RetentionKeys,
     pub check: CheckKeys,
+    pub hooks: HookKeys,
     pub schedule: Vec<ScheduleKeys>,
     pub serve: ServeKeys,
 }
@@ -133,6 +134,17 @@ pub struct CheckKeys {
     pub free: Entry<u32>,
     pub days_until_full: Entry<u32>,
     pub unverified: Entry<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HookKeys {
+    pub before: Entry<Vec<Vec<String>>>,
+    pub after: Entry<Vec<Vec<String>>>,
+    pub failed: Entry<Vec<Vec<String>>>,
+    pub finally: Entry<Vec<Vec<String>>>,
+    pub commands: Entry<Vec<String>>,
+    pub limit: Entry<String>,
 }
 
 /// The rules for one name.

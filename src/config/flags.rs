@@ -69,6 +69,7 @@ impl Flags {
                 flags.server = std::mem::take(&mut verify.server);
                 flags.of_schedule(verify.run.schedule.as_ref(), Work::Verify);
             }
+            Command::Check(check) => flags.of_schedule(check.run.schedule.as_ref(), Work::Check),
             Command::Prune(prune) => {
                 flags.retention = std::mem::take(&mut prune.retention);
                 flags.of_schedule(prune.run.schedule.as_ref(), Work::Prune);

@@ -18,6 +18,7 @@ mod env_file;
 mod environment;
 mod file;
 mod flags;
+mod hooks;
 mod layers;
 mod resolve;
 mod retention;
@@ -35,8 +36,8 @@ pub use schedule::{ScheduleSettings, Work};
 pub use serve::{SchedulerMode, ServeSettings};
 pub use settings::{
     ArchiveFormat, CompressionSettings, DatabaseSettings, DockerSettings, DumpSettings,
-    EncryptionSettings, PgMode, RetentionSettings, Settings, SourceSettings, StoragePlace,
-    StorageSettings,
+    EncryptionSettings, HookSettings, PgMode, RetentionSettings, Settings, SourceSettings,
+    StoragePlace, StorageSettings,
 };
 pub use show::{SettingRow, show};
 

@@ -60,6 +60,7 @@ pub fn resolve(
         encryption: layers.encryption(flags.no_encrypt)?,
         retention: layers.retention(flags.retention, rules)?,
         check: layers.check()?,
+        hooks: layers.hooks()?,
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.parsed_key(&layers.keys.lock_wait, parse_wait)?)

@@ -74,11 +74,6 @@ impl Work {
         }
     }
 
-    /// Whether its runs leave a record that tells what started them.
-    fn is_recorded(self) -> bool {
-        self != Self::Check
-    }
-
     fn is_of(self, command: &Command) -> bool {
         match self {
             Self::Db => matches!(command, Command::Backup(BackupCommand::Db(_))),
@@ -130,10 +125,8 @@ impl ScheduleSettings {
         if self.work == Work::Verify && self.args.is_empty() {
             words.push("--pending".to_owned());
         }
-        if self.work.is_recorded() {
-            let name = format!("--schedule={}", self.name.value);
-            words.extend(["--trigger=scheduled".to_owned(), name]);
-        }
+        let name = format!("--schedule={}", self.name.value);
+        words.extend(["--trigger=scheduled".to_owned(), name]);
         words.extend(self.args.iter().cloned());
         words
     }

@@ -28,6 +28,7 @@ pub struct Settings {
     pub encryption: EncryptionSettings,
     pub retention: RetentionSettings,
     pub check: CheckSettings,
+    pub hooks: HookSettings,
     pub schedules: Vec<ScheduleSettings>,
     pub serve: ServeSettings,
     /// Where throwaway servers and dumps in directory format are made.
@@ -168,6 +169,18 @@ pub struct CheckSettings {
     pub free: Sourced<u32>,
     pub days_until_full: Sourced<u32>,
     pub unverified: Option<Sourced<u32>>,
+}
+
+/// The operator's programs around a run, each an argument array.
+pub struct HookSettings {
+    pub before: Sourced<Vec<Vec<String>>>,
+    pub after: Sourced<Vec<Vec<String>>>,
+    pub failed: Sourced<Vec<Vec<String>>>,
+    pub finally: Sourced<Vec<Vec<String>>>,
+    /// First words of the commands that they stand around.
+    pub commands: Sourced<Vec<String>>,
+    /// How long each of them may take.
+    pub limit: Sourced<Duration>,
 }
 
 /// The keep rules; a count of 0 turns a rule off.

@@ -42,6 +42,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
     rows.extend(sealing(settings));
     rows.extend(retention(settings));
     rows.extend(check(settings));
+    rows.extend(hooks(settings));
     rows.extend(serve(settings));
     rows
 }
@@ -281,6 +282,21 @@ fn check(settings: &Settings) -> [SettingRow; 9] {
         number("check.days_until_full", &check.days_until_full),
         optional("check.unverified", check.unverified.as_ref(), |number| {
             json!(number)
+        }),
+    ]
+}
+
+fn hooks(settings: &Settings) -> [SettingRow; 6] {
+    let hooks = &settings.hooks;
+    let argvs = |key, setting| row(key, setting, |argvs: &Vec<Vec<String>>| json!(argvs));
+    [
+        argvs("hooks.before", &hooks.before),
+        argvs("hooks.after", &hooks.after),
+        argvs("hooks.failed", &hooks.failed),
+        argvs("hooks.finally", &hooks.finally),
+        row("hooks.commands", &hooks.commands, |names| json!(names)),
+        row("hooks.limit", &hooks.limit, |limit| {
+            seconds(limit.as_secs())
         }),
     ]
 }

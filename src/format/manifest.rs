@@ -67,6 +67,17 @@ pub enum Trigger {
     External,
 }
 
+impl Trigger {
+    /// As manifests and records have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "MANUAL",
+            Self::Scheduled => "SCHEDULED",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReencryptedFrom {
     pub file: String,

@@ -53,7 +53,7 @@ pub use key_survey::{ArchiveForm, SurveyedArchive, SurveyedSlot, survey_keys};
 pub use marker::Marker;
 pub use prune::{PruneDone, PruneScope, plan_prune, prune, simulate_prune};
 pub use read::ReadReport;
-pub use record::Run;
+pub use record::{Run, record_failure};
 pub use rekey::{
     DroppedKey, KeyChange, KeyOutcome, KeyPlan, KeyRow, KeysChanged, REWRITTEN_BYTES, change_keys,
     reencrypt,

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{OperationError, Vault, random_id};
+use super::{Actor, OperationError, Vault, random_id};
 use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
 use crate::ids::RunId;
-use crate::storage::{ErrorKind, StorageError};
+use crate::storage::{ErrorKind, Storage, StorageError};
 
 /// A run under way. Ends by [`Run::complete`] or [`Run::fail`]; one that is
 /// dropped without either stays RUNNING, and the next run's sweep finishes what
@@ -213,17 +213,41 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Leaves the record of a run that failed before it came to any work: a night on
+/// which the server did not answer is not a night on which nothing was tried.
+pub fn record_failure(
+    storage: &dyn Storage,
+    actor: &Actor,
+    started: Timestamp,
+    error: &str,
+) -> Result<(), OperationError> {
+    let record = record_of(actor, None, started)?;
+    let end = RunEnd::Failed {
+        error: error.to_owned(),
+    };
+    let record = record.ended(Timestamp::now(), end);
+    Ok(storage.replace(&record.key(), &record.to_bytes())?)
+}
+
 fn new_record(
     vault: &Vault<'_>,
+    backup: Option<&str>,
+    now: Timestamp,
+) -> Result<RunRecord, OperationError> {
+    record_of(&vault.actor, backup, now)
+}
+
+fn record_of(
+    actor: &Actor,
     backup: Option<&str>,
     now: Timestamp,
 ) -> Result<RunRecord, OperationError> {
     Ok(RunRecord {
         version: RUN_RECORD_VERSION,
         id: RunId::from_random(random_id()?),
-        command: vault.actor.command.clone(),
-        trigger: vault.actor.trigger,
-        schedule: vault.actor.schedule.clone(),
+        command: actor.command.clone(),
+        trigger: actor.trigger,
+        schedule: actor.schedule.clone(),
         status: RunStatus::Running,
         backup: backup.map(str::to_owned),
         bytes: None,
@@ -232,8 +256,8 @@ fn new_record(
         started: now,
         completed: None,
         duration_ms: None,
-        user: vault.actor.user.clone(),
-        host: vault.actor.host.clone(),
-        process: vault.actor.process.clone(),
+        user: actor.user.clone(),
+        host: actor.host.clone(),
+        process: actor.process.clone(),
     })
 }

@@ -29,6 +29,9 @@ pub struct HistoryTotals {
     pub failed: u64,
     pub interrupted: u64,
     pub running: u64,
+    /// Of those that ended, how many ended well; `None` where none has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_percent: Option<f64>,
     /// Of the completed ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub median_duration_ms: Option<u64>,
@@ -41,6 +44,8 @@ pub struct HistoryRow {
     pub id: String,
     pub command: String,
     pub trigger: Trigger,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// "completed", "failed", "running" or "interrupted".
     pub result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +54,9 @@ pub struct HistoryRow {
     pub bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What a run over many archives did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     pub started: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
@@ -67,12 +75,6 @@ pub fn result_word(state: RunState) -> &'static str {
 }
 
 impl HistoryTotals {
-    /// Of those that ended, how many ended well.
-    fn success_percent(&self) -> Option<f64> {
-        let ended = self.completed + self.failed + self.interrupted;
-        (ended > 0).then(|| self.completed as f64 * 100.0 / ended as f64)
-    }
-
     fn text(&self) -> String {
         let mut text = counted(self.runs, "run", "runs");
         for (number, word) in [
@@ -85,7 +87,7 @@ impl HistoryTotals {
                 text.push_str(&format!(", {number} {word}"));
             }
         }
-        if let Some(percent) = self.success_percent() {
+        if let Some(percent) = self.success_percent {
             text.push_str(&format!("; {percent:.1}% ended well"));
         }
         if let (Some(median), Some(longest)) = (self.median_duration_ms, self.longest_duration_ms) {
@@ -155,6 +157,7 @@ mod tests {
             failed,
             interrupted: 0,
             running: 0,
+            success_percent: Some(98.33),
             median_duration_ms: Some(3_290),
             longest_duration_ms: Some(252_000),
         }
@@ -167,10 +170,5 @@ mod tests {
             "60 runs, 59 completed, 1 failed; 98.3% ended well, in 3.2 s (median), \
              4 min 12 s at most"
         );
-    }
-
-    #[test]
-    fn nothing_that_ended_makes_no_rate() {
-        assert_eq!(totals(0, 0).success_percent(), None);
     }
 }
