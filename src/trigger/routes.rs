@@ -74,7 +74,7 @@ fn health() -> Answer {
 async fn report(headers: &HeaderMap, shared: &Shared, guest: &Guest) -> Result<Answer, Refused> {
     may_try(shared, guest)?;
     let given = key::of_person(headers).ok_or_else(|| unauthorized(true))?;
-    check_key(&given, shared, guest).map_err(|()| unauthorized(true))?;
+    check_key(&given, shared, guest, true)?;
     let _welcome = guest.welcome();
     Ok(shared.pages.answer(Arc::clone(&shared.desk)).await)
 }
@@ -88,7 +88,7 @@ async fn trigger(
     may_try(shared, guest)?;
     let in_headers = key::of_program(headers);
     if let Some(given) = &in_headers {
-        check_key(given, shared, guest).map_err(|()| unauthorized(false))?;
+        check_key(given, shared, guest, false)?;
     }
     let read = timeout(EXCHANGE_TIME, read_body(headers, body)).await;
     let late = |_| refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long");
@@ -99,7 +99,7 @@ async fn trigger(
             .as_ref()
             .and_then(|it| it.as_ref()?.get("apiKey")?.as_str());
         let key = key.ok_or_else(|| unauthorized(false))?;
-        check_key(key.as_bytes(), shared, guest).map_err(|()| unauthorized(false))?;
+        check_key(key.as_bytes(), shared, guest, false)?;
     }
     let kind = wanted(document)?;
     let passed = shared.gate().trigger(Instant::now());
@@ -122,12 +122,19 @@ fn may_try(shared: &Shared, guest: &Guest) -> Result<(), Refused> {
     tried.map_err(|wait| too_often(wait, "too many wrong keys; wait a little"))
 }
 
-fn check_key(given: &[u8], shared: &Shared, guest: &Guest) -> Result<(), ()> {
+/// Asks the gate again: others may have guessed while a body was on its way.
+fn check_key(
+    given: &[u8],
+    shared: &Shared,
+    guest: &Guest,
+    for_browsers: bool,
+) -> Result<(), Refused> {
+    may_try(shared, guest)?;
     if shared.is_key(given) {
         return Ok(());
     }
     shared.gate().wrong_key(guest.from, Instant::now());
-    Err(())
+    Err(unauthorized(for_browsers))
 }
 
 /// `None`: it says to be something else than JSON. `Some(None)`: it is none.
