@@ -32,7 +32,9 @@ pub mod scratch;
 pub mod secrets;
 pub mod source;
 pub mod storage;
+pub mod systemd;
 pub mod target;
+pub mod trigger;
 
 // Engine: changes bytes.
 pub mod pipeline;
@@ -46,3 +48,4 @@ pub mod health;
 pub mod ids;
 pub mod ledger;
 pub mod retention;
+pub mod schedule;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 use kluis::cancel::Cancel;
-use kluis::cli::Cli;
+use kluis::cli::{Cli, Command};
 use kluis::exit::{Exit, exit_of, hint_of, stopped};
 use kluis::operations::Reporter;
 use kluis::render::Console;
@@ -24,7 +24,12 @@ fn main() -> ExitCode {
         console.warn(&format!("a crash could write keys to disk: {error}"));
     }
     let cancel = Cancel::default();
-    let run = signals::listen(cancel.clone(), || process::terminate_all(GRACE))
+    let listening = match cli.command {
+        // It hears signals itself: SIGHUP is something else to it.
+        Command::Serve(_) => Ok(()),
+        _ => signals::listen(cancel.clone(), || process::terminate_all(GRACE)),
+    };
+    let run = listening
         .map_err(anyhow::Error::from)
         .and_then(|()| commands::run(cli, &console, &cancel));
     let exit = run.unwrap_or_else(|error| {

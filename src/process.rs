@@ -24,6 +24,7 @@ mod container;
 mod core_dump;
 mod dialog;
 mod identity;
+mod ourselves;
 mod registry;
 mod streams;
 mod within;
@@ -33,6 +34,7 @@ pub use container::Runner;
 pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
 pub use identity::{User, current, host, is_root, is_running, uid, user};
+pub use ourselves::{ChildRun, Ended};
 pub use registry::terminate_all;
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 pub use within::run_within;
@@ -40,13 +42,15 @@ pub use within::run_within;
 use child::Child;
 use container::Container;
 
-/// Secrets in our own environment that no child is given.
-const OUR_SECRETS: [&str; 4] = [
+/// Secrets in our own environment that no child is given but ourselves.
+const OUR_SECRETS: [&str; 3] = [
     "BACKUP_ENCRYPTION_KEY",
-    "BACKUP_TRIGGER_API_KEY",
     "BACKUP_WEBHOOK_SECRET",
     "BACKUP_WEBHOOK_URL",
 ];
+
+/// One that not even we need as a child.
+const TRIGGER_KEY: &str = "BACKUP_TRIGGER_API_KEY";
 
 type CutShort = Arc<dyn Fn() + Send + Sync>;
 
@@ -65,6 +69,9 @@ pub struct Tool {
     install: Option<String>,
     container: Option<Container>,
     when_cut_short: Option<CutShort>,
+    is_ourselves: bool,
+    /// What it says goes where our own words go.
+    stderr_is_ours: bool,
 }
 
 impl Tool {
@@ -82,6 +89,8 @@ impl Tool {
             install: None,
             container: None,
             when_cut_short: None,
+            is_ourselves: false,
+            stderr_is_ours: false,
         }
     }
 
@@ -185,7 +194,8 @@ impl Tool {
         if self.env_clear {
             command.env_clear();
         }
-        for name in OUR_SECRETS {
+        command.env_remove(TRIGGER_KEY);
+        for name in OUR_SECRETS.into_iter().filter(|_| !self.is_ourselves) {
             command.env_remove(name);
         }
         for name in &self.env_remove {

@@ -1,6 +1,7 @@
 //! Hears SIGINT, SIGTERM and SIGHUP (unless nohup had it ignored), on a thread of its own. The first one asks the run
 //! to stop, ends the children and lets the run tidy up; the second ends the
-//! process at once. Nothing else in kluis handles signals.
+//! process at once. `kluis serve` hears them by [`tell`] instead. Nothing else in
+//! kluis handles signals.
 
 use std::{fs, io, process, thread};
 
@@ -27,6 +28,39 @@ pub fn listen(cancel: Cancel, end_children: impl FnOnce() + Send + 'static) -> i
                     // the second signal must be heard meanwhile.
                     Some(end_children) => drop(thread::spawn(end_children)),
                     None => process::exit(128 + signal),
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// What a process that runs for years is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// SIGHUP: read the configuration anew.
+    Reload,
+    /// SIGINT or SIGTERM.
+    Stop(i32),
+}
+
+/// Starts listening, for a process that decides itself what a signal means. The
+/// second request to stop ends the process at once; its children end with it.
+pub fn tell(cancel: Cancel, to: impl Fn(Heard) + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !is_ignored(SIGHUP) {
+        signals.handle().add_signal(SIGHUP)?;
+    }
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                match (signal, cancel.requested()) {
+                    (SIGHUP, _) => to(Heard::Reload),
+                    (_, Some(_)) => process::exit(128 + signal),
+                    (_, None) => {
+                        cancel.request(signal);
+                        to(Heard::Stop(signal));
+                    }
                 }
             }
         })?;

@@ -205,7 +205,7 @@ pub struct RecordFlags {
     #[arg(long, value_enum, value_name = "TRIGGER", default_value_t = TriggerArg::Manual)]
     pub trigger: TriggerArg,
 
-    /// The [[schedule]] that this run belongs to, for the history
+    /// Back up what this [[schedule]] of kluis.toml names, and prune by its rules
     #[arg(long, value_name = "NAME")]
     pub schedule: Option<String>,
 }

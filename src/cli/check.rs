@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::RunFlags;
+
 /// Tell whether the backups are as they should be
 ///
 /// Looks at the age, size and proof of each name's backups, at failed runs, the
@@ -29,6 +31,9 @@ pub struct Check {
     /// Do not ask the server which databases it has
     #[arg(long)]
     pub no_server: bool,
+
+    #[command(flatten)]
+    pub run: RunFlags,
 }
 
 /// Show how things stand, on one screen

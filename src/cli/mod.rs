@@ -22,6 +22,7 @@ mod key;
 mod notify;
 mod report;
 mod restore;
+mod serve;
 mod server;
 mod stored;
 
@@ -37,6 +38,7 @@ pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRe
 pub use notify::{NotifyCommand, NotifyTest};
 pub use report::Report;
 pub use restore::{Decrypt, Destination, Restore};
+pub use serve::{RunFlags, Serve};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
 
@@ -161,6 +163,7 @@ pub enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     Doctor(Doctor),
+    Serve(Serve),
     #[command(subcommand)]
     Notify(NotifyCommand),
     #[command(subcommand)]

@@ -3,7 +3,7 @@
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::ServerFlags;
+use super::{RunFlags, ServerFlags};
 use crate::config::duration::parse_age;
 use crate::format::manifest::Kind;
 use crate::retention::Age;
@@ -100,6 +100,9 @@ pub struct Verify {
 
     #[command(flatten)]
     pub server: ServerFlags,
+
+    #[command(flatten)]
+    pub run: RunFlags,
 }
 
 /// Remove the backups that no rule keeps
@@ -138,6 +141,9 @@ pub struct Prune {
 
     #[command(flatten)]
     pub retention: RetentionFlags,
+
+    #[command(flatten)]
+    pub run: RunFlags,
 }
 
 /// The keep rules.

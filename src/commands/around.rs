@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::messages;
 use super::session::Session;
-use crate::cli::RecordFlags;
+use crate::cli::{RecordFlags, RunFlags};
 use crate::event::{Event, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
@@ -37,6 +37,14 @@ impl Around {
             trigger: Trigger::Manual,
             subject: None,
             failed,
+        }
+    }
+
+    /// A command that says who started it.
+    pub fn run(command: &'static str, failed: EventKind, flags: &RunFlags) -> Self {
+        Self {
+            trigger: flags.trigger.into(),
+            ..Self::by_hand(command, failed)
         }
     }
 

@@ -26,7 +26,7 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     }
     let level = worst(&findings);
     if level != Level::Ok {
-        happened(session, &findings);
+        happened(session, &findings, wanted.run.trigger.into());
     }
     session.print(&CheckReport {
         healthy: level == Level::Ok,
@@ -40,7 +40,7 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
 
 /// Keeps what is wrong for those who are told of it. Who asks for Nagios or
 /// Prometheus tells it by that.
-fn happened(session: &Session<'_>, findings: &[Finding]) {
+fn happened(session: &Session<'_>, findings: &[Finding], trigger: Trigger) {
     let wrong = findings.iter().filter(|it| it.level != Level::Ok);
     let wrong: Vec<String> = wrong
         .map(|it| {
@@ -52,7 +52,7 @@ fn happened(session: &Session<'_>, findings: &[Finding]) {
         .collect();
     session.happened.add(Event {
         problem: Some(wrong.join("\n")),
-        ..session.event(EventKind::CheckUnhealthy, "check", Trigger::Manual)
+        ..session.event(EventKind::CheckUnhealthy, "check", trigger)
     });
 }
 

@@ -32,11 +32,12 @@ mod notify;
 mod remove;
 mod report;
 mod restore;
+mod serve;
 mod session;
 mod verify;
 
 use around::{Around, Happened, around};
-use session::Session;
+use session::{GivenFlags, Session};
 
 /// Runs the command that was asked for.
 pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<Exit> {
@@ -52,6 +53,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         }
         _ => {}
     }
+    let given = GivenFlags::of(&cli.global);
     let flags = Flags::take_from(&mut cli);
     let environment = Environment::of_process();
     let path = environment.text("PATH")?.map(str::to_owned);
@@ -64,6 +66,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     let now = Timestamp::now();
     let view = console.view(now, settings.time_zone.value.clone());
     let session = Session {
+        given,
         settings,
         console,
         cancel,
@@ -77,11 +80,14 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     dispatch(&session, cli.command)
 }
 
-/// The schedule that a backup belongs to, if it says so.
+/// The schedule that a run belongs to, if it says so.
 fn schedule_of(command: &Command) -> Option<String> {
     match command {
         Command::Backup(BackupCommand::Db(wanted)) => wanted.record.schedule.clone(),
         Command::Backup(BackupCommand::Source(wanted)) => wanted.record.schedule.clone(),
+        Command::Verify(wanted) => wanted.run.schedule.clone(),
+        Command::Prune(wanted) => wanted.run.schedule.clone(),
+        Command::Check(wanted) => wanted.run.schedule.clone(),
         _ => None,
     }
 }
@@ -100,13 +106,13 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Show(wanted) => list::show(session, &wanted),
         Command::Status(_) => check::status(session),
         Command::Check(wanted) => {
-            let run = Around::by_hand("check", EventKind::CheckUnhealthy);
+            let run = Around::run("check", EventKind::CheckUnhealthy, &wanted.run);
             around(session, &run, || check::check(session, &wanted))
         }
         Command::History(wanted) => history::run(session, &wanted),
         Command::Report(wanted) => report::run(session, &wanted),
         Command::Verify(wanted) => {
-            let run = Around::by_hand("verify", EventKind::VerifyFailed);
+            let run = Around::run("verify", EventKind::VerifyFailed, &wanted.run);
             around(session, &run, || verify::run(session, &wanted))
         }
         Command::Restore(wanted) => {
@@ -121,6 +127,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Key(wanted) => key::run(session, &wanted),
         Command::Doctor(wanted) => doctor::run(session, &wanted),
         Command::Notify(NotifyCommand::Test(wanted)) => notify::test(session, &wanted),
+        Command::Serve(wanted) => serve::run(session, &wanted),
         Command::Config(ConfigCommand::Show) => {
             session.print(&config_show::report(&session.settings))?;
             Ok(Exit::Done)

@@ -84,7 +84,7 @@ pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
         session.print(&simulate_report(&simulated, span))?;
         return Ok(Exit::Done);
     }
-    let vault = session.vault(&opened.storage, "prune", Trigger::Manual)?;
+    let vault = session.vault(&opened.storage, "prune", wanted.run.trigger.into())?;
     let done = operations::prune(&vault, &scope, &rules, session.now, zone)?;
     session.print(&prune_report(
         &opened.catalog,

@@ -1,12 +1,14 @@
 //! What every command needs: the settings, who runs it, and the way from BACKUP
 //! to a storage and its catalogue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
 use crate::catalog::{Backup, Catalog};
+use crate::cli::GlobalFlags;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::format::keyring::Keyring;
@@ -20,7 +22,19 @@ use crate::wiring::{self, Database};
 
 use super::around::Happened;
 
+/// The global flags that a child of ours is given again.
+#[derive(Clone, Default)]
+pub struct GivenFlags {
+    pub config: Option<PathBuf>,
+    pub env_file: Option<PathBuf>,
+    pub storage: Option<PathBuf>,
+    pub lock_wait: Option<Duration>,
+    pub verbose: u8,
+    pub quiet: bool,
+}
+
 pub struct Session<'a> {
+    pub given: GivenFlags,
     pub settings: Settings,
     pub console: &'a Console,
     pub cancel: &'a Cancel,
@@ -32,6 +46,19 @@ pub struct Session<'a> {
     /// The `[[schedule]]` that the run belongs to.
     pub schedule: Option<String>,
     pub happened: Happened,
+}
+
+impl GivenFlags {
+    pub fn of(flags: &GlobalFlags) -> Self {
+        Self {
+            config: flags.config.clone(),
+            env_file: flags.env_file.clone(),
+            storage: flags.storage.clone(),
+            lock_wait: flags.lock_wait,
+            verbose: flags.verbose,
+            quiet: flags.quiet,
+        }
+    }
 }
 
 /// A storage and what it holds.

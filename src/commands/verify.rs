@@ -31,12 +31,13 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         Some(plan) => wiring::proof_target(plan, backup, &programs, session.cancel),
         None => wiring::check_target(backup, &programs, session.cancel),
     };
+    let trigger: Trigger = wanted.run.trigger.into();
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
     let (mut unreadable, mut passed_over) = (0, 0);
     let named_none = wanted.backups.is_empty();
     let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
-        let vault = session.vault(&opened.storage, "verify", Trigger::Manual)?;
+        let vault = session.vault(&opened.storage, "verify", trigger)?;
         let (row, exit) = match verify(&vault, backup, depth, session.now, &check) {
             // What a prune took away meanwhile is not one of them all.
             Err(gone @ OperationError::Gone { .. }) if named_none => {
@@ -45,7 +46,7 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
             }
             verified => judged(backup, verified)?,
         };
-        happened(session, backup, &row);
+        happened(session, backup, &row, trigger);
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
         }
@@ -109,7 +110,7 @@ fn judged(
 
 /// Keeps what is wrong with a backup for those who are told of it. What could
 /// not be judged, such as for want of a key, is no proof of anything.
-fn happened(session: &Session<'_>, backup: &Backup, row: &VerifyRow) {
+fn happened(session: &Session<'_>, backup: &Backup, row: &VerifyRow, trigger: Trigger) {
     if row.ok || row.unknown {
         return;
     }
@@ -120,7 +121,7 @@ fn happened(session: &Session<'_>, backup: &Backup, row: &VerifyRow) {
         backup: manifest.map(EventBackup::of),
         duration_ms: Some(row.duration_ms),
         problem: Some(problem_of(row.problems.join("; "), row.hint.clone())),
-        ..session.event(EventKind::VerifyFailed, "verify", Trigger::Manual)
+        ..session.event(EventKind::VerifyFailed, "verify", trigger)
     });
 }
 

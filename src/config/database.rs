@@ -22,6 +22,7 @@ impl Layers<'_> {
         server: ServerFlags,
         databases: DatabaseFlags,
         no_pre_restore_backup: bool,
+        scheduled: Option<Sourced<Vec<String>>>,
     ) -> Result<DatabaseSettings, ConfigError> {
         let keys = &self.keys.database;
         let secret = |url: Sourced<String>| Sourced::new(SecretText::new(url.value), url.origin);
@@ -43,7 +44,7 @@ impl Layers<'_> {
             mode,
             docker,
             client_bin_dir: self.path_key(&keys.client_bin_dir),
-            dump: self.dump(databases)?,
+            dump: self.dump(databases, scheduled)?,
             pre_restore_backup: or_default(
                 switch("--no-pre-restore-backup", no_pre_restore_backup, false)
                     .or(self.key(&keys.pre_restore_backup)),
@@ -102,11 +103,15 @@ impl Layers<'_> {
         })
     }
 
-    fn dump(&self, given: DatabaseFlags) -> Result<DumpSettings, ConfigError> {
+    fn dump(
+        &self,
+        given: DatabaseFlags,
+        scheduled: Option<Sourced<Vec<String>>>,
+    ) -> Result<DumpSettings, ConfigError> {
         let keys = &self.keys.database;
         let named = (!given.names.is_empty()).then_some(given.names);
-        let names = flag("NAME", named);
-        // Names on the command line are all that is meant.
+        let names = flag("NAME", named).or(scheduled);
+        // Names on the command line, or of a schedule, are all that is meant.
         let file_all = self.key(&keys.all).filter(|_| names.is_none());
         let jobs = or_default(
             flag("--jobs", given.jobs).or(self.key(&keys.jobs)),

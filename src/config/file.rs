@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::schedule::ScheduleKeys;
+use super::serve::ServeKeys;
 use super::{ConfigError, Environment};
 
 mod notify;
@@ -40,6 +42,8 @@ pub struct Keys {
     pub check: CheckKeys,
     pub notify: NotifyKeys,
     pub hooks: HookKeys,
+    pub schedule: Vec<ScheduleKeys>,
+    pub serve: ServeKeys,
 }
 
 #[derive(Default, Deserialize)]

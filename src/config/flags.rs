@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::schedule::Work;
 use crate::cli::{
     BackupCommand, BackupDb, BackupSource, Cli, Command, DatabaseFlags, RetentionFlags,
     SealingFlags, ServerFlags,
@@ -26,6 +27,8 @@ pub struct Flags {
     pub no_encrypt: bool,
     pub source: SourceFlags,
     pub retention: RetentionFlags,
+    /// The schedule that the run belongs to, and what it must be a schedule of.
+    pub schedule: Option<(String, Work)>,
 }
 
 /// Those of `backup source`. Lists replace the configuration's paths but add to
@@ -62,20 +65,33 @@ impl Flags {
                 flags.no_pre_restore_backup = restore.no_pre_restore_backup;
             }
             Command::Doctor(doctor) => flags.server = std::mem::take(&mut doctor.server),
-            Command::Verify(verify) => flags.server = std::mem::take(&mut verify.server),
-            Command::Prune(prune) => flags.retention = std::mem::take(&mut prune.retention),
+            Command::Verify(verify) => {
+                flags.server = std::mem::take(&mut verify.server);
+                flags.of_schedule(verify.run.schedule.as_ref(), Work::Verify);
+            }
+            Command::Check(check) => flags.of_schedule(check.run.schedule.as_ref(), Work::Check),
+            Command::Prune(prune) => {
+                flags.retention = std::mem::take(&mut prune.retention);
+                flags.of_schedule(prune.run.schedule.as_ref(), Work::Prune);
+            }
             _ => {}
         }
         flags
     }
 
+    fn of_schedule(&mut self, name: Option<&String>, work: Work) {
+        self.schedule = name.map(|name| (name.clone(), work));
+    }
+
     fn take_db(&mut self, db: &mut BackupDb) {
+        self.of_schedule(db.record.schedule.as_ref(), Work::Db);
         self.server = std::mem::take(&mut db.server);
         self.databases = std::mem::take(&mut db.databases);
         self.take_sealing(&db.sealing);
     }
 
     fn take_source(&mut self, source: &mut BackupSource) {
+        self.of_schedule(source.record.schedule.as_ref(), Work::Source);
         self.source = SourceFlags {
             paths: std::mem::take(&mut source.paths),
             name: source.name.take(),

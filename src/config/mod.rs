@@ -23,6 +23,8 @@ mod layers;
 mod notify;
 mod resolve;
 mod retention;
+mod schedule;
+mod serve;
 mod settings;
 mod show;
 mod values;
@@ -31,6 +33,8 @@ pub use environment::{Environment, asks_for_json};
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
+pub use schedule::{ScheduleSettings, Work};
+pub use serve::{SchedulerMode, ServeSettings};
 pub use settings::{
     ArchiveFormat, ChatSettings, CompressionSettings, DatabaseSettings, DockerSettings,
     DumpSettings, EmailSettings, EncryptionSettings, HookSettings, NotifySettings, PgMode,
@@ -81,6 +85,7 @@ impl fmt::Display for Origin {
 }
 
 /// A value and where it was written.
+#[derive(Clone)]
 pub struct Sourced<T> {
     pub value: T,
     pub origin: Origin,

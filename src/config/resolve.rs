@@ -11,6 +11,7 @@ use super::duration::parse_wait;
 use super::file::Keys;
 use super::flags::SourceFlags;
 use super::layers::{Layers, flag, joined, or_default, switch, wrong};
+use super::schedule;
 use super::settings::{
     CompressionSettings, Settings, SourceSettings, StoragePlace, StorageSettings,
 };
@@ -36,14 +37,28 @@ pub fn resolve(
         keys: file.map_or(&no_keys, |file| &file.keys),
     };
     let level = flags.level;
+    let schedules = layers.schedules()?;
+    let wanted = flags.schedule.as_ref();
+    let chosen = schedule::chosen(
+        &schedules,
+        wanted.map(|(name, work)| (name.as_str(), *work)),
+    )?;
+    let names = chosen.and_then(|chosen| chosen.names.clone());
+    let paths = chosen.and_then(|chosen| chosen.paths.clone());
+    let rules = chosen.and_then(|chosen| chosen.retention.as_ref());
     Ok(Settings {
         config_file: file.map(|file| file.path.clone()),
         storage: layers.storage(flags.storage)?,
-        database: layers.database(flags.server, flags.databases, flags.no_pre_restore_backup)?,
-        source: layers.source(flags.source),
+        database: layers.database(
+            flags.server,
+            flags.databases,
+            flags.no_pre_restore_backup,
+            names,
+        )?,
+        source: layers.source(flags.source, paths),
         compression: layers.compression(flags.codec, level)?,
         encryption: layers.encryption(flags.no_encrypt)?,
-        retention: layers.retention(flags.retention)?,
+        retention: layers.retention(flags.retention, rules)?,
         check: layers.check()?,
         notify: layers.notify()?,
         hooks: layers.hooks()?,
@@ -53,6 +68,8 @@ pub fn resolve(
             .unwrap_or_else(|| Sourced::default(Duration::ZERO)),
         work_dir: layers.work_dir(),
         warnings: layers.warnings(),
+        serve: layers.serve()?,
+        schedules,
     })
 }
 
@@ -75,20 +92,29 @@ impl Layers<'_> {
         })
     }
 
-    fn source_paths(&self, given: Vec<PathBuf>) -> Sourced<Vec<PathBuf>> {
+    fn source_paths(
+        &self,
+        given: Vec<PathBuf>,
+        scheduled: Option<Sourced<Vec<PathBuf>>>,
+    ) -> Sourced<Vec<PathBuf>> {
         let given = (!given.is_empty()).then_some(given);
         let one = |path: Sourced<PathBuf>| Sourced::new(vec![path.value], path.origin);
         let paths = flag("PATH", given)
+            .or(scheduled)
             .or(self.path_variable("BACKUP_SOURCE_PATH").map(one))
             .or(self.path_variable("KANBU_SOURCE_PATH").map(one))
             .or(self.paths_key(&self.keys.source.paths));
         or_default(paths, Vec::new())
     }
 
-    fn source(&self, flags: SourceFlags) -> SourceSettings {
+    fn source(
+        &self,
+        flags: SourceFlags,
+        scheduled: Option<Sourced<Vec<PathBuf>>>,
+    ) -> SourceSettings {
         let keys = &self.keys.source;
         SourceSettings {
-            paths: self.source_paths(flags.paths),
+            paths: self.source_paths(flags.paths, scheduled),
             name: flag("--name", flags.name).or(self.key(&keys.name)),
             excludes: joined("--exclude", flags.excludes, self.key(&keys.exclude)),
             exclude_from: joined(
@@ -155,7 +181,7 @@ impl Layers<'_> {
         or_default(directory, PathBuf::from(WORK_DIR_DEFAULT))
     }
 
-    fn time_zone(&self) -> Result<Sourced<TimeZone>, ConfigError> {
+    pub(super) fn time_zone(&self) -> Result<Sourced<TimeZone>, ConfigError> {
         let zone = self
             .parsed_variable("BACKUP_CRON_TIMEZONE", parse_zone)?
             .or(self.parsed_key(&self.keys.time_zone, parse_zone)?);

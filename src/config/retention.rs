@@ -20,6 +20,7 @@ impl Layers<'_> {
     pub(super) fn retention(
         &self,
         flags: RetentionFlags,
+        scheduled: Option<&PolicySettings>,
     ) -> Result<RetentionSettings, ConfigError> {
         let keys = &self.keys.retention;
         let at_least = or_default(self.key(&keys.keep_at_least), KEEP_AT_LEAST_DEFAULT);
@@ -62,8 +63,14 @@ impl Layers<'_> {
             within,
             max_age,
             at_least,
-            prune_after_backup: or_default(self.key(&keys.prune_after_backup), false),
+            prune_after_backup: or_default(
+                scheduled
+                    .map(|rules| Sourced::new(true, rules.name.origin.clone()))
+                    .or(self.key(&keys.prune_after_backup)),
+                false,
+            ),
             policies: self.policies()?,
+            scheduled: scheduled.cloned(),
         })
     }
 
@@ -83,7 +90,7 @@ impl Layers<'_> {
         policies.map(|policy| self.policy(policy)).collect()
     }
 
-    fn policy(&self, keys: &PolicyKeys) -> Result<PolicySettings, ConfigError> {
+    pub(super) fn policy(&self, keys: &PolicyKeys) -> Result<PolicySettings, ConfigError> {
         let Some(name) = self.key(&keys.name) else {
             return Err(ConfigError::Missing {
                 what: "name of a [[retention.policy]]",
@@ -115,6 +122,9 @@ impl RetentionSettings {
     /// policies too, and what a policy leaves open is as for everything.
     pub fn policies(&self) -> Policies {
         let rules = self.rules();
+        if let Some(scheduled) = &self.scheduled {
+            return Policies::from(self.rules_of(scheduled, &rules));
+        }
         let named = self.policies.iter().map(|policy| NamedRules {
             kind: policy.kind.as_ref().map(|kind| kind.value),
             name: policy.name.value.clone(),

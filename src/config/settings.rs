@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::schedule::ScheduleSettings;
+use super::serve::ServeSettings;
 use super::{ConfigError, Sourced};
 use crate::format::age::AgeRecipient;
 use crate::format::manifest::{Codec, Kind};
@@ -35,6 +37,8 @@ pub struct Settings {
     pub check: CheckSettings,
     pub notify: NotifySettings,
     pub hooks: HookSettings,
+    pub schedules: Vec<ScheduleSettings>,
+    pub serve: ServeSettings,
     /// Where throwaway servers and dumps in directory format are made.
     pub work_dir: Sourced<PathBuf>,
     /// For retention's days and weeks, and for times shown to people.
@@ -202,9 +206,13 @@ pub struct RetentionSettings {
     /// Prune what was just backed up, after each backup that was made.
     pub prune_after_backup: Sourced<bool>,
     pub policies: Vec<PolicySettings>,
+    /// Rules of the `[[schedule]]` that the run belongs to: they hold for all
+    /// that it backs up, before every policy.
+    pub scheduled: Option<PolicySettings>,
 }
 
 /// Keep rules for one name; what is `None` is as for everything.
+#[derive(Clone)]
 pub struct PolicySettings {
     pub name: Sourced<String>,
     /// `None` is either.
@@ -218,6 +226,22 @@ pub struct PolicySettings {
     pub within: Option<Sourced<Age>>,
     pub max_age: Option<Sourced<Age>>,
     pub at_least: Option<Sourced<u32>>,
+}
+
+impl PolicySettings {
+    pub fn has_rules(&self) -> bool {
+        let counts = [
+            &self.last,
+            &self.hourly,
+            &self.daily,
+            &self.weekly,
+            &self.monthly,
+            &self.yearly,
+            &self.at_least,
+        ];
+        let ages = [&self.within, &self.max_age];
+        counts.into_iter().any(Option::is_some) || ages.into_iter().any(Option::is_some)
+    }
 }
 
 impl Settings {

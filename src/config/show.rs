@@ -13,7 +13,7 @@ use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
-use crate::secrets::{KeySource, mask_url};
+use crate::secrets::{KeySource, SecretSource, mask_url};
 
 mod notify;
 
@@ -48,6 +48,7 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
     rows.extend(check(settings));
     rows.extend(notify(&settings.notify));
     rows.extend(hooks(settings));
+    rows.extend(serve(settings));
     rows
 }
 
@@ -301,6 +302,20 @@ fn hooks(settings: &Settings) -> [SettingRow; 6] {
         row("hooks.commands", &hooks.commands, |names| json!(names)),
         row("hooks.limit", &hooks.limit, |limit| {
             seconds(limit.as_secs())
+        }),
+    ]
+}
+
+fn serve(settings: &Settings) -> [SettingRow; 3] {
+    let serve = &settings.serve;
+    [
+        row("serve.mode", &serve.mode, |mode| json!(mode.name())),
+        row("serve.listen", &serve.listen, text),
+        optional("serve.api_key", serve.api_key.as_ref(), |key| match key {
+            SecretSource::Text(_) => json!("set"),
+            SecretSource::File(file) | SecretSource::Credential(file) => {
+                json!(format!("in the file {}", file.display()))
+            }
         }),
     ]
 }

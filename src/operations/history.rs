@@ -1,6 +1,8 @@
 //! Reads the records of the runs back: who did what, when, and how it ended.
 //! Changes nothing and takes no lock.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::OperationError;
@@ -76,6 +78,33 @@ pub struct History {
     pub unreadable: Vec<(String, String)>,
     /// Records in the storage, read or not.
     pub records: u64,
+}
+
+/// When each of these schedules began its last run, as far as the records tell.
+/// What cannot be read is passed over.
+pub fn last_starts(
+    storage: &dyn Storage,
+    schedules: &[&str],
+) -> Result<BTreeMap<String, Timestamp>, OperationError> {
+    let mut starts = BTreeMap::new();
+    for object in storage.list("runs/")?.into_iter().rev() {
+        if starts.len() == schedules.len() {
+            break;
+        }
+        if RunKey::parse(&object.key).is_none() {
+            continue;
+        }
+        let record = read_whole(storage, &object.key).ok();
+        let record = record.and_then(|it| serde_json::from_slice::<RunRecord>(&it).ok());
+        let Some((schedule, started)) = record.and_then(|it| Some((it.schedule?, it.started)))
+        else {
+            continue;
+        };
+        if schedules.contains(&schedule.as_str()) {
+            starts.entry(schedule).or_insert(started);
+        }
+    }
+    Ok(starts)
 }
 
 /// The runs of a storage that fit.
@@ -224,6 +253,28 @@ mod tests {
             ..filter
         };
         assert_eq!(ids(&storage, &since), [5, 4]);
+    }
+
+    #[test]
+    fn the_last_start_of_each_schedule_is_known() {
+        let of = |n, schedule: &str| RunRecord {
+            schedule: Some(schedule.to_owned()),
+            ..record(n, "backup db")
+        };
+        let storage = stored(&[
+            of(1, "nightly"),
+            of(2, "weekly"),
+            of(3, "nightly"),
+            of(4, "other"),
+            record(5, "prune"),
+        ]);
+        storage.replace(&record(6, "prune").key(), b"{").unwrap();
+        let starts = last_starts(&storage, &["nightly", "weekly", "never"]).unwrap();
+        let starts: Vec<_> = starts.into_iter().collect();
+        assert_eq!(
+            starts,
+            [("nightly".to_owned(), at(3)), ("weekly".to_owned(), at(2))]
+        );
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
 pub use facts::{facts, facts_with};
 pub use header_copy::UnusedCopy;
-pub use history::{History, HistoryFilter, PastRun, RunState, history};
+pub use history::{History, HistoryFilter, PastRun, RunState, history, last_starts};
 pub use key_drill::{Drilled, KeyDrillDone, key_drill};
 pub use key_slots::{KeySlots, key_slots, seal_holds};
 pub use key_survey::{ArchiveForm, SurveyedArchive, SurveyedSlot, survey_keys};

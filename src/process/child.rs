@@ -31,7 +31,11 @@ pub(super) struct Child {
 impl Child {
     pub(super) fn spawn(tool: &Tool, stdin: Stdio, stdout: Stdio) -> Result<Self, ProcessError> {
         let mut command = tool.command();
-        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        let stderr = match tool.stderr_is_ours {
+            true => Stdio::inherit(),
+            false => Stdio::piped(),
+        };
+        command.stdin(stdin).stdout(stdout).stderr(stderr);
         command.process_group(0);
         let at_our_death = tool.ends_by.unwrap_or(Signal::KILL);
         let mut process = spawn_from_lasting_thread(command, at_our_death)

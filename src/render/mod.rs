@@ -32,6 +32,7 @@ mod prune;
 mod report;
 mod restore;
 mod roles;
+mod schedule;
 mod settings;
 mod show;
 mod simulate;
@@ -69,6 +70,7 @@ pub use report::{
 };
 pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
+pub use schedule::{ScheduleReport, ScheduleRow};
 pub use settings::SettingsReport;
 pub use show::ShowReport;
 pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};

@@ -1,0 +1,183 @@
+//! `kluis serve`: starts what is due, one run at a time, and what the trigger
+//! asks for. Runs are children of our own program, so that one that fails, or
+//! dies, takes nothing else along, and each is what the same command line from a
+//! timer would be.
+//!
+//! `--next` belongs to this command and is none of its own: it tells what this
+//! one would do, from the same settings and records.
+
+use std::fs;
+
+use crossbeam_channel::unbounded;
+use jiff::Timestamp;
+
+use super::session::Session;
+use crate::cli::Serve;
+use crate::config::Settings;
+use crate::exit::Exit;
+use crate::operations::{OperationError, Reporter, last_starts};
+use crate::render::{ScheduleReport, ScheduleRow};
+use crate::schedule::{Agenda, Planned};
+use crate::secrets::SecretSource;
+use crate::signals;
+use crate::trigger::{API_KEY_BYTES_MIN, ApiKey};
+use crate::wiring;
+
+mod desk;
+mod job;
+mod scheduler;
+
+use scheduler::{Scheduler, Told};
+
+/// Times that `--next --json` tells of each schedule.
+const NEXT_TIMES: usize = 5;
+
+pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
+    if wanted.next {
+        session.print(&next(session))?;
+        return Ok(Exit::Done);
+    }
+    let settings = &session.settings;
+    let agenda = agenda(session, settings, session.now)?;
+    let key = api_key(settings)?;
+    let (tell, inbox) = unbounded();
+    let of_signals = tell.clone();
+    signals::tell(session.cancel.clone(), move |heard| {
+        // Whoever would read it has ended, and so will we.
+        let _ = of_signals.send(Told::Heard(heard));
+    })?;
+    let server = match key {
+        Some(key) => Some(desk::listen(session, key, tell.clone())?),
+        None => None,
+    };
+    Scheduler::new(session, agenda, server, tell, inbox).run()
+}
+
+/// The schedules that wait for their times; none where only the trigger counts.
+fn agenda(
+    session: &Session<'_>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Agenda, OperationError> {
+    let mode = settings.serve.mode.value;
+    let planned = match mode.runs_schedules() {
+        true => planned(session, settings, now),
+        false => Vec::new(),
+    };
+    if planned.is_empty() && !mode.listens() {
+        return Err(OperationError::Usage {
+            what: "there is nothing to serve: kluis.toml has no [[schedule]] that is enabled, \
+                   and the mode is internal; write one, or say BACKUP_SCHEDULER_MODE=external"
+                .to_owned(),
+        });
+    }
+    Ok(Agenda::new(planned))
+}
+
+/// Every enabled schedule, from its last start on. One that never ran counts
+/// from when the configuration was written: what it should have done since then
+/// was missed.
+fn planned(session: &Session<'_>, settings: &Settings, now: Timestamp) -> Vec<Planned> {
+    let starts = starts(session, settings);
+    let written = written(settings).unwrap_or(now);
+    let enabled = settings.schedules.iter().filter(|it| it.enabled);
+    let plan = enabled.map(|it| Planned {
+        name: it.name.value.clone(),
+        recurrence: it.recurrence.clone(),
+        catch_up: it.catch_up,
+        since: starts.get(&it.name.value).copied().unwrap_or(written),
+    });
+    plan.collect()
+}
+
+/// A storage that is not there yet has seen no run; one that cannot be read is
+/// told, and the runs will say more.
+fn starts(
+    session: &Session<'_>,
+    settings: &Settings,
+) -> std::collections::BTreeMap<String, Timestamp> {
+    let names: Vec<&str> = settings
+        .schedules
+        .iter()
+        .map(|it| it.name.value.as_str())
+        .collect();
+    let there = settings.storage_path().is_ok_and(|path| path.exists());
+    let read = || Ok(last_starts(&wiring::existing_storage(settings)?, &names)?);
+    match there.then(read).transpose() {
+        Ok(starts) => starts.unwrap_or_default(),
+        Err::<_, anyhow::Error>(error) => {
+            let text = format!("what ran before is not known: {error:#}");
+            session.console.warn(&text);
+            Default::default()
+        }
+    }
+}
+
+fn written(settings: &Settings) -> Option<Timestamp> {
+    let file = settings.config_file.as_ref()?;
+    let modified = fs::metadata(file).and_then(|it| it.modified()).ok()?;
+    Timestamp::try_from(modified).ok()
+}
+
+/// `None` where the mode has no trigger. A trigger without a key would be
+/// anybody's.
+fn api_key(settings: &Settings) -> Result<Option<ApiKey>, OperationError> {
+    let serve = &settings.serve;
+    if !serve.mode.value.listens() {
+        return Ok(None);
+    }
+    let usage = |what: String| OperationError::Usage { what };
+    let Some(source) = &serve.api_key else {
+        let mode = serve.mode.value.name();
+        return Err(usage(format!(
+            "the mode {mode} has an HTTP trigger, and that needs a key: set \
+             BACKUP_TRIGGER_API_KEY_FILE to a file with {API_KEY_BYTES_MIN} characters or more \
+             (openssl rand -hex 32 makes some)"
+        )));
+    };
+    let place = match &source.value {
+        SecretSource::Text(_) => source.origin.to_string(),
+        SecretSource::File(file) | SecretSource::Credential(file) => file.display().to_string(),
+    };
+    let text = source.value.read();
+    let text = text.map_err(|error| usage(format!("the trigger's key: {error}")))?;
+    let key = ApiKey::new(text.expose());
+    key.map(Some)
+        .map_err(|error| usage(format!("{place}: {error}")))
+}
+
+fn next(session: &Session<'_>) -> ScheduleReport {
+    let settings = &session.settings;
+    let starts = starts(session, settings);
+    let mut missed = Agenda::new(planned(session, settings, session.now));
+    let missed = missed.take_due(session.now);
+    let rows = settings.schedules.iter().map(|it| {
+        let name = &it.name.value;
+        let following = std::iter::successors(it.recurrence.next_after(session.now), |then| {
+            it.recurrence.next_after(*then)
+        });
+        ScheduleRow {
+            name: name.clone(),
+            what: it.work.to_string(),
+            cron: it.recurrence.text().to_owned(),
+            time_zone: it
+                .recurrence
+                .zone()
+                .iana_name()
+                .unwrap_or("local")
+                .to_owned(),
+            enabled: it.enabled,
+            catch_up: it.catch_up,
+            next: following.take(NEXT_TIMES).collect(),
+            last_started: starts.get(name).copied(),
+            missed: missed.iter().any(|due| due.name == *name),
+            command: it.command(),
+        }
+    });
+    let mut schedules: Vec<ScheduleRow> = rows.collect();
+    schedules.sort_by_key(|row| (!row.enabled, !row.missed, row.next.first().copied()));
+    ScheduleReport {
+        mode: settings.serve.mode.value.name(),
+        schedules,
+    }
+}
