@@ -446,6 +446,11 @@ fn the_report_is_behind_the_key() {
     // There is no storage yet to report of.
     assert_eq!(status, 503, "{page}");
     assert!(page.starts_with("the report cannot be made now"), "{page}");
+    house.run(&["backup", "source", "tree"]);
+    let (status, page) = ask(&address, &request);
+    assert_eq!(status, 200, "{page}");
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(page.contains("tree"), "{page}");
 }
 
 #[test]

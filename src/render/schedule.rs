@@ -109,6 +109,7 @@ mod tests {
             ],
         };
         let text = report.text(&View::for_tests());
+        let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("at once: missed   late"), "{text}");
         assert!(text.contains("2026-01-19 05:20"), "{text}");
         assert!(text.contains("\noff"), "{text}");

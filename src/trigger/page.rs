@@ -53,41 +53,47 @@ impl Pages {
     }
 }
 
-/// Scripts are named by their hashes: one that a backup's name smuggled into the
-/// page would not run.
+/// Scripts and styles are named by their hashes: one that a backup's name smuggled
+/// into the page would not count.
 fn policy(html: &[u8]) -> Result<HeaderValue, String> {
-    let mut sources = String::new();
-    for script in scripts(html) {
-        let hash = STANDARD.encode(Sha256::digest(script));
-        sources.push_str(&format!(" 'sha256-{hash}'"));
-    }
-    if sources.is_empty() {
-        sources.push_str(" 'none'");
-    }
+    let (scripts, styles) = (hashes(html, "script"), hashes(html, "style"));
     let policy = format!(
-        "default-src 'none'; script-src{sources}; style-src 'unsafe-inline'; img-src data:; \
+        "default-src 'none'; script-src{scripts}; style-src{styles}; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).map_err(|error| error.to_string())
 }
 
+fn hashes(html: &[u8], element: &str) -> String {
+    let mut hashes: Vec<String> = Vec::new();
+    for content in contents(html, element) {
+        let hash = STANDARD.encode(Sha256::digest(content));
+        hashes.push(format!(" 'sha256-{hash}'"));
+    }
+    match hashes.is_empty() {
+        true => " 'none'".to_owned(),
+        false => hashes.concat(),
+    }
+}
+
 /// What stands between `<script>`, with or without attributes, and `</script>`.
-fn scripts(html: &[u8]) -> Vec<&[u8]> {
-    let mut scripts = Vec::new();
+fn contents<'h>(html: &'h [u8], element: &str) -> Vec<&'h [u8]> {
+    let (begin, close) = (format!("<{element}"), format!("</{element}"));
+    let mut contents = Vec::new();
     let mut rest = html;
-    while let Some(at) = memchr::memmem::find(rest, b"<script") {
+    while let Some(at) = memchr::memmem::find(rest, begin.as_bytes()) {
         rest = &rest[at..];
         let Some(start) = memchr::memchr(b'>', rest) else {
             break;
         };
         rest = &rest[start + 1..];
-        let Some(end) = memchr::memmem::find(rest, b"</script") else {
+        let Some(end) = memchr::memmem::find(rest, close.as_bytes()) else {
             break;
         };
-        scripts.push(&rest[..end]);
+        contents.push(&rest[..end]);
         rest = &rest[end..];
     }
-    scripts
+    contents
 }
 
 #[cfg(test)]
@@ -97,12 +103,12 @@ mod tests {
     #[test]
     fn each_script_of_the_page_may_run_and_no_other() {
         let html = b"<h1>x</h1><script>let a = 1</script><script type=\"module\">b()</script>";
-        assert_eq!(scripts(html), [&b"let a = 1"[..], b"b()"]);
+        assert_eq!(contents(html, "script"), [&b"let a = 1"[..], b"b()"]);
         let policy = policy(html).unwrap();
         let policy = policy.to_str().unwrap();
         let hash = STANDARD.encode(Sha256::digest("b()"));
         assert!(
-            policy.contains(&format!("'sha256-{hash}'; style-src")),
+            policy.contains(&format!("'sha256-{hash}'; style-src 'none'")),
             "{policy}"
         );
         assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"));

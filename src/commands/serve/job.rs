@@ -64,14 +64,14 @@ impl Job {
             }
         };
         let wait = wait.map(|wait| format!("--lock-wait={}s", wait.as_secs()));
-        let tool = ourselves(given).args(wait).args(command);
+        let tool = ourselves(given).arg("--json").args(wait).args(command);
         Some(tool)
     }
 }
 
 /// kluis with the global flags that we were given ourselves.
 pub fn ourselves(given: &GivenFlags) -> Tool {
-    let mut tool = Tool::ourselves().args(["--json", "--no-progress", "--color=never"]);
+    let mut tool = Tool::ourselves().args(["--no-progress", "--color=never"]);
     let paths = [
         ("--config", &given.config),
         ("--env-file", &given.env_file),
