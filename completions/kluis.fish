@@ -43,6 +43,7 @@ complete -c kluis -n "__fish_kluis_needs_command" -f -a "show" -d 'Show everythi
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "status" -d 'Show how things stand, on one screen'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "check" -d 'Tell whether the backups are as they should be'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "history" -d 'Tell what was done to this storage, by whom, and how it ended'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "report" -d 'Tell how the backups stand and grow, as text or as a page for a browser'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "verify" -d 'Check that backups are whole and readable'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "restore" -d 'Bring a backup back'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "prune" -d 'Remove the backups that no rule keeps'
@@ -52,6 +53,8 @@ complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "adopt" -d 'Make manifests for files that have none'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "key" -d 'Make keys, see what they open, add, drop and exchange them'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "doctor" -d 'Check everything that backups and restores need'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "serve" -d 'Run the schedules of kluis.toml, and listen for triggers'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "notify" -d 'Look after the messages about runs'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "config" -d 'Look at the settings'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "man" -d 'Write the man pages into a directory'
@@ -91,7 +94,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l schedule -d 'Back up what this [[schedule]] of kluis.toml names, and prune by its rules' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -120,7 +123,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l schedule -d 'Back up what this [[schedule]] of kluis.toml names, and prune by its rules' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -183,6 +186,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand status" -l json -d 'Print th
 complete -c kluis -n "__fish_kluis_using_subcommand status" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand check" -l prometheus -d 'Also write metrics into this file, for node_exporter\'s textfile collector' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
+scheduled\t'A timer, such as cron or systemd'
+external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
 complete -c kluis -n "__fish_kluis_using_subcommand check" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand check" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand check" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -217,11 +224,29 @@ complete -c kluis -n "__fish_kluis_using_subcommand history" -s q -l quiet -d 'S
 complete -c kluis -n "__fish_kluis_using_subcommand history" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand history" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l html -d 'Write the page into this file; - is stdout' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand report" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand report" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l no-server -d 'Do not ask the server which databases it has'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
 direct\t'By the client programs of this machine'
 docker\t'By the programs inside the server\'s container'"
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l container -d 'The server\'s container; implies --mode docker' -r
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
+scheduled\t'A timer, such as cron or systemd'
+external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -280,6 +305,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-monthly -d 'K
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-yearly -d 'Keep the newest of each of N years' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l keep-within -d 'Keep all younger than this, such as 48h, 2w or 6m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l max-age -d 'Remove all older than this, such as 90d, whatever other rules say' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
+scheduled\t'A timer, such as cron or systemd'
+external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l schedule -d 'The [[schedule]] that this run belongs to, for the history' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -s s -l storage -d 'The directory that holds the backups' -r -F
@@ -485,6 +514,45 @@ complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s q -l quiet -d 'Sa
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l next -d 'Show when each schedule runs next, and its command line; run nothing'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -f -a "test" -d 'Send a test message to the configured receivers'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l to -d 'Only this receiver (may be repeated); config show tells the names' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s s -l storage -d 'The directory that holds the backups' -r -F
