@@ -23,6 +23,8 @@ const TOKEN: &str = "c4n4ry-t0ken";
 const SECRET: &str = "c4n4ry-s3cret";
 const SCHEDULED_FAILURE: [&str; 5] = ["backup", "source", "--trigger", "scheduled", "not-there"];
 
+const NIGHT: &str = "[[schedule]]\nname = \"night\"\nwhat = \"source\"\ncron = \"0 3 * * *\"\n";
+
 /// A home with two trees, `one` and `two`.
 fn home(config: &str) -> Home {
     let home = Home::new().configure(config);
@@ -73,7 +75,7 @@ fn a_run_tells_a_webhook_each_event_and_a_chat_all_at_once() {
         format!("[[notify.chat]]\nkind = {kind:?}\nurl = {url:?}\n")
     };
     let home = home(&format!(
-        "[notify]\non_success = true\n{}{}{}",
+        "[notify]\non_success = true\n{}{}{}{NIGHT}",
         chat("slack", &slack),
         chat("discord", &discord),
         chat("teams", &teams),
@@ -140,6 +142,33 @@ fn by_default_only_a_failure_is_told() {
     assert_eq!(payload["execution"]["trigger"], "SCHEDULED");
     let error = payload["execution"]["errorMessage"].as_str().unwrap();
     assert!(error.contains("not-there"), "{error}");
+}
+
+#[test]
+fn an_hourly_check_tells_the_same_thing_once_a_day() {
+    let hook = ok();
+    let config = |limits: &str| {
+        let url = hook.url("/");
+        format!("[notify.webhook]\nurl = {url:?}\n[check]\n{limits}")
+    };
+    let home = home(&config("max_age = \"off\"\nunverified = 0\n"));
+    home.run(&["backup", "source", "one"]);
+    for _ in 0..3 {
+        home.ends(5, &["check"]);
+    }
+    let payload = hook.next().json();
+    assert_eq!(payload["event"], "check.unhealthy");
+    assert_eq!(payload["execution"]["status"], "FAILED");
+    assert_eq!(hook.so_far().len(), 0);
+    // Something else is told at once, and that it had told is no failure.
+    let home = home.configure(&config("unverified = 0\nfree = 100\n"));
+    home.ends(5, &["check"]);
+    let payload = hook.next().json();
+    let problem = payload["execution"]["errorMessage"].as_str().unwrap();
+    assert!(problem.contains("free"), "{problem}");
+    let checks = home.json(&["history", "--command", "check"]);
+    assert_eq!(checks["totals"]["completed"], 2, "{checks}");
+    assert_eq!(checks["totals"]["failed"], 0);
 }
 
 #[test]

@@ -163,7 +163,8 @@ fn hooks_behind(
     result: &anyhow::Result<Exit>,
     events: &[Event],
 ) -> bool {
-    let well = result.is_ok() && events.iter().all(|event| event.kind.is_success());
+    let ended_well = matches!(result, Ok(Exit::Done | Exit::Incomplete | Exit::Plugin(0)));
+    let well = ended_well && events.iter().all(|event| event.kind.is_success());
     let moment = match well {
         true => Moment::After,
         false => Moment::Failed,

@@ -16,6 +16,8 @@ use crate::wiring;
 use super::around::problem_of;
 use super::session::{Opened, Session};
 
+const COMMAND: &str = "check";
+
 pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     if wanted.nagios {
         return Ok(plugin(session, wanted));
@@ -25,7 +27,8 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
         write_metrics(path, &prometheus(&facts, &findings, session.now))?;
     }
     let level = worst(&findings);
-    if level != Level::Ok {
+    // Who collects metrics is told by them.
+    if level != Level::Ok && wanted.prometheus.is_none() {
         happened(session, &findings, wanted.run.trigger.into());
     }
     session.print(&CheckReport {
@@ -38,22 +41,47 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     })
 }
 
-/// Keeps what is wrong for those who are told of it. Who asks for Nagios or
-/// Prometheus tells it by that.
+/// Keeps what is wrong for those who are told of it, unless they were already.
 fn happened(session: &Session<'_>, findings: &[Finding], trigger: Trigger) {
-    let wrong = findings.iter().filter(|it| it.level != Level::Ok);
-    let wrong: Vec<String> = wrong
+    let wrong = || findings.iter().filter(|it| it.level != Level::Ok);
+    let what: Vec<String> = wrong()
+        .map(|it| format!("{} of {}", it.check, it.subject))
+        .collect();
+    if was_told(session, &what.join(", "), trigger) {
+        let text = "the same was told within the last day; no message is sent";
+        session.console.detail(text);
+        return;
+    }
+    let texts: Vec<String> = wrong()
         .map(|it| {
-            problem_of(
-                format_args!("{}: {}", it.subject, it.text),
-                Some(it.remedy.clone()),
-            )
+            let text = format_args!("{}: {}", it.subject, it.text);
+            problem_of(text, Some(it.remedy.clone()))
         })
         .collect();
     session.happened.add(Event {
-        problem: Some(wrong.join("\n")),
-        ..session.event(EventKind::CheckUnhealthy, "check", trigger)
+        problem: Some(texts.join("\n")),
+        ..session.event(EventKind::CheckUnhealthy, COMMAND, trigger)
     });
+}
+
+/// Whether this was told lately; if not, it is from now on. Where that cannot be
+/// known, it is better told twice.
+fn was_told(session: &Session<'_>, what: &str, trigger: Trigger) -> bool {
+    let what = format!("unhealthy: {what}");
+    let told = || -> anyhow::Result<bool> {
+        let storage = wiring::existing_storage(&session.settings)?;
+        let told = operations::was_told(&storage, COMMAND, &what, session.now)?;
+        if !told {
+            let actor = session.actor(COMMAND, trigger);
+            operations::record_told(&storage, &actor, &what, session.now)?;
+        }
+        Ok(told)
+    };
+    told().unwrap_or_else(|error| {
+        let text = format!("what this check tells leaves no record: {error:#}");
+        session.console.detail(&text);
+        false
+    })
 }
 
 /// A plugin always says one line, also where it cannot look.

@@ -239,7 +239,7 @@ fn new_record(
     record_of(&vault.actor, backup, now)
 }
 
-fn record_of(
+pub(super) fn record_of(
     actor: &Actor,
     backup: Option<&str>,
     now: Timestamp,

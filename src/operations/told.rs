@@ -1,0 +1,44 @@
+//! What a check has told lately, so that an hourly one does not tell the same
+//! thing all night. It stands in the run records, like all that ever happened.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::history::{HistoryFilter, history};
+use super::record::record_of;
+use super::{Actor, OperationError};
+use crate::format::run_record::RunEnd;
+use crate::storage::Storage;
+
+/// After so long the same thing is told again.
+const QUIET_HOURS: i64 = 24;
+
+/// Whether the last check of the last day that told something told just this.
+/// `what` is without numbers that grow by themselves.
+pub fn was_told(
+    storage: &dyn Storage,
+    command: &str,
+    what: &str,
+    now: Timestamp,
+) -> Result<bool, OperationError> {
+    let filter = HistoryFilter {
+        command: Some(command.to_owned()),
+        since: Some(now - SignedDuration::from_hours(QUIET_HOURS)),
+        ..HistoryFilter::default()
+    };
+    let runs = history(storage, &filter)?.runs;
+    let last = runs.first().and_then(|run| run.record.detail.as_deref());
+    Ok(last == Some(what))
+}
+
+/// Leaves the record of a check that tells something.
+pub fn record_told(
+    storage: &dyn Storage,
+    actor: &Actor,
+    what: &str,
+    started: Timestamp,
+) -> Result<(), OperationError> {
+    let mut record = record_of(actor, None, started)?;
+    record.detail = Some(what.to_owned());
+    let record = record.ended(Timestamp::now(), RunEnd::Completed);
+    Ok(storage.replace(&record.key(), &record.to_bytes())?)
+}
