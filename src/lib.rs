@@ -6,7 +6,8 @@
 //!
 //! Where does a thing live? Makes bytes: [`source`]. Changes bytes:
 //! [`pipeline`]. Keeps them: [`storage`]. Gets them back: [`target`]. Defines
-//! them: [`mod@format`]. Tells of them: [`notify`]. Decides: [`retention`]. Orders steps: [`operations`].
+//! them: [`mod@format`]. Decides: [`retention`], [`health`], [`schedule`]. Orders
+//! steps: [`operations`]. Tells others: [`notify`]; is told by them: [`trigger`].
 //! Talks to people: [`commands`], [`render`].
 
 // Edge: talks to people and to the environment.

@@ -1,7 +1,7 @@
-//! Hears SIGINT, SIGTERM and SIGHUP (unless nohup had it ignored), on a thread of its own. The first one asks the run
-//! to stop, ends the children and lets the run tidy up; the second ends the
-//! process at once. `kluis serve` hears them by [`tell`] instead. Nothing else in
-//! kluis handles signals.
+//! Hears SIGINT, SIGTERM and SIGHUP (unless nohup had it ignored), on a thread of
+//! its own. The first one asks the run to stop, ends the children and lets the run
+//! tidy up; the second ends the process at once. `kluis serve` hears them by
+//! [`tell`] instead. Nothing else in kluis handles signals.
 
 use std::{fs, io, process, thread};
 
@@ -13,25 +13,16 @@ use crate::cancel::Cancel;
 /// Starts listening. `end_children` runs once, after the request to stop is
 /// set, so that a child's death is understood as ours.
 pub fn listen(cancel: Cancel, end_children: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    if !is_ignored(SIGHUP) {
-        signals.handle().add_signal(SIGHUP)?;
-    }
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            let mut end_children = Some(end_children);
-            for signal in signals.forever() {
-                cancel.request(signal);
-                match end_children.take() {
-                    // Apart from this thread: it may wait for the children, and
-                    // the second signal must be heard meanwhile.
-                    Some(end_children) => drop(thread::spawn(end_children)),
-                    None => process::exit(128 + signal),
-                }
-            }
-        })?;
-    Ok(())
+    let mut end_children = Some(end_children);
+    hear(move |signal| {
+        cancel.request(signal);
+        match end_children.take() {
+            // Apart from this thread: it may wait for the children, and the
+            // second signal must be heard meanwhile.
+            Some(end_children) => drop(thread::spawn(end_children)),
+            None => process::exit(128 + signal),
+        }
+    })
 }
 
 /// What a process that runs for years is told.
@@ -46,24 +37,24 @@ pub enum Heard {
 /// Starts listening, for a process that decides itself what a signal means. The
 /// second request to stop ends the process at once; its children end with it.
 pub fn tell(cancel: Cancel, to: impl Fn(Heard) + Send + 'static) -> io::Result<()> {
+    hear(move |signal| match (signal, cancel.requested()) {
+        (SIGHUP, _) => to(Heard::Reload),
+        (_, Some(_)) => process::exit(128 + signal),
+        (_, None) => {
+            cancel.request(signal);
+            to(Heard::Stop(signal));
+        }
+    })
+}
+
+/// Calls `each` for every signal, on the thread that hears them.
+fn hear(mut each: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     if !is_ignored(SIGHUP) {
         signals.handle().add_signal(SIGHUP)?;
     }
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                match (signal, cancel.requested()) {
-                    (SIGHUP, _) => to(Heard::Reload),
-                    (_, Some(_)) => process::exit(128 + signal),
-                    (_, None) => {
-                        cancel.request(signal);
-                        to(Heard::Stop(signal));
-                    }
-                }
-            }
-        })?;
+    let thread = thread::Builder::new().name("signals".to_owned());
+    thread.spawn(move || signals.forever().for_each(&mut each))?;
     Ok(())
 }
 

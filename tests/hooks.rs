@@ -175,3 +175,21 @@ fn a_server_that_does_not_answer_leaves_a_record_of_the_night() {
         "{run}"
     );
 }
+
+#[test]
+fn a_scheduled_run_that_finds_nothing_to_do_leaves_a_record() {
+    let home = with_tree();
+    home.run(&["backup", "source", "app"]);
+    home.run(&["verify", "latest"]);
+    let records = |command: &str| {
+        let history = home.json(&["history", "--command", command]);
+        history["totals"]["completed"].as_u64().unwrap()
+    };
+    assert_eq!((records("verify"), records("check")), (1, 0));
+    for arguments in [&["verify", "--pending"][..], &["check"]] {
+        // By hand it is nobody's business; a schedule would call it missed.
+        home.run(arguments);
+        home.run(&[arguments, &["--schedule", "look"]].concat());
+    }
+    assert_eq!((records("verify"), records("check")), (2, 1));
+}

@@ -452,11 +452,22 @@ impl Change<'_> {
             let by_file = |file: &String| self.after.values().find(|it| it.file == *file);
             match &run.act {
                 Act::Backup(name) => {
-                    let id = run.json()["backups"][0]["id"].as_str().unwrap().to_owned();
-                    let there = self.after.contains_key(&id);
-                    assert!(there, "the new backup of {name} is not there: {id}");
+                    let made = run.json()["backups"][0].clone();
+                    let [id, file] = ["id", "file"].map(|key| made[key].as_str().unwrap());
+                    // In the second in which the old one went, it has its name.
+                    let deleted = self.may_have(&Act::Delete(file.to_owned()));
+                    let there = self.after.contains_key(id);
+                    assert!(
+                        there || deleted,
+                        "the new backup of {name} is not there: {id}"
+                    );
                 }
-                Act::Delete(file) => assert!(by_file(file).is_none(), "{file} is still there"),
+                Act::Delete(file) => {
+                    // One that is made in the same second may have its name.
+                    let was = self.before.iter().find(|(_, it)| it.file == *file);
+                    let there = was.is_some_and(|(id, _)| self.after.contains_key(id));
+                    assert!(!there, "{file} is still there");
+                }
                 Act::Keep(file) if !self.may_have(&Act::Release(file.clone())) => {
                     assert!(by_file(file).unwrap().kept, "{file} is not kept");
                 }

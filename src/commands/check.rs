@@ -17,6 +17,7 @@ use super::around::problem_of;
 use super::session::{Opened, Session};
 
 const COMMAND: &str = "check";
+const HEALTHY: &str = "healthy";
 
 pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     if wanted.nagios {
@@ -30,6 +31,9 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     // Who collects metrics is told by them.
     if level != Level::Ok && wanted.prometheus.is_none() {
         happened(session, &findings, wanted.run.trigger.into());
+    } else {
+        let storage = wiring::existing_storage(&session.settings)?;
+        session.record_idle(&storage, COMMAND, wanted.run.trigger.into(), HEALTHY);
     }
     session.print(&CheckReport {
         healthy: level == Level::Ok,
@@ -71,9 +75,15 @@ fn was_told(session: &Session<'_>, what: &str, trigger: Trigger) -> bool {
     let told = || -> anyhow::Result<bool> {
         let storage = wiring::existing_storage(&session.settings)?;
         let told = operations::was_told(&storage, COMMAND, &what, session.now)?;
-        if !told {
-            let actor = session.actor(COMMAND, trigger);
-            operations::record_told(&storage, &actor, &what, session.now)?;
+        match told {
+            true => {
+                let still = format!("{}{what}", operations::STILL);
+                session.record_idle(&storage, COMMAND, trigger, &still);
+            }
+            false => {
+                let actor = session.actor(COMMAND, trigger);
+                operations::record_told(&storage, &actor, &what, session.now)?;
+            }
         }
         Ok(told)
     };

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::exit::Exit;
 use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
-use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault};
+use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault, record_told};
 use crate::postgres::{PostgresError, Server};
 use crate::process;
 use crate::render::{Console, Report, View};
@@ -182,6 +182,19 @@ impl Session<'_> {
             reporter: self.console,
             actor: self.actor(command, trigger),
         })
+    }
+
+    /// A scheduled run that found nothing to do leaves a record all the same: else
+    /// it would count as missed. It is no reason to fail, if that is not possible.
+    pub fn record_idle(&self, storage: &LocalStorage, command: &str, trigger: Trigger, what: &str) {
+        if self.schedule.is_none() {
+            return;
+        }
+        let actor = self.actor(command, trigger);
+        if let Err(error) = record_told(storage, &actor, what, self.now) {
+            let text = format!("this run leaves no record: {error}");
+            self.console.warn(&text);
+        }
     }
 
     pub fn actor(&self, command: &str, trigger: Trigger) -> Actor {

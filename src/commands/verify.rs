@@ -53,31 +53,19 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         rows.push(row);
         Ok(())
     };
-    if wanted.all || wanted.pending {
+    if named_none {
         let opened = session.open()?;
-        let checked = |backup: &Backup| {
-            let state = backup.file.as_ref().map(|file| &file.state);
-            let last = state.and_then(|state| state.verification.as_ref());
-            // What restores but wants a repair stays pending until it has it.
-            last.is_some_and(|last| last.ok && last.detail.is_none() && last.level >= level)
-        };
-        // Globals and files without a manifest cannot be proven by a restore.
-        let can_be = |backup: &Backup| {
-            depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
-        };
-        for backup in &opened.catalog.backups {
-            match can_be(backup) {
-                false => passed_over += 1,
-                true if wanted.all || !checked(backup) => act(&opened, backup)?,
-                true => {}
-            }
+        let chosen = chosen(&opened, wanted, depth, level);
+        passed_over = chosen.passed_over;
+        for backup in chosen.backups {
+            act(&opened, backup)?;
         }
-        for broken in &opened.catalog.unreadable {
-            session
-                .console
-                .warn(&format!("the manifest {}: {}", broken.key, broken.error));
+        unreadable = tell_unreadable(session, &opened);
+        if unreadable > 0 {
             worst = Exit::Integrity;
-            unreadable += 1;
+        }
+        if rows.is_empty() {
+            session.record_idle(&opened.storage, "verify", trigger, "nothing was pending");
         }
     } else {
         each_backup(session, &wanted.backups, act)?;
@@ -106,6 +94,42 @@ fn judged(
         Err(error @ (OperationError::Cancelled(_) | OperationError::Lock(_))) => Err(error.into()),
         Err(error) => Ok(wrong(backup, error)),
     }
+}
+
+/// What `--all` or `--pending` takes of a storage.
+struct Chosen<'a> {
+    backups: Vec<&'a Backup>,
+    /// Those that cannot be proven so far.
+    passed_over: u64,
+}
+
+fn chosen<'a>(opened: &'a Opened, wanted: &Verify, depth: Depth, level: ProofLevel) -> Chosen<'a> {
+    let checked = |backup: &Backup| {
+        let state = backup.file.as_ref().map(|file| &file.state);
+        let last = state.and_then(|state| state.verification.as_ref());
+        // What restores but wants a repair stays pending until it has it.
+        last.is_some_and(|last| last.ok && last.detail.is_none() && last.level >= level)
+    };
+    // Globals and files without a manifest cannot be proven by a restore.
+    let can_be = |backup: &&Backup| {
+        depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
+    };
+    let backups = opened.catalog.backups.iter();
+    let (mut backups, others): (Vec<_>, Vec<_>) = backups.partition(can_be);
+    backups.retain(|backup| wanted.all || !checked(backup));
+    Chosen {
+        backups,
+        passed_over: others.len() as u64,
+    }
+}
+
+/// How many manifests cannot be read; each is told.
+fn tell_unreadable(session: &Session<'_>, opened: &Opened) -> u64 {
+    for broken in &opened.catalog.unreadable {
+        let text = format!("the manifest {}: {}", broken.key, broken.error);
+        session.console.warn(&text);
+    }
+    opened.catalog.unreadable.len() as u64
 }
 
 /// Keeps what is wrong with a backup for those who are told of it. What could

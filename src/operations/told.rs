@@ -12,6 +12,10 @@ use crate::storage::Storage;
 /// After so long the same thing is told again.
 const QUIET_HOURS: i64 = 24;
 
+/// Before what a check found again and told nobody: it does not make the day
+/// longer for which that is not told.
+pub const STILL: &str = "still ";
+
 /// Whether the last check of the last day that told something told just this.
 /// `what` is without numbers that grow by themselves.
 pub fn was_told(
@@ -26,7 +30,8 @@ pub fn was_told(
         ..HistoryFilter::default()
     };
     let runs = history(storage, &filter)?.runs;
-    let last = runs.first().and_then(|run| run.record.detail.as_deref());
+    let mut details = runs.iter().filter_map(|run| run.record.detail.as_deref());
+    let last = details.find(|detail| !detail.starts_with(STILL));
     Ok(last == Some(what))
 }
 
