@@ -38,7 +38,7 @@ impl Moment {
 pub type Context = Vec<(&'static str, String)>;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the hook `{}`: {source}", .moment.word())]
+#[error("the hook `{}`", .moment.word())]
 pub struct HookError {
     pub moment: Moment,
     #[source]

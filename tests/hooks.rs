@@ -109,6 +109,11 @@ fn a_failing_after_leaves_the_backup_and_is_exit_code_3() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("the hook `after`: `false` failed"), "{said}");
     home.run(&["verify", "latest"]);
+    // Nobody may have been there to read that.
+    let history = home.json(&["history", "--result", "failed"]);
+    assert_eq!(history["runs"][0]["command"], "hook after", "{history}");
+    let backup = history["runs"][0]["backup"].as_str().unwrap();
+    assert!(backup.starts_with("app_source_"), "{backup}");
 }
 
 #[test]
@@ -192,4 +197,47 @@ fn a_scheduled_run_that_finds_nothing_to_do_leaves_a_record() {
         home.run(&[arguments, &["--schedule", "look"]].concat());
     }
     assert_eq!((records("verify"), records("check")), (2, 1));
+}
+
+#[test]
+fn runs_with_hooks_take_turns_and_who_gets_none_thaws_nothing() {
+    let home = with_tree();
+    let config = noting(&home, &["after", "failed", "finally"]);
+    let [begun, go] = ["begun", "go"].map(|name| home.path(name));
+    let script = format!(
+        "echo before >> {order}; touch {begun}; while [ ! -e {go} ]; do sleep 0.01; done",
+        order = home.path("order").display(),
+        begun = begun.display(),
+        go = go.display(),
+    );
+    let before = format!("before = [[\"/bin/sh\", \"-c\", {script:?}]]\n");
+    home.run(&["backup", "source", "app"]);
+    let home = home.configure(&(config + &before));
+    let mut first = home.kluis(&["-q", "backup", "source", "app"]);
+    let mut first = first.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !begun.exists() {
+        assert!(first.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    let output = home.ends(6, &["backup", "source", "app"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("held by kluis backup source (pid"), "{said}");
+    assert_eq!(order(&home), ["before"]);
+    fs::write(go, "").unwrap();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(order(&home), ["before", "after", "finally"]);
+    home.run(&["backup", "source", "app"]);
+}
+
+#[test]
+fn a_run_that_is_stopped_before_it_comes_to_work_leaves_a_record() {
+    let home = with_tree();
+    home.run(&["backup", "source", "app"]);
+    // Its parent is kluis: the hook asks it to stop.
+    let config = "[hooks]\nbefore = [[\"/bin/sh\", \"-c\", \"kill -TERM $PPID\"]]\n";
+    let home = home.configure(config);
+    home.ends(143, &["backup", "source", "app"]);
+    let history = home.json(&["history", "--command", "backup"]);
+    assert_eq!(history["totals"]["runs"], 2, "{history}");
+    let error = history["runs"][0]["error"].as_str().unwrap();
+    assert!(error.contains("SIGTERM"), "{error}");
 }

@@ -15,9 +15,13 @@ use crate::event::{Event, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
 use crate::hooks::{Context, HookError, Moment, run_hooks};
-use crate::operations::{Reporter, record_failure};
+use crate::lock::{Holder, Lock, LockError, LockKind};
+use crate::operations::{Reporter, has_record, record_failure};
 use crate::process;
 use crate::wiring;
+
+/// Beside the storage's own lock; no object can have this name.
+const HOOKS_LOCK: &str = ".kluis-hooks.lock";
 
 /// The run that hooks and messages stand around.
 pub struct Around {
@@ -109,10 +113,10 @@ pub fn around(
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
     let messages = messages::starting(session, around.command, around.trigger);
-    let before = hooks(session, around, Moment::Before, Context::new());
-    let result = match before {
-        Ok(()) => run(),
-        Err(error) => Err(Error::new(error).context("the run was not begun")),
+    // Whoever thaws must be the one who froze: without its turn no hook is run.
+    let (turn, result) = match turn(session, around) {
+        Ok(turn) => (Some(turn), begin(session, around, run)),
+        Err(error) => (None, Err(error)),
     };
     if let Err(error) = &result
         && around.is_news(error)
@@ -120,12 +124,53 @@ pub fn around(
         came_to_nothing(session, around, error);
     }
     let events = session.happened.take();
-    let behind_well = hooks_behind(session, around, &result, &events);
+    let behind_well = match turn {
+        Some(_turn) => hooks_behind(session, around, &result, &events),
+        None => true,
+    };
     messages::ended(session, messages, &events, result.as_ref().err());
     match (result, behind_well) {
         // What was to be done is done; what stands around it is not.
         (Ok(Exit::Done), false) => Ok(Exit::Incomplete),
         (result, _) => result,
+    }
+}
+
+fn begin(
+    session: &Session<'_>,
+    around: &Around,
+    run: impl FnOnce() -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    hooks(session, around, Moment::Before, Context::new())
+        .map_err(|error| Error::new(error).context("the run was not begun"))?;
+    run()
+}
+
+/// Runs with hooks take turns, from the first hook to the last. It is a lock of
+/// its own: a hook may well call kluis, which takes the storage's.
+fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Option<Lock>> {
+    let settings = &session.settings;
+    let root = settings.storage_path().ok().filter(|root| root.is_dir());
+    let Some(root) = root.filter(|_| settings.hooks.fit(around.command)) else {
+        return Ok(None);
+    };
+    let actor = session.actor(around.command, around.trigger);
+    let holder = Holder {
+        command: actor.command,
+        pid: actor.process.pid,
+        host: actor.host,
+        since: session.now,
+    };
+    let wait = Some(settings.lock_wait.value);
+    let path = root.join(HOOKS_LOCK);
+    match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
+        Ok(lock) => Ok(Some(lock)),
+        // Where nobody can write, nobody else is at work either.
+        Err(error @ LockError::Place { .. }) => {
+            session.console.detail(&error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -140,17 +185,29 @@ fn came_to_nothing(session: &Session<'_>, around: &Around, error: &Error) {
             ..session.event(around.failed, around.command, around.trigger)
         });
     }
-    // Behind another run's lock nothing was recorded, though something was told.
-    let recorded = told && exit_of(error) != Exit::Locked;
-    if recorded || around.failed != EventKind::BackupFailed {
-        return;
+    if around.failed == EventKind::BackupFailed {
+        record(session, around.command, around.trigger, None, error);
     }
-    let actor = session.actor(around.command, around.trigger);
-    let written = wiring::existing_storage(&session.settings).and_then(|storage| {
-        let text = format!("{error:#}");
-        Ok(record_failure(&storage, &actor, None, session.now, &text)?)
-    });
-    if let Err(error) = written {
+}
+
+/// Leaves a record of what went wrong, unless the run has left one itself.
+fn record(
+    session: &Session<'_>,
+    command: &str,
+    trigger: Trigger,
+    about: Option<&str>,
+    error: &Error,
+) {
+    let actor = session.actor(command, trigger);
+    let written = || -> anyhow::Result<()> {
+        let storage = wiring::existing_storage(&session.settings)?;
+        if !has_record(&storage, &actor, session.now)? {
+            let text = format!("{error:#}");
+            record_failure(&storage, &actor, about, session.now, &text)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = written() {
         let text = format!("this run leaves no record: {error:#}");
         session.console.detail(&text);
     }
@@ -173,15 +230,17 @@ fn hooks_behind(
     let mut all_well = true;
     for moment in [moment, Moment::Finally] {
         if let Err(error) = hooks(session, around, moment, context.clone()) {
-            session.console.warn(&error_line(&error));
+            let error = Error::new(error);
+            let text = format!("{error:#}; what the run did is not touched by that");
+            session.console.warn(&text);
+            let command = format!("hook {}", moment.word());
+            let about = events.iter().find_map(|event| event.backup.as_ref());
+            let about = about.map(|backup| backup.file.as_str());
+            record(session, &command, around.trigger, about, &error);
             all_well = false;
         }
     }
     all_well
-}
-
-fn error_line(error: &HookError) -> String {
-    format!("{error}; what the run did is not touched by that")
 }
 
 fn hooks(

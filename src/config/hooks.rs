@@ -64,9 +64,11 @@ impl HookSettings {
         }
     }
 
-    /// Whether they stand around this command: "backup db" is a "backup".
+    /// Whether there are some around this command: "backup db" is a "backup".
     pub fn fit(&self, command: &str) -> bool {
         let first = command.split(' ').next().unwrap_or_default();
-        self.commands.value.iter().any(|it| it == first)
+        let all = [&self.before, &self.after, &self.failed, &self.finally];
+        all.iter().any(|argvs| !argvs.value.is_empty())
+            && self.commands.value.iter().any(|it| it == first)
     }
 }

@@ -62,7 +62,7 @@ pub use rekey::{
 pub use remove::{delete, keep};
 pub use restore::{ReadBack, RestoreDone, RestoreSteps, restore};
 pub use sweep::{Swept, sweep};
-pub use told::{STILL, record_told, was_told};
+pub use told::{STILL, has_record, record_told, was_told};
 pub use verify::{Depth, VerifyDone, verify};
 
 /// Where an operation tells how it goes. `render` implements it.

@@ -47,3 +47,18 @@ pub fn record_told(
     let record = record.ended(Timestamp::now(), RunEnd::Completed);
     Ok(storage.replace(&record.key(), &record.to_bytes())?)
 }
+
+/// Whether this process has left a record of this command since then.
+pub fn has_record(
+    storage: &dyn Storage,
+    actor: &Actor,
+    since: Timestamp,
+) -> Result<bool, OperationError> {
+    let filter = HistoryFilter {
+        command: Some(actor.command.clone()),
+        since: Some(since),
+        ..HistoryFilter::default()
+    };
+    let runs = history(storage, &filter)?.runs;
+    Ok(runs.iter().any(|run| run.record.process == actor.process))
+}

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,13 @@ pub(super) struct Child {
     process: std::process::Child,
     /// Its entry in the registry; `None` once it is reaped.
     ticket: Option<u64>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<Stderr>,
+}
+
+/// What a child says on stderr, read by a thread of its own.
+struct Stderr {
+    tail: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Child {
@@ -66,11 +72,17 @@ impl Child {
 
     /// Waits for the end. Its pipes should be closed or drained by now.
     pub(super) fn finish(&mut self) -> Result<(), ProcessError> {
+        self.finish_within(Duration::MAX)
+    }
+
+    /// The same of a child that may have left a program behind which holds its
+    /// stderr: that one is waited for so long and no longer.
+    pub(super) fn finish_within(&mut self, patience: Duration) -> Result<(), ProcessError> {
         let status = self.reap().map_err(|source| ProcessError::Pipe {
             program: self.tool.name(),
             source,
         })?;
-        let stderr = self.stderr.take().and_then(|thread| thread.join().ok());
+        let stderr = self.stderr.take().map(|stderr| stderr.said(patience));
         if status.success() {
             return Ok(());
         }
@@ -148,17 +160,35 @@ fn not_started(tool: &Tool, source: io::Error) -> ProcessError {
 }
 
 /// Keeps the end of what the child says.
-fn drain(mut stderr: ChildStderr) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut tail = Vec::with_capacity(2 * STDERR_TAIL_BYTES);
+fn drain(mut stderr: ChildStderr) -> Stderr {
+    let tail = Arc::new(Mutex::new(Vec::with_capacity(2 * STDERR_TAIL_BYTES)));
+    let kept = Arc::clone(&tail);
+    let reader = thread::spawn(move || {
         let mut piece = [0; STDERR_TAIL_BYTES];
         while let Ok(n @ 1..) = stderr.read(&mut piece) {
+            let mut tail = kept.lock().unwrap_or_else(PoisonError::into_inner);
             tail.extend_from_slice(&piece[..n]);
             let surplus = tail.len().saturating_sub(STDERR_TAIL_BYTES);
             tail.drain(..surplus);
         }
-        tail
-    })
+    });
+    Stderr { tail, reader }
+}
+
+impl Stderr {
+    /// What was said, to its end or as far as it came in time.
+    fn said(self, patience: Duration) -> Vec<u8> {
+        if patience == Duration::MAX {
+            // A reader that panicked has kept what it read.
+            let _ = self.reader.join();
+        } else {
+            let begun = Instant::now();
+            while !self.reader.is_finished() && begun.elapsed() < patience {
+                thread::sleep(POLL_PAUSE);
+            }
+        }
+        std::mem::take(&mut self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 type SpawnRequest = (Command, Sender<io::Result<std::process::Child>>);

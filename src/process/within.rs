@@ -1,7 +1,7 @@
 //! A program that is run for what it does, not for what it prints, and not for
 //! longer than it was given.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use super::{ProcessError, Tool};
 /// A longer line is told in pieces.
 const LINE_BYTES_MAX: u64 = 4096;
 const LINES_WAITING: usize = 64;
+const LINES_TOLD_MAX: u32 = 1000;
 /// How often it is looked whether the child has ended while it says nothing.
 const LOOK: Duration = Duration::from_millis(20);
 /// What it printed last may still be on its way when it has ended.
@@ -42,7 +43,7 @@ pub fn run_within(
         }
         tell(&lines, LOOK, &mut on_line);
     }
-    let finished = child.finish();
+    let finished = child.finish_within(LAST_WORDS);
     while tell(&lines, LAST_WORDS, &mut on_line) {}
     finished
 }
@@ -63,9 +64,11 @@ fn tell(lines: &Receiver<String>, patience: Duration, on_line: &mut impl FnMut(&
     }
 }
 
+/// Tells so many lines; the rest goes nowhere, as fast as it comes.
 fn read_lines(stdout: ChildStdout, lines: &Sender<String>) {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
+    let mut left = LINES_TOLD_MAX;
     while let Ok(1..) = reader
         .by_ref()
         .take(LINE_BYTES_MAX)
@@ -76,7 +79,14 @@ fn read_lines(stdout: ChildStdout, lines: &Sender<String>) {
             return;
         }
         line.clear();
+        left -= 1;
+        if left == 0 {
+            let _ = lines.send("(what it prints from here on is not told)".to_owned());
+            break;
+        }
     }
+    // Without a reader it would stop, or die of a broken pipe.
+    let _ = io::copy(&mut reader, &mut io::sink());
 }
 
 #[cfg(test)]
@@ -124,6 +134,24 @@ mod tests {
         assert!(result.is_ok());
         assert_eq!(said, ["started"]);
         assert!(begun.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_daemon_that_it_leaves_behind_is_not_waited_for() {
+        let begun = Instant::now();
+        let script = "setsid sleep 20 & echo started; echo why >&2; exit 3";
+        let (said, result) = said(script, LONG);
+        assert_eq!(said, ["started"]);
+        assert!(result.unwrap_err().to_string().contains("why"));
+        assert!(begun.elapsed() < Duration::from_secs(15));
+    }
+
+    #[test]
+    fn one_that_prints_much_is_not_held_up_and_not_told_to_the_end() {
+        let (said, result) = said("yes | head -c 20000000", LONG);
+        assert!(result.is_ok());
+        assert_eq!(said.len(), 1001);
+        assert!(said[1000].contains("not told"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use kluis::cancel::Cancel;
@@ -60,12 +61,18 @@ pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str)
             command: command.to_owned(),
             trigger: Trigger::Manual,
             schedule: None,
-            process: RunProcess {
-                pid: std::process::id(),
-                start_ticks: 0,
-                boot_id: String::new(),
-            },
+            process: another_process(),
         },
+    }
+}
+
+/// Each vault is a run of its own, and none of them is alive.
+fn another_process() -> RunProcess {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    RunProcess {
+        pid: std::process::id(),
+        start_ticks: STARTED.fetch_add(1, Ordering::Relaxed),
+        boot_id: String::new(),
     }
 }
 
