@@ -40,6 +40,7 @@ mod status;
 mod style;
 mod table;
 mod units;
+mod usage;
 mod verify;
 
 pub use adopt::{AdoptReport, AdoptRow, RefusedRow};
