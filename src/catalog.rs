@@ -213,7 +213,8 @@ impl Catalog {
                     None => String::new(),
                     Some("db") => "of a database ".to_owned(),
                     Some("source") => "of a source tree ".to_owned(),
-                    Some(name) => format!("of {name} "),
+                    // It may come from the command line as it is.
+                    Some(name) => format!("of {} ", name.escape_debug()),
                 },
                 location: location.to_owned(),
             },

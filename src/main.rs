@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Serve(_) => Ok(()),
         _ => signals::listen(cancel.clone(), || process::terminate_all(GRACE)),
     };
+    // It always says one line, also where it comes to nothing.
+    let plugin = matches!(&cli.command, Command::Check(wanted) if wanted.nagios);
     let run = listening
         .map_err(anyhow::Error::from)
         .and_then(|()| commands::run(cli, &console, &cancel));
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
             }
             Err(stop) => (stopped(error, stop), Exit::Signal(stop.signal)),
         };
+        if plugin && !matches!(exit, Exit::Signal(_)) {
+            return commands::plugin_failed(&console, &error);
+        }
         // Done with an error: nobody reads stdout any more, so nothing is said.
         if exit != Exit::Done {
             console.error(&error, hint_of(&error).as_deref(), exit.code());

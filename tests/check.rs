@@ -101,6 +101,50 @@ fn a_plugin_has_its_own_exit_codes_and_says_unknown_where_it_cannot_look() {
 }
 
 #[test]
+fn what_is_wrong_reaches_who_throws_stdout_away() {
+    let home = home("");
+    let healthy = kluis(home.path(), &["-q", "check"]);
+    assert_eq!(text(&healthy.stderr), "");
+    grow_old(home.path(), "2021");
+    let old = kluis(home.path(), &["-q", "check"]);
+    assert_eq!(old.status.code(), Some(5));
+    let said = text(&old.stderr);
+    let of_age = said.lines().find(|line| line.contains("app: the newest"));
+    let of_age = of_age.unwrap_or_else(|| panic!("{said}"));
+    assert!(of_age.contains("make one with kluis backup"), "{said}");
+    let plugin = kluis(home.path(), &["check", "--nagios"]);
+    assert_eq!(text(&plugin.stderr), "");
+    for entry in fs::read_dir(home.path().join("vault")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "gz") {
+            fs::write(path, "damaged").unwrap();
+        }
+    }
+    let damaged = kluis(home.path(), &["-q", "verify", "--all"]);
+    assert_eq!(damaged.status.code(), Some(4));
+    let said = text(&damaged.stderr);
+    let wrong = said.lines().filter(|line| line.contains(".tar.gz: "));
+    assert_eq!(wrong.count(), 2, "{said}");
+}
+
+#[test]
+fn a_plugin_says_unknown_where_its_configuration_is_broken_or_missing() {
+    let home = home("");
+    let file = home.path().join("kluis.toml");
+    fs::write(&file, "[check\nfree = |").unwrap();
+    for _ in 0..2 {
+        let run = kluis(home.path(), &["check", "--nagios"]);
+        assert_eq!(run.status.code(), Some(3), "{}", text(&run.stderr));
+        let said = text(&run.stdout);
+        assert!(said.starts_with("KLUIS UNKNOWN - "), "{said}");
+        assert!(said.contains("kluis.toml"), "{said}");
+        assert_eq!((said.lines().count(), said.contains('|')), (1, false));
+        // Of the second round it is missing.
+        let _ = fs::remove_file(&file);
+    }
+}
+
+#[test]
 fn metrics_are_written_whole_and_readable_for_the_collector() {
     let home = home("");
     let file = home.path().join("kluis.prom");

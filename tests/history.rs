@@ -100,7 +100,16 @@ fn a_run_that_was_killed_shows_as_interrupted() {
     child.wait().unwrap();
     let interrupted = runs(home.path(), &["--result", "interrupted"]);
     let backup = ("backup source".to_owned(), "interrupted".to_owned());
-    assert_eq!(interrupted, [backup]);
+    assert_eq!(interrupted, [backup.clone()]);
+    // The next run sweeps behind it, and nobody knows how long it was at work.
+    fs::remove_file(home.path().join("app/big")).unwrap();
+    back_up(home.path());
+    assert_eq!(runs(home.path(), &["--result", "interrupted"]), [backup]);
+    let swept = json(home.path(), &["history", "--result", "interrupted"]);
+    let swept = &swept["runs"][0];
+    assert!(swept["error"].as_str().unwrap().contains("without a word"));
+    assert!(swept["duration_ms"].is_null(), "{swept}");
+    assert!(runs(home.path(), &["--result", "failed"]).is_empty());
 }
 
 #[test]

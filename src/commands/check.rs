@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::format::manifest::{Kind, Trigger};
 use crate::health::{Facts, Finding, Level, judge, worst};
 use crate::operations::{self, HistoryFilter, Reporter};
-use crate::render::{CheckReport, StatusReport, nagios, prometheus};
+use crate::render::{CheckReport, Console, StatusReport, nagios, nagios_unknown, prometheus};
 use crate::storage::Storage;
 use crate::wiring;
 
@@ -18,6 +18,10 @@ use super::session::{Opened, Session};
 
 const COMMAND: &str = "check";
 const HEALTHY: &str = "healthy";
+/// A plugin's exit code where it could not look.
+const UNKNOWN: u8 = 3;
+/// The server's maintenance database: empty by convention, and made anew by it.
+const MAINTENANCE: &str = "postgres";
 
 pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     if wanted.nagios {
@@ -34,6 +38,12 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     } else {
         let storage = wiring::existing_storage(&session.settings)?;
         session.record_idle(&storage, COMMAND, wanted.run.trigger.into(), HEALTHY);
+    }
+    for wrong in findings.iter().filter(|it| it.level != Level::Ok) {
+        let remedy = Some(wrong.remedy.as_str());
+        session
+            .console
+            .also_wrong(&wrong.subject, &wrong.text, remedy);
     }
     session.print(&CheckReport {
         healthy: level == Level::Ok,
@@ -98,12 +108,19 @@ fn was_told(session: &Session<'_>, what: &str, trigger: Trigger) -> bool {
 fn plugin(session: &Session<'_>, wanted: &Check) -> Exit {
     let (line, code) = match look(session, wanted.no_server) {
         Ok((_, findings)) => nagios(&findings),
-        Err(error) => (format!("KLUIS UNKNOWN - {error:#}\n"), 3),
+        Err(error) => return plugin_failed(session.console, &error),
     };
     match session.console.print_text(&line) {
         Ok(()) => Exit::Plugin(code),
-        Err(_) => Exit::Plugin(3),
+        Err(_) => Exit::Plugin(UNKNOWN),
     }
+}
+
+/// The end of a plugin that could not look. Where stdout cannot be written, the
+/// exit code says the same.
+pub fn plugin_failed(console: &Console, error: &anyhow::Error) -> Exit {
+    let _ = console.print_text(&nagios_unknown(error));
+    Exit::Plugin(UNKNOWN)
 }
 
 fn look(session: &Session<'_>, no_server: bool) -> anyhow::Result<(Facts, Vec<Finding>)> {
@@ -145,8 +162,13 @@ fn uncovered(session: &Session<'_>, opened: &Opened) -> Option<Vec<String>> {
     let databases =
         backups.filter(|backup| backup.file.is_some() && backup.kind() == Some(Kind::Db));
     let covered: BTreeSet<&str> = databases.map(|backup| backup.name()).collect();
-    let is_uncovered = |name: &String| !covered.contains(name.as_str());
-    Some(names.into_iter().filter(is_uncovered).collect())
+    Some(without_backup(names, &covered))
+}
+
+/// Whoever keeps something in the maintenance database backs it up by name.
+fn without_backup(mut names: Vec<String>, covered: &BTreeSet<&str>) -> Vec<String> {
+    names.retain(|name| name != MAINTENANCE && !covered.contains(name.as_str()));
+    names
 }
 
 /// Readers see the old metrics or the new ones, and may belong to anybody.
@@ -170,6 +192,19 @@ pub fn status(session: &Session<'_>) -> anyhow::Result<Exit> {
         &facts,
         findings,
         runs.first(),
+        wiring::says_where(&session.settings.database),
     ))?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_maintenance_database_needs_no_backup() {
+        let names = ["postgres", "shop", "new"].map(str::to_owned).to_vec();
+        let covered = BTreeSet::from(["shop"]);
+        assert_eq!(without_backup(names, &covered), ["new"]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::History;
 use crate::exit::Exit;
+use crate::format::run_record::NOTIFY;
 use crate::operations::{self, HistoryFilter, PastRun, Reporter, RunState};
 use crate::render::{HistoryReport, HistoryRow, HistoryTotals, result_word};
 use crate::storage::Storage;
@@ -37,8 +38,11 @@ pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Of every run that fits, shown or not.
-pub(super) fn totals(runs: &[PastRun]) -> HistoryTotals {
+/// Of every run that fits, shown or not. A message that was not sent is no run
+/// that failed.
+pub(super) fn totals(past: &[PastRun]) -> HistoryTotals {
+    let is_message = |run: &&PastRun| run.record.command == NOTIFY;
+    let (unsent, runs): (Vec<_>, Vec<_>) = past.iter().partition(is_message);
     let of = |state: RunState| runs.iter().filter(|run| run.state == state).count() as u64;
     let mut durations: Vec<u64> = runs
         .iter()
@@ -50,10 +54,11 @@ pub(super) fn totals(runs: &[PastRun]) -> HistoryTotals {
     let interrupted = of(RunState::Interrupted);
     let ended = completed + failed + interrupted;
     HistoryTotals {
-        runs: runs.len() as u64,
+        runs: past.len() as u64,
         completed,
         failed,
         interrupted,
+        unsent_messages: unsent.len() as u64,
         success_percent: (ended > 0).then(|| completed as f64 * 100.0 / ended as f64),
         running: of(RunState::Running),
         median_duration_ms: durations.get(durations.len() / 2).copied(),

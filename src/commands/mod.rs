@@ -36,6 +36,8 @@ mod serve;
 mod session;
 mod verify;
 
+pub use check::plugin_failed;
+
 use around::{Around, Happened, around};
 use session::{GivenFlags, Session};
 

@@ -70,6 +70,10 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     } else {
         each_backup(session, &wanted.backups, act)?;
     }
+    for row in rows.iter().filter(|row| !row.ok) {
+        let (text, hint) = (row.problems.join("; "), row.hint.as_deref());
+        session.console.also_wrong(&row.file, &text, hint);
+    }
     let ok = worst == Exit::Done;
     let report = VerifyReport {
         ok,

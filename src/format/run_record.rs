@@ -50,6 +50,7 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     pub started: Timestamp,
+    /// When it ended, well or not; absent where it did not come to say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +124,21 @@ impl RunRecord {
             duration_ms: Some(u64::try_from(duration_ms).unwrap_or(0)),
             ..self
         }
+    }
+
+    /// The record of a run whose process is gone. Nobody knows when it ended, so
+    /// it has neither that nor a duration: that tells it from one that failed.
+    pub fn interrupted(self, error: String) -> Self {
+        Self {
+            status: RunStatus::Failed,
+            error: Some(error),
+            ..self
+        }
+    }
+
+    /// Whether this is what [`RunRecord::interrupted`] left.
+    pub fn is_interrupted(&self) -> bool {
+        self.status == RunStatus::Failed && self.completed.is_none()
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn failures(facts: &Facts, thresholds: &Thresholds, now: Timestamp) -
     let measured = finding.measured(number as f64, Some(f64::from(limit)), "");
     Some(measured.at(
         warning_if(number > limit as usize),
-        "look at them: kluis history --result failed --since 7d",
+        "look at FAILED and INTERRUPTED ones: kluis history --since 7d",
     ))
 }
 

@@ -18,7 +18,8 @@ pub enum RunState {
     Running,
     Completed,
     Failed,
-    /// Its process is gone without having said how it ended.
+    /// Its process is gone without having said how it ended, or a sweep found
+    /// that so.
     Interrupted,
 }
 
@@ -142,6 +143,7 @@ pub fn history(storage: &dyn Storage, filter: &HistoryFilter) -> Result<History,
 fn state_of(record: &RunRecord, host: &str) -> RunState {
     match record.status {
         RunStatus::Completed => RunState::Completed,
+        RunStatus::Failed if record.is_interrupted() => RunState::Interrupted,
         RunStatus::Failed => RunState::Failed,
         RunStatus::Running if record.host != host => RunState::Running,
         RunStatus::Running if process::is_running(&record.process) => RunState::Running,
@@ -208,12 +210,26 @@ mod tests {
         let mut elsewhere = record(3, "backup db");
         elsewhere.host = "another".to_owned();
         let ended = record(5, "prune").ended(at(9), RunEnd::Completed);
-        let storage = stored(&[gone, before_the_boot, elsewhere, record(4, "verify"), ended]);
+        let swept = record(6, "prune").interrupted("gone".to_owned());
+        let error = "disk full".to_owned();
+        let failed = record(7, "prune").ended(at(9), RunEnd::Failed { error });
+        let (first, verify) = (gone, record(4, "verify"));
+        let storage = stored(&[
+            first,
+            before_the_boot,
+            elsewhere,
+            verify,
+            ended,
+            swept,
+            failed,
+        ]);
         let runs = history(&storage, &HistoryFilter::default()).unwrap().runs;
         let states: Vec<RunState> = runs.iter().map(|run| run.state).collect();
         assert_eq!(
             states,
             [
+                RunState::Failed,
+                RunState::Interrupted,
                 RunState::Completed,
                 RunState::Running,
                 RunState::Running,

@@ -163,7 +163,11 @@ impl<'a> Run<'a> {
     pub fn fail(mut self, error: &OperationError) {
         let reporter = self.vault.reporter;
         let written = if self.leaves_work {
-            self.record.error = Some(error.to_string());
+            // The sweep that clears up behind it keeps when it ended.
+            self.record = self.ended(RunEnd::Failed {
+                error: error.to_string(),
+            });
+            self.record.status = RunStatus::Running;
             self.write()
         } else {
             self.end(RunEnd::Failed {
@@ -190,18 +194,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn end(self, end: RunEnd) -> Result<(), StorageError> {
+    fn end(mut self, end: RunEnd) -> Result<(), StorageError> {
+        self.record = self.ended(end);
+        self.write()
+    }
+
+    /// The record as it ends now.
+    fn ended(&self, end: RunEnd) -> RunRecord {
         let took = SignedDuration::try_from(self.begun.elapsed()).unwrap_or(SignedDuration::MAX);
         let now = self
             .record
             .started
             .checked_add(took)
             .unwrap_or(Timestamp::MAX);
-        Self {
-            record: self.record.ended(now, end),
-            ..self
-        }
-        .write()
+        self.record.clone().ended(now, end)
     }
 
     fn write(&self) -> Result<(), StorageError> {

@@ -15,7 +15,7 @@ use super::rekey::finish_superseded;
 use super::{OperationError, Vault};
 use crate::catalog::{Catalog, read_whole};
 use crate::format::names::manifest_key;
-use crate::format::run_record::{RunEnd, RunKey, RunRecord, RunStatus};
+use crate::format::run_record::{RunKey, RunRecord, RunStatus};
 use crate::process;
 use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
 
@@ -47,7 +47,7 @@ pub fn sweep(vault: &Vault<'_>, now: Timestamp) -> Result<Swept, OperationError>
         if let Some(record) = running_record(vault, &object.key)
             && !may_be_alive(vault, &record, now)
         {
-            finish(vault, record, &object.key, &mut swept, now)?;
+            finish(vault, record, &object.key, &mut swept)?;
         }
     }
     for name in &swept.names {
@@ -110,7 +110,6 @@ fn finish(
     mut record: RunRecord,
     key: &str,
     swept: &mut Swept,
-    now: Timestamp,
 ) -> Result<(), OperationError> {
     if let Some(archive) = &record.backup
         && record.changes_its_backup()
@@ -145,7 +144,7 @@ fn finish(
     }
     let unsaid = || "interrupted: its process ended without a word".to_owned();
     let error = record.error.clone().unwrap_or_else(unsaid);
-    let ended = record.ended(now, RunEnd::Failed { error });
+    let ended = record.interrupted(error);
     vault.storage.replace(key, &ended.to_bytes())?;
     swept.interrupted += 1;
     Ok(())

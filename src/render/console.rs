@@ -121,25 +121,6 @@ impl Console {
         })
     }
 
-    /// Wrong flags, as clap says them: to stderr, and with `--json` also as the
-    /// document on stdout. Where neither can be written, nobody is left to tell.
-    pub fn usage(said: &clap::Error, json: bool, exit_code: u8) {
-        let _ = said.print();
-        if !json {
-            return;
-        }
-        let text = said.render().to_string();
-        let (error, hint) = split_usage(&text);
-        let document = ErrorDocument {
-            error,
-            hint: hint.as_deref(),
-            exit_code,
-        };
-        if let Ok(text) = serde_json::to_string_pretty(&document) {
-            let _ = writeln!(io::stdout(), "{text}");
-        }
-    }
-
     /// Whether the result is to be a JSON document.
     pub fn is_json(&self) -> bool {
         self.json
@@ -193,12 +174,16 @@ impl Console {
         let mut text = String::new();
         for (index, message) in messages.iter().enumerate() {
             match index {
-                0 => text = format!("{} {}\n", Style::Red.paint("error:"), lines(message)),
-                _ => text.push_str(&format!("  because: {}\n", lines(message))),
+                0 => text = format!("{} {}\n", Style::Red.paint("error:"), behind(message)),
+                _ => text.push_str(&format!("  because: {}\n", behind(message))),
             }
         }
         if let Some(hint) = hint {
-            text.push_str(&format!("{} {}\n", Style::Cyan.paint("hint:"), lines(hint)));
+            text.push_str(&format!(
+                "{} {}\n",
+                Style::Cyan.paint("hint:"),
+                behind(hint)
+            ));
         }
         self.print_aside(&text);
     }
@@ -228,21 +213,10 @@ impl Console {
     }
 }
 
-/// clap's message without the usage behind it, and its tip.
-fn split_usage(text: &str) -> (String, Option<String>) {
-    let paragraphs = text
-        .split("\n\n")
-        .map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
-    let said = paragraphs
-        .take_while(|it| !it.starts_with("Usage:") && !it.starts_with("For more information"));
-    let (tips, errors): (Vec<String>, Vec<String>) = said.partition(|it| it.starts_with("tip: "));
-    let error = errors.join("; ");
-    let error = error.strip_prefix("error: ").unwrap_or(&error).to_owned();
-    let tips: Vec<&str> = tips
-        .iter()
-        .filter_map(|it| it.strip_prefix("tip: "))
-        .collect();
-    (error, (!tips.is_empty()).then(|| tips.join("; ")))
+/// The lines of a message, later ones indented: a newline in a name cannot make a
+/// line that looks like one of ours.
+fn behind(message: &str) -> String {
+    lines(message).replace('\n', "\n  ")
 }
 
 /// A result, and what an error's document has.
@@ -259,16 +233,16 @@ struct FailedReport<'a, R> {
 
 /// What a run that failed prints with `--json`.
 #[derive(Serialize)]
-struct ErrorDocument<'a> {
-    error: String,
+pub(super) struct ErrorDocument<'a> {
+    pub error: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-    exit_code: u8,
+    pub hint: Option<&'a str>,
+    pub exit_code: u8,
 }
 
 /// The error and its causes. Many errors say their source themselves: then it is
 /// not said again.
-fn messages(error: &anyhow::Error) -> Vec<String> {
+pub(super) fn messages(error: &anyhow::Error) -> Vec<String> {
     let mut messages: Vec<String> = vec![error.to_string()];
     for cause in error.chain().skip(1).map(<dyn StdError>::to_string) {
         if messages.last().is_none_or(|said| !said.contains(&cause)) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::style::{Style, lines};
+use super::style::{Style, lines, wrapped};
 use super::{Report, View};
 
 /// What is left of 80 columns beside the verdicts.
@@ -100,10 +100,10 @@ impl Report for DoctorReport {
                 Health::Warn => Style::Yellow.paint("warn"),
                 Health::Fail => Style::Red.paint("FAIL"),
             };
-            let found = indented(&lines(&check.found), width);
+            let found = wrapped(&lines(&check.found), width, INDENT);
             text.push_str(&format!("  {word}  {found}\n"));
             if let Some(remedy) = &check.remedy {
-                let remedy = indented(&lines(remedy), width - 2);
+                let remedy = wrapped(&lines(remedy), width - 2, INDENT);
                 let remedy = remedy.replace('\n', "\n  ");
                 let arrow = Style::Cyan.paint(">");
                 text.push_str(&format!("{:INDENT$}{arrow} {remedy}\n", ""));
@@ -111,22 +111,6 @@ impl Report for DoctorReport {
         }
         format!("{text}\n{}\n", self.verdict())
     }
-}
-
-/// The words in lines of at most `width`, later lines behind the indent. What a
-/// server says in several lines becomes one text.
-fn indented(text: &str, width: usize) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(last) if last.chars().count() + 1 + word.chars().count() <= width => {
-                last.push(' ');
-                last.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines.join(&format!("\n{:INDENT$}", ""))
 }
 
 #[cfg(test)]

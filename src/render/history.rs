@@ -1,16 +1,20 @@
 //! What `kluis history` prints.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::style::line;
+use super::style::{line, wrapped};
 use super::table::{Column, table};
 use super::units::{counted, duration, size, when};
 use super::{Report, View};
 use crate::format::manifest::Trigger;
 use crate::operations::RunState;
+
+/// How far what a run was about is indented below it.
+const BELOW: usize = 4;
 
 #[derive(Debug, Serialize)]
 pub struct HistoryReport {
@@ -29,6 +33,9 @@ pub struct HistoryTotals {
     pub failed: u64,
     pub interrupted: u64,
     pub running: u64,
+    /// Records of messages that reached nobody. They are among the runs, but
+    /// neither completed nor failed ones.
+    pub unsent_messages: u64,
     /// Of those that ended, how many ended well; `None` where none has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_percent: Option<f64>,
@@ -87,6 +94,10 @@ impl HistoryTotals {
                 text.push_str(&format!(", {number} {word}"));
             }
         }
+        if self.unsent_messages > 0 {
+            let number = counted(self.unsent_messages, "unsent message", "unsent messages");
+            text.push_str(&format!(", {number}"));
+        }
         if let Some(percent) = self.success_percent {
             text.push_str(&format!("; {percent:.1}% ended well"));
         }
@@ -131,19 +142,48 @@ impl Report for HistoryReport {
             Column::right("TIME"),
             Column::right("BYTES"),
             Column::left("BY"),
-            Column::shrinking("WHAT"),
+            Column::left("WHAT"),
         ];
         if self.totals.runs == 0 {
             return format!("No run in {} fits.\n", line(&self.storage));
         }
         let rows: Vec<_> = self.runs.iter().map(|row| row.cells(view)).collect();
-        let table = table(&COLUMNS, &rows, view);
+        let table = listing(&COLUMNS, &rows, view);
         let shown = match self.runs.len() as u64 {
             shown if shown < self.totals.runs => format!("the newest {shown} of "),
             _ => String::new(),
         };
-        format!("{table}\n{shown}{}\n", self.totals.text())
+        let totals = format!("{shown}{}", self.totals.text());
+        let width = view.columns.unwrap_or(usize::MAX);
+        format!("{table}\n{}\n", wrapped(&totals, width, 0))
     }
+}
+
+/// One line a run where that fits. Else what it was about, or its whole error,
+/// stands below it: beside the other columns there is room for some letters only.
+fn listing(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
+    let whole = table(columns, rows, view);
+    let width = view.columns.unwrap_or(usize::MAX);
+    let fits = |row: &str| row.chars().count() <= width;
+    if whole.lines().skip(1).all(fits) {
+        return whole;
+    }
+    let beside = columns.len() - 1;
+    let short: Vec<Vec<String>> = rows.iter().map(|row| row[..beside].to_vec()).collect();
+    let short = table(&columns[..beside], &short, view);
+    let mut lines = short.lines();
+    let mut text = lines
+        .next()
+        .map_or_else(String::new, |it| format!("{it}\n"));
+    for (run, row) in lines.zip(rows) {
+        let _ = writeln!(text, "{run}");
+        let below = line(&row[beside]);
+        if !below.is_empty() {
+            let below = wrapped(&below, width.saturating_sub(BELOW).max(20), BELOW);
+            let _ = writeln!(text, "{:BELOW$}{below}", "");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -157,6 +197,7 @@ mod tests {
             failed,
             interrupted: 0,
             running: 0,
+            unsent_messages: 0,
             success_percent: Some(98.33),
             median_duration_ms: Some(3_290),
             longest_duration_ms: Some(252_000),
@@ -169,6 +210,58 @@ mod tests {
             totals(59, 1).text(),
             "60 runs, 59 completed, 1 failed; 98.3% ended well, in 3.2 s (median), \
              4 min 12 s at most"
+        );
+    }
+
+    fn failed(error: &str) -> HistoryReport {
+        let started = View::for_tests().now;
+        HistoryReport {
+            storage: "vault".to_owned(),
+            totals: totals(1_059, 100),
+            runs: vec![HistoryRow {
+                id: "0707070707070707".to_owned(),
+                command: "backup source".to_owned(),
+                trigger: Trigger::Manual,
+                schedule: None,
+                result: "failed",
+                backup: None,
+                bytes: None,
+                error: Some(error.to_owned()),
+                detail: None,
+                started,
+                duration_ms: Some(252_000),
+                user: "postgres".to_owned(),
+                host: "db1".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn on_80_columns_a_whole_error_can_be_read_and_no_word_is_broken() {
+        let error = "the disk is full, and more is to be said of it than fits ".repeat(3);
+        let mut view = View::for_tests();
+        let text = failed(&error).text(&view);
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        assert!(plain.lines().all(|it| it.chars().count() <= 80), "{plain}");
+        let words: Vec<&str> = plain.split_whitespace().collect();
+        let words = words.join(" ");
+        assert!(words.contains(error.trim()), "{plain}");
+        assert!(words.contains("4 min 12 s at most"), "{plain}");
+        assert!(plain.contains("\n    the disk is full"), "{plain}");
+        // Who reads it by a program has one line a run.
+        view.columns = None;
+        let text = failed(&error).text(&view);
+        assert_eq!(text.lines().count(), 4, "{text}");
+    }
+
+    #[test]
+    fn unsent_messages_are_told_beside_the_runs() {
+        let mut totals = totals(59, 1);
+        totals.unsent_messages = 2;
+        let text = totals.text();
+        assert!(
+            text.contains("1 failed, 2 unsent messages; 98.3%"),
+            "{text}"
         );
     }
 }

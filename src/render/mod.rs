@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 mod adopt;
+mod aside;
 mod backup;
 mod changes;
 mod console;
@@ -40,6 +41,7 @@ mod status;
 mod style;
 mod table;
 mod units;
+mod usage;
 mod verify;
 
 pub use adopt::{AdoptReport, AdoptRow, RefusedRow};
@@ -60,7 +62,7 @@ pub use key_list::{
 pub use keys::{GeneratedKey, KeyGenerateReport};
 pub use list::{ListReport, ListRow, Proof};
 pub use message::{begin_wording, run_wording, test_wording};
-pub use monitoring::{nagios, prometheus};
+pub use monitoring::{nagios, nagios_unknown, prometheus};
 pub use notify::{NotifyTestReport, NotifyTestRow};
 pub use prompt::PromptError;
 pub use prune::{PruneReport, PruneRow};

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use super::console::messages;
 use super::list::kind_word;
 use super::style::line;
 use crate::health::{FAILURE_DAYS, Facts, Finding, Level, Room};
@@ -35,6 +36,15 @@ pub fn nagios(findings: &[Finding]) -> (String, u8) {
     )
 }
 
+/// The line of a plugin that could not look; its exit code is 3. What was said in
+/// several lines, such as of a configuration file, becomes one.
+pub fn nagios_unknown(error: &anyhow::Error) -> String {
+    let text = messages(error).join(": ");
+    let text: Vec<&str> = text.split_whitespace().collect();
+    let text = line(&text.join(" ")).replace('|', "/");
+    format!("KLUIS UNKNOWN - {text}\n")
+}
+
 /// `'label'=value[unit];warn`. Limits from below are ranges.
 fn performance(finding: &Finding) -> Option<String> {
     let value = finding.value?;
@@ -43,7 +53,7 @@ fn performance(finding: &Finding) -> Option<String> {
         _ => "",
     };
     let label = format!("{} {}", finding.check, finding.subject);
-    let label = label.replace(['\'', '='], "_");
+    let label = line(&label).replace(['\'', '='], "_");
     let limit = match (finding.check, finding.limit) {
         (_, None) => String::new(),
         ("free" | "growth", Some(limit)) => format!("{limit:.0}:"),
@@ -215,6 +225,20 @@ mod tests {
         );
         assert_eq!(data, "'age shop|1'=90s;26 'free shop|1'=3s;26:\n");
         assert_eq!(nagios(&[]).1, 0);
+    }
+
+    #[test]
+    fn a_name_with_a_newline_leaves_a_plugins_line_one_line() {
+        let mut old = finding("age", Level::Critical, 90.0);
+        old.subject = "a\nb\x1b".to_owned();
+        let (said, _) = nagios(&[old]);
+        assert_eq!(
+            said,
+            "KLUIS CRITICAL - a\\nb\\u{1b}: too / old | 'age a\\nb\\u{1b}'=90s;26\n"
+        );
+        let error = anyhow::anyhow!("kluis.toml:\n  |\n1 | x\x07");
+        let said = nagios_unknown(&error);
+        assert_eq!(said, "KLUIS UNKNOWN - kluis.toml: / 1 / x\\u{7}\n");
     }
 
     #[test]

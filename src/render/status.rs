@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::health::{level_word, verdict};
 use super::history::result_word;
 use super::list::kind_word;
-use super::style::line;
+use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{age, size};
 use super::{Proof, Report, View};
@@ -30,6 +30,9 @@ pub struct StatusReport {
     pub healthy: bool,
     /// What is not as it should be.
     pub findings: Vec<Finding>,
+    /// There is a server that a check would ask and that was not asked here.
+    #[serde(skip)]
+    pub server_unasked: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,6 +61,7 @@ impl StatusReport {
         facts: &Facts,
         findings: Vec<Finding>,
         last_run: Option<&PastRun>,
+        server_unasked: bool,
     ) -> Self {
         let rows = facts.by_name().into_iter();
         let wrong = findings.into_iter().filter(|it| it.level > Level::Ok);
@@ -75,6 +79,19 @@ impl StatusReport {
             }),
             healthy: findings.is_empty(),
             findings,
+            server_unasked,
+        }
+    }
+
+    /// The last line.
+    fn verdict(&self) -> String {
+        match self.healthy {
+            true if self.server_unasked => format!(
+                "{}, as far as the storage tells; kluis check asks the server too.",
+                Style::Green.paint("Healthy")
+            ),
+            true => verdict(&self.findings),
+            false => format!("{} kluis check says what to do.", verdict(&self.findings)),
         }
     }
 }
@@ -135,11 +152,7 @@ impl Report for StatusReport {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
             let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
         }
-        let verdict = match self.healthy {
-            true => verdict(&self.findings),
-            false => format!("{} kluis check says what to do.", verdict(&self.findings)),
-        };
-        let _ = writeln!(text, "{verdict}");
+        let _ = writeln!(text, "{}", self.verdict());
         text
     }
 }
@@ -162,6 +175,19 @@ pub(super) fn sparkline(sizes: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_a_server_is_not_told_that_all_is_healthy_unasked() {
+        let facts = Facts::default();
+        let mut status = StatusReport::new("vault".to_owned(), &facts, Vec::new(), None, true);
+        assert_eq!(
+            anstream::adapter::strip_str(&status.verdict()).to_string(),
+            "Healthy, as far as the storage tells; kluis check asks the server too."
+        );
+        status.server_unasked = false;
+        let verdict = status.verdict();
+        assert!(verdict.contains("Healthy."), "{verdict}");
+    }
 
     #[test]
     fn a_sparkline_goes_from_the_least_to_the_most() {

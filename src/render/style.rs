@@ -1,4 +1,4 @@
-//! Colours, and the taming of text from outside.
+//! Colours, the taming of text from outside, and its lines.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -70,6 +70,22 @@ fn tame(text: &str, refused: impl Fn(char) -> bool) -> Cow<'_, str> {
 fn is_unsafe(c: char) -> bool {
     let turns_direction = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     turns_direction || (c.is_control() && c != '\n' && c != '\t')
+}
+
+/// The words in lines of at most `width` columns, later lines behind `indent`. What
+/// a server says in several lines becomes one text.
+pub fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(last) if last.chars().count() + 1 + word.chars().count() <= width => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{:indent$}", ""))
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ fn tiles(page: &ReportPage, view: &View) -> Markup {
                         None => "none yet"
                     }
                 }
-                dd.dim { (counted(totals.failed + totals.interrupted, "failure", "failures")) " of " (count(totals.runs)) }
+                dd.dim { (counted(totals.failed + totals.interrupted, "failure", "failures")) " of " (count(totals.runs - totals.unsent_messages)) }
             }
         }
     }

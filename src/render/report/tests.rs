@@ -126,6 +126,7 @@ fn page(name: &str) -> String {
             failed: 0,
             interrupted: 0,
             running: 0,
+            unsent_messages: 0,
             success_percent: Some(100.0),
             median_duration_ms: None,
             longest_duration_ms: None,

@@ -73,7 +73,7 @@ impl Report for ReportPage {
 }
 
 fn runs(totals: &HistoryTotals) -> String {
-    let mut text = counted(totals.runs, "run", "runs");
+    let mut text = counted(totals.runs - totals.unsent_messages, "run", "runs");
     if let Some(percent) = totals.success_percent {
         let _ = write!(text, ", {percent:.1}% of them ended well");
     }
