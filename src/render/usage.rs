@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anstream::adapter::strip_str;
 use clap::error::ContextValue;
 
 use super::Console;
@@ -35,17 +36,23 @@ impl Console {
 /// What clap says, without its colours, if it repeats an argument that must not
 /// reach a terminal as it is; `None` where it may be said as clap does.
 fn tamed(said: &clap::Error) -> Option<String> {
-    let whole = said.render().to_string();
-    let mut text = whole.clone();
-    for (_, value) in said.context() {
-        if let ContextValue::String(value) = value
-            && !value.is_empty()
-        {
-            text = text.replace(value.as_str(), &line(value));
+    let arguments = said.context().filter_map(|(_, value)| match value {
+        ContextValue::String(argument) => Some(argument),
+        _ => None,
+    });
+    let wild: Vec<&String> = arguments.filter(|it| line(it) != it.as_str()).collect();
+    if wild.is_empty() {
+        return None;
+    }
+    let mut text = said.render().to_string();
+    for argument in wild {
+        // What takes the colours away takes its sequences, too.
+        let as_said = strip_str(argument).to_string();
+        if !as_said.is_empty() {
+            text = text.replace(&as_said, &line(argument));
         }
     }
-    let text = lines(&text).into_owned();
-    (text != whole).then_some(text)
+    Some(lines(&text).into_owned())
 }
 
 /// clap's message without the usage behind it, and its tip.
