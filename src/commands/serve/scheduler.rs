@@ -17,10 +17,11 @@ use crate::config::{self, Environment, Flags, Settings};
 use crate::exit::{Exit, hint_of};
 use crate::operations::Reporter;
 use crate::process::{ChildRun, Ended, ProcessError, terminate_all};
+use crate::render::counted;
 use crate::schedule::Agenda;
 use crate::signals::Heard;
 use crate::systemd::Manager;
-use crate::trigger::{Order, Outcome, Server};
+use crate::trigger::{Order, Outcome, Server, WrongKeys};
 
 /// The longest sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -83,6 +84,7 @@ impl<'a> Scheduler<'a> {
         self.manager.ready(&self.status());
         loop {
             self.begin_what_is_due();
+            self.tell_wrong_keys();
             self.tell_status();
             self.manager.alive();
             // A pause that is over is no word.
@@ -188,7 +190,7 @@ impl<'a> Scheduler<'a> {
                     .map(|hint| format!("; {hint}"))
                     .unwrap_or_default();
                 self.session.console.warn(&format!(
-                    "the configuration is as before, because the new one is wrong: {error:#}{hint}"
+                    "the configuration is as before, because the new one is wrong: {error}{hint}"
                 ));
             }
         }
@@ -227,6 +229,7 @@ impl<'a> Scheduler<'a> {
     /// Ends the run that is under way, and waits for that.
     fn stop(mut self, signal: i32) -> Exit {
         self.manager.stopping("ends");
+        self.tell_wrong_keys();
         if let Some(running) = &self.running {
             let name = running.job.name();
             self.info(&format!("{name}: is told to stop"));
@@ -281,6 +284,17 @@ impl<'a> Scheduler<'a> {
             self.info(&status);
         }
         self.said_status = status;
+    }
+
+    /// Somebody guesses, or has an old key.
+    fn tell_wrong_keys(&self) {
+        let wrong = self.server.as_ref().and_then(Server::take_wrong_keys);
+        if let Some(WrongKeys { count, last_from }) = wrong {
+            let requests = counted(count, "request", "requests");
+            self.session.console.warn(&format!(
+                "the trigger refused {requests} with a wrong key, the last from {last_from}"
+            ));
+        }
     }
 
     fn info(&self, text: &str) {
