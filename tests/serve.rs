@@ -320,6 +320,48 @@ fn a_second_serve_on_a_storage_is_refused_with_who_holds_it() {
 }
 
 #[test]
+fn a_run_that_a_broken_configuration_keeps_from_beginning_is_recorded_and_told() {
+    let heard = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = heard.local_addr().unwrap();
+    let slow = "[[schedule]]\nname = \"second\"\nwhat = \"source\"\ncron = \"17 3 * * *\"\n";
+    let webhook = format!(
+        "[notify.webhook]\nurl = \"http://{address}/\"\n\
+                           events = [\"backup.failed\"]\n"
+    );
+    let house = house(&format!("{TREES}{slow}{webhook}"));
+    large_tree(&house);
+    let mut serve = Serve::start(&house);
+    // The first run has read its configuration; the second finds another.
+    wait_until("no run began", || temporary(&house));
+    fs::write(house.path("kluis.toml"), "[[schedule]\n").unwrap();
+    let told = std::thread::spawn(move || {
+        let (mut stream, _) = heard.accept().unwrap();
+        let mut said = String::new();
+        let mut bytes = [0; 4096];
+        while !said.contains("backup.failed") {
+            let n = stream.read(&mut bytes).unwrap();
+            assert!(n > 0, "{said}");
+            said.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+        let answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        said
+    });
+    serve.says("second: FAILED (exit code 2)");
+    serve.says("next is ");
+    let said = told.join().unwrap();
+    assert!(said.contains("kluis.toml"), "{said}");
+    serve.stop();
+    let records = house.records();
+    let of_second = |record: &Value| record["schedule"] == "second";
+    let (_, record) = records.iter().find(|(_, it)| of_second(it)).unwrap();
+    assert_eq!(record["status"], "FAILED");
+    assert_eq!(record["command"], "backup source");
+    assert_eq!(record["trigger"], "SCHEDULED");
+    assert!(record["error"].as_str().unwrap().contains("kluis.toml"));
+}
+
+#[test]
 fn a_configuration_that_cannot_be_read_is_told_once() {
     let house = house(&format!("{TREES}catch_up = false\n"));
     let mut serve = Serve::start(&house);

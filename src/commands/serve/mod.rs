@@ -30,6 +30,7 @@ use crate::wiring;
 mod desk;
 mod job;
 mod scheduler;
+mod unbegun;
 
 use scheduler::{Scheduler, Told};
 
