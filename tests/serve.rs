@@ -264,10 +264,19 @@ fn sigterm_stops_the_run_in_order() {
         assert_eq!(house.listed(), [""; 0]);
         let records = house.records();
         assert_eq!(records.len(), runs + 1);
-        assert_eq!(records[runs].1["error"], why);
-        // Nothing has run, as far as the next one can know.
-        fs::remove_dir_all(house.storage().join("runs")).unwrap();
+        let told = records.iter().all(|(_, record)| record["error"] == why);
+        assert!(told, "{records:?}");
     }
+    // A run that was cut off is none: each serve began it again, and this one ends it.
+    let mut serve = Serve::start(&house);
+    serve.says("trees: started, missed at ");
+    serve.says("trees: done in ");
+    serve.stop();
+    assert_eq!(house.listed().len(), 1);
+    let mut last = Serve::start(&house);
+    last.says("next is trees at ");
+    let said = last.stop();
+    assert!(!said.contains("started"), "{said}");
 }
 
 #[test]
@@ -285,6 +294,99 @@ fn a_serve_that_is_killed_takes_its_run_along() {
     });
     wait_until("something is left", || house.leftovers().is_empty());
     assert_eq!(house.listed(), [""; 0]);
+    // Its run was cut off, so the next one makes up for it.
+    let mut next = Serve::start(&house);
+    next.says("trees: started, missed at ");
+    next.says("trees: done in ");
+    next.stop();
+    assert_eq!(house.listed().len(), 1);
+}
+
+#[test]
+fn a_second_serve_on_a_storage_is_refused_with_who_holds_it() {
+    let house = house(&format!("{TREES}catch_up = false\n"));
+    house.run(&["backup", "source", "tree"]);
+    let mut first = Serve::start(&house);
+    first.says("next is trees at ");
+    let (code, said) = Serve::start(&house).ended();
+    assert_eq!(code, Some(6), "{said}");
+    let holder = format!("kluis serve (pid {} on ", first.child.id());
+    assert!(said.contains(&holder), "{said}");
+    first.stop();
+    let mut next = Serve::start(&house);
+    next.says("next is trees at ");
+    next.stop();
+    assert_eq!(house.listed().len(), 1);
+}
+
+#[test]
+fn a_run_that_a_broken_configuration_keeps_from_beginning_is_recorded_and_told() {
+    let heard = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = heard.local_addr().unwrap();
+    let slow = "[[schedule]]\nname = \"second\"\nwhat = \"source\"\ncron = \"17 3 * * *\"\n";
+    let webhook = format!(
+        "[notify.webhook]\nurl = \"http://{address}/\"\n\
+                           events = [\"backup.failed\"]\n"
+    );
+    let house = house(&format!("{TREES}{slow}{webhook}"));
+    large_tree(&house);
+    let mut serve = Serve::start(&house);
+    // The first run has read its configuration; the second finds another.
+    wait_until("no run began", || temporary(&house));
+    fs::write(house.path("kluis.toml"), "[[schedule]\n").unwrap();
+    let told = std::thread::spawn(move || {
+        let (mut stream, _) = heard.accept().unwrap();
+        let mut said = String::new();
+        let mut bytes = [0; 4096];
+        while !said.contains("backup.failed") {
+            let n = stream.read(&mut bytes).unwrap();
+            assert!(n > 0, "{said}");
+            said.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        }
+        let answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        said
+    });
+    serve.says("second: FAILED (exit code 2)");
+    serve.says("next is ");
+    let said = told.join().unwrap();
+    assert!(said.contains("kluis.toml"), "{said}");
+    serve.stop();
+    let records = house.records();
+    let of_second = |record: &Value| record["schedule"] == "second";
+    let (_, record) = records.iter().find(|(_, it)| of_second(it)).unwrap();
+    assert_eq!(record["status"], "FAILED");
+    assert_eq!(record["command"], "backup source");
+    assert_eq!(record["trigger"], "SCHEDULED");
+    assert!(record["error"].as_str().unwrap().contains("kluis.toml"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_told_once() {
+    let house = house(&format!("{TREES}catch_up = false\n"));
+    let mut serve = Serve::start(&house);
+    serve.says("next is trees at ");
+    fs::remove_file(house.path("kluis.toml")).unwrap();
+    serve.signal(Signal::HUP);
+    let line = serve.says("the configuration is as before");
+    assert_eq!(line.matches("os error 2").count(), 1, "{line}");
+    serve.stop();
+}
+
+#[test]
+fn wrong_keys_are_told_and_keep_the_right_one_not_out() {
+    let house = external("[source]\npaths = [\"tree\"]\n");
+    let (mut serve, address) = Serve::listening(&house, "external");
+    for number in 0..12 {
+        let (status, _) = trigger(&address, "source", "another-long-key-that-is-wrong");
+        assert_eq!(status, if number < 10 { 401 } else { 429 });
+    }
+    assert_eq!(trigger(&address, "source", KEY).0, 200);
+    // It looks by itself, if not at once.
+    serve.signal(Signal::HUP);
+    let line = serve.says("with a wrong key, the last from 127.0.0.1");
+    assert!(line.contains("the trigger refused "), "{line}");
+    serve.stop();
 }
 
 #[test]
@@ -614,6 +716,13 @@ fn a_flood_of_triggers_makes_one_run_at_a_time_and_keeps_the_memory() {
         wrong.iter().filter(|it| **it == 429).count(),
         790,
         "{wrong:?}"
+    );
+    // Of the right key only its own number is held against it.
+    let (status, reply) = trigger(&address, "source", KEY);
+    let said = reply["message"].as_str().unwrap();
+    assert!(
+        status == 200 || said.contains("too many triggers"),
+        "{reply}"
     );
     let grown_kib = memory().saturating_sub(before_kib);
     assert!(grown_kib < 16 * 1024, "{grown_kib} KiB");

@@ -9,19 +9,22 @@ use jiff::Timestamp;
 
 use super::around::problem;
 use super::session::Session;
+use crate::config::Settings;
 use crate::event::Event;
 use crate::format::manifest::Trigger;
 use crate::format::run_record::NOTIFY;
 use crate::notify::{
     Delivery, Job, Notice, NotifyError, Occasion, Patience, Receiver, Wording, deliver,
 };
-use crate::operations::{Marker, Reporter, record_failure};
+use crate::operations::{Actor, Marker, Reporter, record_failure};
 use crate::process;
 use crate::render::{begin_wording, run_wording};
 use crate::wiring;
 
 /// A run waits for its first pings no longer.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
+/// The loop that starts all runs waits no longer.
+const UNBEGUN_LIMIT: Duration = Duration::from_secs(10);
 /// Who stopped the run waits no longer.
 const STOPPED_LIMIT: Duration = Duration::from_secs(3);
 
@@ -60,6 +63,36 @@ pub fn starting(session: &Session<'_>, command: &'static str, trigger: Trigger) 
     messages
 }
 
+/// Tells of a run that could not begin, by `settings` and not by the session's.
+/// One try: whoever tells has other things to do than to wait.
+pub fn not_begun(
+    session: &Session<'_>,
+    settings: &Settings,
+    actor: &Actor,
+    command: &'static str,
+    event: Event,
+) {
+    let mut messages = Messages {
+        command,
+        trigger: event.trigger,
+        receivers: wiring::receivers(settings),
+        failed: Vec::new(),
+    };
+    let (host, schedule) = (process::host(), event.schedule.as_deref());
+    let events = [event.clone()];
+    let patience = Patience::short(UNBEGUN_LIMIT, session.cancel.clone());
+    messages.tell(session, Occasion::BrokenEnd, &patience, |receiver| {
+        let events = receiver.interest.in_end(&events, command, schedule)?;
+        let text = run_wording(&events, command, &host, event.problem.as_deref());
+        Some((events, text))
+    });
+    let actor = Actor {
+        command: NOTIFY.to_owned(),
+        ..actor.clone()
+    };
+    messages.tell_failures(session, settings, &actor, &events);
+}
+
 /// Tells what the run came to, and records what could not be told. A run that
 /// ended with an error may have told no event: then only pings hear of it.
 pub fn ended(
@@ -85,19 +118,8 @@ pub fn ended(
         Some((events, text))
     });
     messages.forget_repeated();
-    for Failure {
-        receiver, error, ..
-    } in &messages.failed
-    {
-        session.console.warn(&format!(
-            "a message to {receiver} was not sent: {error}; try it with \
-             kluis notify test --to {receiver}"
-        ));
-    }
-    if let Err(error) = messages.record(session, events) {
-        let text = format!("the messages that were not sent leave no record: {error:#}");
-        session.console.detail(&text);
-    }
+    let actor = session.actor(NOTIFY, messages.trigger);
+    messages.tell_failures(session, &session.settings, &actor, events);
 }
 
 impl Messages {
@@ -154,21 +176,43 @@ impl Messages {
         self.failed = kept;
     }
 
+    /// What was not sent: on stderr, and in the storage.
+    fn tell_failures(
+        &self,
+        session: &Session<'_>,
+        settings: &Settings,
+        actor: &Actor,
+        events: &[Event],
+    ) {
+        for Failure {
+            receiver, error, ..
+        } in &self.failed
+        {
+            session.console.warn(&format!(
+                "a message to {receiver} was not sent: {error}; try it with \
+                 kluis notify test --to {receiver}"
+            ));
+        }
+        if let Err(error) = self.record(settings, actor, events) {
+            let text = format!("the messages that were not sent leave no record: {error:#}");
+            session.console.detail(&text);
+        }
+    }
+
     /// A record for each failure, in a storage that is kluis' own.
-    fn record(&self, session: &Session<'_>, events: &[Event]) -> anyhow::Result<()> {
+    fn record(&self, settings: &Settings, actor: &Actor, events: &[Event]) -> anyhow::Result<()> {
         if self.failed.is_empty() {
             return Ok(());
         }
-        let storage = wiring::existing_storage(&session.settings)?;
+        let storage = wiring::existing_storage(settings)?;
         if Marker::load(&storage)?.is_none() {
             return Ok(());
         }
-        let actor = session.actor(NOTIFY, self.trigger);
         let about = events.iter().find_map(|event| event.backup.as_ref());
         let about = about.map(|backup| backup.file.as_str());
         for failure in &self.failed {
             let error = format!("{}: {}", failure.receiver, failure.error);
-            record_failure(&storage, &actor, about, failure.at, &error)?;
+            record_failure(&storage, actor, about, failure.at, &error)?;
         }
         Ok(())
     }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::OperationError;
+use super::sweep::INTERRUPTED;
 use crate::catalog::read_whole;
-use crate::format::run_record::{RunKey, RunRecord, RunStatus};
+use crate::format::run_record::{NOTIFY, RunKey, RunProcess, RunRecord, RunStatus};
 use crate::process;
 use crate::storage::{ErrorKind, Storage, StoredObject};
 
@@ -81,12 +82,15 @@ pub struct History {
     pub records: u64,
 }
 
-/// When each of these schedules began its last run, as far as the records tell.
-/// What cannot be read is passed over.
+/// When each of these schedules began its last run that nothing cut off, as far
+/// as the records tell. A run that was cut off did not do its work: its time is
+/// still to be made up for. What cannot be read is passed over.
 pub fn last_starts(
     storage: &dyn Storage,
     schedules: &[&str],
 ) -> Result<BTreeMap<String, Timestamp>, OperationError> {
+    let host = process::host();
+    let mut cut_off: Vec<RunProcess> = Vec::new();
     let mut starts = BTreeMap::new();
     for object in storage.list("runs/")?.into_iter().rev() {
         if starts.len() == schedules.len() {
@@ -97,8 +101,19 @@ pub fn last_starts(
         }
         let record = read_whole(storage, &object.key).ok();
         let record = record.and_then(|it| serde_json::from_slice::<RunRecord>(&it).ok());
-        let Some((schedule, started)) = record.and_then(|it| Some((it.schedule?, it.started)))
-        else {
+        let Some(record) = record else {
+            continue;
+        };
+        if is_cut_off(&record, &host) {
+            cut_off.push(record.process);
+            continue;
+        }
+        // What a run over several databases had done before it was cut off is not
+        // all; a message that was not sent is none of a schedule's work.
+        if record.command == NOTIFY || cut_off.contains(&record.process) {
+            continue;
+        }
+        let Some((schedule, started)) = record.schedule.map(|it| (it, record.started)) else {
             continue;
         };
         if schedules.contains(&schedule.as_str()) {
@@ -138,6 +153,20 @@ pub fn history(storage: &dyn Storage, filter: &HistoryFilter) -> Result<History,
         }
     }
     Ok(history)
+}
+
+/// A signal ended the run, or its process did not live to say how it ended.
+fn is_cut_off(record: &RunRecord, host: &str) -> bool {
+    let says = |error: &String| {
+        // As `Cancelled` and the sweep put it, by themselves or below a context.
+        let mut parts = error.split(": ");
+        parts.any(|part| part == INTERRUPTED || part.starts_with("interrupted by SIG"))
+    };
+    match state_of(record, host) {
+        RunState::Interrupted => true,
+        RunState::Failed => record.error.as_ref().is_some_and(says),
+        RunState::Running | RunState::Completed => false,
+    }
 }
 
 fn state_of(record: &RunRecord, host: &str) -> RunState {
@@ -291,6 +320,60 @@ mod tests {
             starts,
             [("nightly".to_owned(), at(3)), ("weekly".to_owned(), at(2))]
         );
+    }
+
+    #[test]
+    fn a_run_that_was_cut_off_is_no_start() {
+        let of = |n, command: &str| RunRecord {
+            schedule: Some("nightly".to_owned()),
+            ..record(n, command)
+        };
+        let by = |process: RunProcess, record: RunRecord| RunRecord { process, ..record };
+        let failed = |record: RunRecord, error: &str| {
+            let error = error.to_owned();
+            record.ended(at(90), RunEnd::Failed { error })
+        };
+        let another = |ticks: u64| {
+            let process = process::current();
+            RunProcess {
+                start_ticks: process.start_ticks + ticks,
+                ..process
+            }
+        };
+        let last = |records: &[RunRecord]| {
+            let starts = last_starts(&stored(records), &["nightly"]).unwrap();
+            starts.get("nightly").copied()
+        };
+        let whole = of(1, "backup db").ended(at(2), RunEnd::Completed);
+        for cut_off in [
+            by(another(1), of(5, "backup db")),
+            by(
+                another(1),
+                failed(of(5, "backup db"), "interrupted by SIGTERM"),
+            ),
+            by(
+                another(1),
+                failed(
+                    of(5, "verify"),
+                    "interrupted: its process ended without a word",
+                ),
+            ),
+            by(
+                another(1),
+                failed(
+                    of(5, "backup db"),
+                    "the run was not begun: interrupted by SIGINT",
+                ),
+            ),
+        ] {
+            // The same run's first database was done, and a message was not sent.
+            let first = of(4, "backup db").ended(at(4), RunEnd::Completed);
+            let first = by(cut_off.process.clone(), first);
+            let message = failed(of(6, NOTIFY), "mail: refused");
+            assert_eq!(last(&[whole.clone(), first, cut_off, message]), Some(at(1)));
+        }
+        let refused = failed(of(5, "backup db"), "the server refused");
+        assert_eq!(last(&[whole, refused]), Some(at(5)));
     }
 
     #[test]

@@ -29,6 +29,9 @@ const TIMES_DIFFER: SignedDuration = SignedDuration::from_secs(2);
 /// Nobody here can tell whether another host's run is alive.
 const OTHER_HOSTS_AGE: SignedDuration = SignedDuration::from_hours(24);
 
+/// How the error begins of a record whose process ended without a word.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 #[derive(Debug, Default)]
 pub struct Swept {
     /// What was removed.
@@ -142,7 +145,7 @@ fn finish(
             }
         }
     }
-    let unsaid = || "interrupted: its process ended without a word".to_owned();
+    let unsaid = || format!("{INTERRUPTED}: its process ended without a word");
     let error = record.error.clone().unwrap_or_else(unsaid);
     let ended = record.interrupted(error);
     vault.storage.replace(key, &ended.to_bytes())?;

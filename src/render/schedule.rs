@@ -1,10 +1,11 @@
 //! What `kluis serve --next` prints.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::table::{Column, table};
-use super::units::{age, when};
+use super::units::{age, when_in};
 use super::{Report, View};
 
 #[derive(Debug, Serialize)]
@@ -22,6 +23,9 @@ pub struct ScheduleRow {
     pub what: String,
     pub cron: String,
     pub time_zone: String,
+    /// The same, for the times of the text.
+    #[serde(skip)]
+    pub zone: TimeZone,
     pub enabled: bool,
     pub catch_up: bool,
     /// The next times, whether it is enabled or not.
@@ -41,7 +45,7 @@ impl ScheduleRow {
             (false, _) => "off".to_owned(),
             (true, true) => "at once: missed".to_owned(),
             (true, false) => {
-                let next = self.next.first().map(|next| when(*next, view));
+                let next = self.next.first().map(|next| when_in(*next, &self.zone));
                 next.unwrap_or_default()
             }
         };
@@ -89,6 +93,7 @@ mod tests {
             what: "source".to_owned(),
             cron: "*/15 3 * * 1-5".to_owned(),
             time_zone: "Europe/Amsterdam".to_owned(),
+            zone: TimeZone::get("Europe/Amsterdam").unwrap(),
             enabled,
             catch_up: true,
             next: vec![Timestamp::constant(1_768_800_000, 0)],
@@ -111,7 +116,7 @@ mod tests {
         let text = report.text(&View::for_tests());
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(text.contains("at once: missed   late"), "{text}");
-        assert!(text.contains("2026-01-19 05:20"), "{text}");
+        assert!(text.contains("2026-01-19 06:20"), "{text}");
         assert!(text.contains("\noff"), "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 80),

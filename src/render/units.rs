@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::View;
 
@@ -77,7 +78,12 @@ pub fn age(then: Timestamp, now: Timestamp) -> String {
 
 /// `2026-01-18 10:30`, in the view's time zone.
 pub fn when(time: Timestamp, view: &View) -> String {
-    time.to_zoned(view.zone.clone())
+    when_in(time, &view.zone)
+}
+
+/// [`when`] in a time zone of its own.
+pub fn when_in(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone())
         .strftime("%Y-%m-%d %H:%M")
         .to_string()
 }

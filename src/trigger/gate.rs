@@ -1,6 +1,7 @@
 //! How often somebody may try: wrong keys by address, triggers by all together.
-//! Who tried too many wrong keys is not even heard with the right one, or
-//! guessing would cost nothing. The time is an argument.
+//! Only who has a wrong key is ever put off for wrong keys: behind a proxy all
+//! come from one address, and a stranger there must keep nobody out. The time is
+//! an argument.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,10 +17,20 @@ const ADDRESSES_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooOften(pub Duration);
 
+/// Requests with a wrong key since they were told of last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongKeys {
+    pub count: u64,
+    /// Where the last of them came from.
+    pub last_from: IpAddr,
+}
+
 #[derive(Default)]
 pub struct Gate {
     wrong: HashMap<IpAddr, Window>,
     triggers: Option<Window>,
+    untold: Option<WrongKeys>,
+    told_at: Option<Instant>,
 }
 
 /// Counts from its beginning.
@@ -36,16 +47,19 @@ impl Window {
 }
 
 impl Gate {
-    /// Whether a key of this address is looked at at all.
-    pub fn may_try(&self, from: IpAddr, now: Instant) -> Result<(), TooOften> {
+    /// Counts a wrong key. The error: this address had too many of them.
+    pub fn wrong_key(&mut self, from: IpAddr, now: Instant) -> Result<(), TooOften> {
+        let before = self.untold.map_or(0, |untold| untold.count);
+        self.untold = Some(WrongKeys {
+            count: before.saturating_add(1),
+            last_from: from.to_canonical(),
+        });
         let window = self.wrong.get(&group(from));
-        match window.map(|window| (window.count, window.left(now))) {
-            Some((WRONG_KEYS_MAX.., left)) if !left.is_zero() => Err(TooOften(left)),
-            _ => Ok(()),
+        if let Some((WRONG_KEYS_MAX.., left)) = window.map(|it| (it.count, it.left(now)))
+            && !left.is_zero()
+        {
+            return Err(TooOften(left));
         }
-    }
-
-    pub fn wrong_key(&mut self, from: IpAddr, now: Instant) {
         if self.wrong.len() >= ADDRESSES_MAX {
             self.wrong.retain(|_, window| !window.left(now).is_zero());
         }
@@ -59,6 +73,18 @@ impl Gate {
             }),
             now,
         );
+        Ok(())
+    }
+
+    /// The wrong keys that are to be told of now, once a minute at most.
+    pub fn take_wrong_keys(&mut self, now: Instant) -> Option<WrongKeys> {
+        let since = self.told_at.map(|at| now.saturating_duration_since(at));
+        if since.is_some_and(|since| since < WINDOW) {
+            return None;
+        }
+        let untold = self.untold.take()?;
+        self.told_at = Some(now);
+        Some(untold)
     }
 
     /// Counts a trigger with the right key.
@@ -103,20 +129,38 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn ten_wrong_keys_a_minute_shut_their_address_out_and_no_other() {
+    fn ten_wrong_keys_a_minute_are_answered_to_an_address() {
         let mut gate = Gate::default();
         let now = Instant::now();
         for _ in 0..WRONG_KEYS_MAX {
-            assert_eq!(gate.may_try(HERE, now), Ok(()));
-            gate.wrong_key(HERE, now);
+            assert_eq!(gate.wrong_key(HERE, now), Ok(()));
         }
-        assert_eq!(gate.may_try(HERE, now), Err(TooOften(WINDOW)));
+        assert_eq!(gate.wrong_key(HERE, now), Err(TooOften(WINDOW)));
         let mapped = "::ffff:127.0.0.1".parse().unwrap();
-        assert!(gate.may_try(mapped, now).is_err());
-        assert_eq!(gate.may_try("192.0.2.1".parse().unwrap(), now), Ok(()));
-        assert_eq!(gate.may_try(HERE, now + WINDOW), Ok(()));
-        gate.wrong_key(HERE, now + WINDOW);
-        assert_eq!(gate.may_try(HERE, now + WINDOW), Ok(()));
+        assert!(gate.wrong_key(mapped, now).is_err());
+        let other = "192.0.2.1".parse().unwrap();
+        assert_eq!(gate.wrong_key(other, now), Ok(()));
+        for _ in 0..WRONG_KEYS_MAX {
+            assert_eq!(gate.wrong_key(HERE, now + WINDOW), Ok(()));
+        }
+        assert!(gate.wrong_key(HERE, now + WINDOW).is_err());
+    }
+
+    #[test]
+    fn wrong_keys_are_told_of_once_a_minute_and_none_is_left_out() {
+        let mut gate = Gate::default();
+        let now = Instant::now();
+        assert_eq!(gate.take_wrong_keys(now), None);
+        let mut told = |keys: u32, now: Instant| {
+            for _ in 0..keys {
+                let _ = gate.wrong_key(HERE, now);
+            }
+            gate.take_wrong_keys(now).map(|it| (it.count, it.last_from))
+        };
+        assert_eq!(told(1, now), Some((1, HERE)));
+        assert_eq!(told(30, now + WINDOW / 2), None);
+        assert_eq!(told(2, now + WINDOW), Some((32, HERE)));
+        assert_eq!(told(0, now + 2 * WINDOW), None);
     }
 
     #[test]
@@ -124,13 +168,12 @@ mod tests {
         let mut gate = Gate::default();
         let now = Instant::now();
         for host in 0..WRONG_KEYS_MAX {
-            gate.wrong_key(format!("2001:db8::{host:x}").parse().unwrap(), now);
+            let from = format!("2001:db8::{host:x}").parse().unwrap();
+            assert_eq!(gate.wrong_key(from, now), Ok(()));
         }
-        assert!(
-            gate.may_try("2001:db8::ffff".parse().unwrap(), now)
-                .is_err()
-        );
-        assert!(gate.may_try("2001:db8:0:1::".parse().unwrap(), now).is_ok());
+        let mut wrong = |from: &str| gate.wrong_key(from.parse().unwrap(), now);
+        assert!(wrong("2001:db8::ffff").is_err());
+        assert!(wrong("2001:db8:0:1::").is_ok());
     }
 
     #[test]
@@ -150,7 +193,7 @@ mod tests {
         let mut gate = Gate::default();
         let now = Instant::now();
         for number in 0..20_000_u32 {
-            gate.wrong_key(IpAddr::V4(number.into()), now);
+            let _ = gate.wrong_key(IpAddr::V4(number.into()), now);
         }
         assert!(gate.wrong.len() <= ADDRESSES_MAX);
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -26,6 +26,7 @@ mod page;
 mod routes;
 
 pub use answer::{Execution, Outcome};
+pub use gate::WrongKeys;
 pub use key::{API_KEY_BYTES_MIN, ApiKey, ShortKey};
 
 use listen::{Shared, listen};
@@ -103,6 +104,12 @@ impl Server {
     /// Where it listens; the port is a real one, also where any was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The requests with a wrong key that the log is to tell of now, once a minute
+    /// at most.
+    pub fn take_wrong_keys(&self) -> Option<WrongKeys> {
+        self.shared.gate().take_wrong_keys(Instant::now())
     }
 
     /// From now on this key counts.

@@ -232,16 +232,29 @@ fn without_the_key_nothing_is_ordered() {
 }
 
 #[test]
-fn who_guesses_is_not_heard_any_more() {
+fn who_guesses_is_put_off_and_keeps_nobody_with_the_right_key_out() {
     let stand = Stand::new();
     for _ in 0..10 {
         assert_eq!(stand.ask(&post(&bearer("guess"), DATABASE)).status, 401);
     }
-    for request in [post(&bearer(KEY), DATABASE), get("/", &bearer(KEY))] {
+    for request in [
+        post(&bearer("guess"), DATABASE),
+        get("/", &bearer("guess")),
+        post("", "{\"type\":\"database\",\"apiKey\":\"guess\"}"),
+    ] {
         let reply = stand.ask(&request);
         assert_eq!(reply.status, 429);
         assert!(reply.head.contains("retry-after: "), "{}", reply.head);
     }
+    let told = stand.server.take_wrong_keys().unwrap();
+    assert_eq!(
+        (told.count, told.last_from),
+        (13, Ipv4Addr::LOCALHOST.into())
+    );
+    assert_eq!(stand.server.take_wrong_keys(), None);
+    assert_eq!(stand.ask(&get("/", &bearer(KEY))).status, 200);
+    let (_, reply) = stand.trigger(&bearer(KEY), DATABASE, done());
+    assert_eq!(reply.status, 200);
     assert_eq!(
         stand.ask(&get("/api/backup/trigger/health", "")).status,
         200
@@ -297,6 +310,20 @@ fn what_is_no_order_is_refused_by_what_is_wrong_with_it() {
         let start = &request[..request.len().min(200)];
         assert_eq!(reply.status, status, "{start}");
     }
+    assert!(stand.orders.try_recv().is_err());
+}
+
+#[test]
+fn a_field_that_is_not_known_is_named_and_orders_nothing() {
+    let stand = Stand::new();
+    let body = "{\"type\":\"database\",\"name\":\"shop\"}";
+    let reply = stand.ask(&post(&bearer(KEY), body));
+    assert_eq!(reply.status, 400);
+    let said = String::from_utf8(reply.body).unwrap();
+    assert!(
+        said.contains("unknown field") && said.contains("name"),
+        "{said}"
+    );
     assert!(stand.orders.try_recv().is_err());
 }
 

@@ -80,7 +80,9 @@ impl House {
     pub fn leftovers(&self) -> Vec<String> {
         let top = names(&self.storage());
         let alone = |name: &&String| match name.strip_suffix(".json") {
-            _ if *name == "kluis.json" || *name == "kluis.lock" || *name == "runs" => false,
+            _ if ["kluis.json", "kluis.lock", ".kluis-serve.lock", "runs"].contains(&&***name) => {
+                false
+            }
             Some(archive) => !top.contains(&archive.to_owned()),
             None => !top.contains(&format!("{name}.json")),
         };

@@ -106,6 +106,11 @@ impl Said {
         }
     }
 
+    /// Its command line or its configuration was refused.
+    pub fn is_refused(&self) -> bool {
+        self.exit_code == i32::from(Exit::Usage.code())
+    }
+
     pub fn is_well(&self) -> bool {
         self.exit_code == i32::from(Exit::Done.code())
     }
@@ -185,7 +190,8 @@ impl Said {
         }
     }
 
-    fn error(&self) -> String {
+    /// Why it failed, in its own words.
+    pub fn error(&self) -> String {
         let of_run = self.document["error"].as_str().map(str::to_owned);
         of_run.unwrap_or_else(|| {
             let each = self.failed().map(|it| {

@@ -8,6 +8,7 @@
 
 use std::fs;
 
+use anyhow::Context;
 use crossbeam_channel::unbounded;
 use jiff::Timestamp;
 
@@ -15,22 +16,28 @@ use super::session::Session;
 use crate::cli::Serve;
 use crate::config::Settings;
 use crate::exit::Exit;
+use crate::format::manifest::Trigger;
+use crate::lock::{Holder, Lock, LockError, LockKind};
 use crate::operations::{OperationError, Reporter, last_starts};
 use crate::render::{ScheduleReport, ScheduleRow};
 use crate::schedule::{Agenda, Planned};
 use crate::secrets::SecretSource;
 use crate::signals;
+use crate::storage::Storage;
 use crate::trigger::{API_KEY_BYTES_MIN, ApiKey};
 use crate::wiring;
 
 mod desk;
 mod job;
 mod scheduler;
+mod unbegun;
 
 use scheduler::{Scheduler, Told};
 
 /// Times that `--next --json` tells of each schedule.
 const NEXT_TIMES: usize = 5;
+/// In the storage's root; hidden names are none of a storage's.
+const LOCK_NAME: &str = ".kluis-serve.lock";
 
 pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
     if wanted.next {
@@ -38,6 +45,7 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let settings = &session.settings;
+    let _held = hold_storage(session)?;
     let agenda = agenda(session, settings, session.now)?;
     let key = api_key(settings)?;
     let (tell, inbox) = unbounded();
@@ -51,6 +59,35 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
         None => None,
     };
     Scheduler::new(session, agenda, server, tell, inbox).run()
+}
+
+/// Held while serve runs: two of them on one storage would do everything twice.
+/// `None` where there is no storage yet, or nobody can write to it.
+fn hold_storage(session: &Session<'_>) -> anyhow::Result<Option<Lock>> {
+    // A storage that cannot be opened is told by the runs.
+    let storage = wiring::existing_storage(&session.settings).ok();
+    let Some(root) = storage.as_ref().and_then(|it| it.local_root()) else {
+        return Ok(None);
+    };
+    let actor = session.actor("serve", Trigger::Manual);
+    let holder = Holder {
+        command: actor.command,
+        pid: actor.process.pid,
+        host: actor.host,
+        since: session.now,
+    };
+    let path = root.join(LOCK_NAME);
+    // What the configuration says of waiting is meant for runs.
+    let wait = session.given.lock_wait;
+    match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error @ LockError::Place { .. }) => {
+            let text = format!("another kluis serve on this storage would go unseen: {error}");
+            session.console.warn(&text);
+            Ok(None)
+        }
+        Err(error) => Err(error).context("another kluis serve serves this storage"),
+    }
 }
 
 /// The schedules that wait for their times; none where only the trigger counts.
@@ -166,6 +203,7 @@ fn next(session: &Session<'_>) -> ScheduleReport {
                 .iana_name()
                 .unwrap_or("local")
                 .to_owned(),
+            zone: it.recurrence.zone().clone(),
             enabled: it.enabled,
             catch_up: it.catch_up,
             next: following.take(NEXT_TIMES).collect(),

@@ -11,16 +11,17 @@ use crossbeam_channel::{Receiver, Sender};
 use jiff::Timestamp;
 
 use super::job::{Job, Said, shown};
-use super::{agenda, api_key, planned};
+use super::{agenda, api_key, planned, unbegun};
 use crate::commands::session::Session;
 use crate::config::{self, Environment, Flags, Settings};
 use crate::exit::{Exit, hint_of};
 use crate::operations::Reporter;
 use crate::process::{ChildRun, Ended, ProcessError, terminate_all};
+use crate::render::counted;
 use crate::schedule::Agenda;
 use crate::signals::Heard;
 use crate::systemd::Manager;
-use crate::trigger::{Order, Outcome, Server};
+use crate::trigger::{Order, Outcome, Server, WrongKeys};
 
 /// The longest sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -39,6 +40,7 @@ pub enum Told {
 struct Running {
     job: Job,
     begun: Instant,
+    started: Timestamp,
 }
 
 pub struct Scheduler<'a> {
@@ -83,6 +85,7 @@ impl<'a> Scheduler<'a> {
         self.manager.ready(&self.status());
         loop {
             self.begin_what_is_due();
+            self.tell_wrong_keys();
             self.tell_status();
             self.manager.alive();
             // A pause that is over is no word.
@@ -124,16 +127,20 @@ impl<'a> Scheduler<'a> {
             self.info(&format!("{}: is no schedule any more", job.name()));
             return;
         };
-        let begun = Instant::now();
+        let (begun, started) = (Instant::now(), Timestamp::now());
         match ChildRun::spawn(&tool) {
             Ok(child) => {
                 self.info(&format!("{}: {}", job.name(), job.reason(self.settings())));
                 let tell = self.tell.clone();
                 // The loop outlives its runs.
                 thread::spawn(move || tell.send(Told::Ended(child.wait())));
-                self.running = Some(Running { job, begun });
+                self.running = Some(Running {
+                    job,
+                    begun,
+                    started,
+                });
             }
-            Err(error) => self.finish(job, Err(error), begun.elapsed()),
+            Err(error) => self.finish(job, Err(error), begun.elapsed(), started),
         }
     }
 
@@ -149,12 +156,23 @@ impl<'a> Scheduler<'a> {
     }
 
     fn ended(&mut self, ended: Result<Ended, ProcessError>) {
-        if let Some(Running { job, begun }) = self.running.take() {
-            self.finish(job, ended, begun.elapsed());
+        if let Some(Running {
+            job,
+            begun,
+            started,
+        }) = self.running.take()
+        {
+            self.finish(job, ended, begun.elapsed(), started);
         }
     }
 
-    fn finish(&self, job: Job, ended: Result<Ended, ProcessError>, took: Duration) {
+    fn finish(
+        &self,
+        job: Job,
+        ended: Result<Ended, ProcessError>,
+        took: Duration,
+        started: Timestamp,
+    ) {
         let name = job.name();
         let ended = ended.unwrap_or_else(|error| {
             let text = format!("{name}: {error}");
@@ -172,10 +190,42 @@ impl<'a> Scheduler<'a> {
             // The run has said why on the same stderr.
             false => self.session.console.warn(&line),
         }
-        if let Job::Ordered(order) = job {
-            let kind = order.kind;
-            order.answer(said.outcome(kind));
+        match job {
+            Job::Ordered(order) => {
+                let kind = order.kind;
+                order.answer(said.outcome(kind));
+            }
+            Job::Scheduled(due) if said.is_refused() && self.is_broken_for(&due.name) => {
+                let mut schedules = self.settings().schedules.iter();
+                if let Some(schedule) = schedules.find(|it| it.name.value == due.name) {
+                    let (settings, error) = (self.settings(), said.error());
+                    unbegun::tell(self.session, settings, schedule, started, &error);
+                }
+            }
+            Job::Scheduled(_) => {}
         }
+    }
+
+    /// Whether the configuration, as runs find it now, cannot be read, or does not
+    /// know the schedule: then a run has no way to tell of itself.
+    fn is_broken_for(&self, schedule: &str) -> bool {
+        let knows = |found: Settings| {
+            let mut schedules = found.schedules.iter();
+            schedules.any(|it| it.name.value == schedule)
+        };
+        !self.load().is_ok_and(knows)
+    }
+
+    fn load(&self) -> anyhow::Result<Settings> {
+        let given = &self.session.given;
+        let flags = Flags {
+            config: given.config.clone(),
+            env_file: given.env_file.clone(),
+            storage: given.storage.clone(),
+            lock_wait: given.lock_wait,
+            ..Flags::default()
+        };
+        Ok(config::load(flags, Environment::of_process())?)
     }
 
     /// The configuration anew; a wrong one is told, and changes nothing.
@@ -188,7 +238,7 @@ impl<'a> Scheduler<'a> {
                     .map(|hint| format!("; {hint}"))
                     .unwrap_or_default();
                 self.session.console.warn(&format!(
-                    "the configuration is as before, because the new one is wrong: {error:#}{hint}"
+                    "the configuration is as before, because the new one is wrong: {error}{hint}"
                 ));
             }
         }
@@ -196,15 +246,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn read_again(&mut self) -> anyhow::Result<()> {
-        let given = &self.session.given;
-        let flags = Flags {
-            config: given.config.clone(),
-            env_file: given.env_file.clone(),
-            storage: given.storage.clone(),
-            lock_wait: given.lock_wait,
-            ..Flags::default()
-        };
-        let new = config::load(flags, Environment::of_process())?;
+        let new = self.load()?;
         let now = Timestamp::now();
         agenda(self.session, &new, now)?;
         let key = api_key(&new)?;
@@ -227,6 +269,7 @@ impl<'a> Scheduler<'a> {
     /// Ends the run that is under way, and waits for that.
     fn stop(mut self, signal: i32) -> Exit {
         self.manager.stopping("ends");
+        self.tell_wrong_keys();
         if let Some(running) = &self.running {
             let name = running.job.name();
             self.info(&format!("{name}: is told to stop"));
@@ -281,6 +324,17 @@ impl<'a> Scheduler<'a> {
             self.info(&status);
         }
         self.said_status = status;
+    }
+
+    /// Somebody guesses, or has an old key.
+    fn tell_wrong_keys(&self) {
+        let wrong = self.server.as_ref().and_then(Server::take_wrong_keys);
+        if let Some(WrongKeys { count, last_from }) = wrong {
+            let requests = counted(count, "request", "requests");
+            self.session.console.warn(&format!(
+                "the trigger refused {requests} with a wrong key, the last from {last_from}"
+            ));
+        }
     }
 
     fn info(&self, text: &str) {
