@@ -100,7 +100,7 @@ fn a_run_that_was_killed_shows_as_interrupted() {
     child.wait().unwrap();
     let interrupted = runs(home.path(), &["--result", "interrupted"]);
     let backup = ("backup source".to_owned(), "interrupted".to_owned());
-    assert_eq!(interrupted, [backup.clone()]);
+    assert_eq!(interrupted, std::slice::from_ref(&backup));
     // The next run sweeps behind it, and nobody knows how long it was at work.
     fs::remove_file(home.path().join("app/big")).unwrap();
     back_up(home.path());
