@@ -3,9 +3,10 @@
 //! damaged nor like another program's file.
 
 use std::collections::{BTreeMap, HashSet};
+use std::thread;
 
 use super::{Backup, Catalog, CatalogError, Unreadable, read_whole};
-use crate::format::manifest_file::ManifestFile;
+use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key};
 use crate::format::run_record::{RunKey, RunRecord, RunStatus};
 use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
@@ -13,6 +14,11 @@ use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
 /// Records of runs that change backups that are read in any case where an archive
 /// has no manifest.
 const NEWEST_RECORDS: usize = 16;
+
+/// Fewer manifests are read before a thread has begun.
+const MANIFESTS_A_THREAD: usize = 200;
+/// More only get in each other's way.
+const THREADS_MAX: usize = 8;
 
 /// By key.
 type Objects = BTreeMap<String, StoredObject>;
@@ -27,9 +33,9 @@ impl Catalog {
             .collect();
         add_archives(storage, &manifests, &mut objects)?;
         let mut catalog = Self::default();
-        for key in manifests {
-            objects.remove(&key);
-            catalog.read(storage, &key, &mut objects)?;
+        for (key, found) in manifests.iter().zip(read_all(storage, &manifests)) {
+            objects.remove(key);
+            catalog.add(key, found?, &mut objects);
         }
         // Anything else that lies there is not ours to speak of.
         objects.retain(|key, _| ArchiveName::parse(key).is_some());
@@ -45,29 +51,19 @@ impl Catalog {
     }
 
     /// The backup of the manifest `key`; takes its archive out of `objects`.
-    fn read(
-        &mut self,
-        storage: &dyn Storage,
-        key: &str,
-        objects: &mut Objects,
-    ) -> Result<(), StorageError> {
+    fn add(&mut self, key: &str, found: Found, objects: &mut Objects) {
         let Some(archive) = archive_of_manifest(key) else {
-            return Ok(());
+            return;
         };
         let stored = objects.remove(archive);
-        let bytes = match read_whole(storage, key) {
-            // Removed since it was listed, by a prune for one.
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
-            read => read?,
-        };
-        match ManifestFile::parse(&bytes) {
-            Ok(file) => self.push(archive, stored, Some(file)),
-            Err(error) => self.unreadable.push(Unreadable {
+        match found {
+            Found::Manifest(file) => self.push(archive, stored, Some(*file)),
+            Found::Broken(error) => self.unreadable.push(Unreadable {
                 key: key.to_owned(),
                 error,
             }),
+            Found::Gone => {}
         }
-        Ok(())
     }
 
     /// Archives that had no manifest when the storage was listed: other programs'
@@ -79,7 +75,8 @@ impl Catalog {
         for archive in alone.keys().filter(|key| !unfinished.contains(*key)) {
             let manifest = manifest_key(archive);
             if now.contains_key(&manifest) {
-                self.read(storage, &manifest, &mut now)?;
+                let found = Found::read(storage, &manifest)?;
+                self.add(&manifest, found, &mut now);
             } else if let Some(stored) = now.remove(archive) {
                 self.push(archive, Some(stored), None);
             }
@@ -119,6 +116,54 @@ impl Catalog {
             named,
         });
     }
+}
+
+/// What lies under a manifest's key.
+enum Found {
+    Manifest(Box<ManifestFile>),
+    Broken(ManifestError),
+    /// Removed since it was listed, by a prune for one.
+    Gone,
+}
+
+impl Found {
+    fn read(storage: &dyn Storage, key: &str) -> Result<Self, StorageError> {
+        let bytes = match read_whole(storage, key) {
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Self::Gone),
+            read => read?,
+        };
+        Ok(match ManifestFile::parse(&bytes) {
+            Ok(file) => Self::Manifest(Box::new(file)),
+            Err(error) => Self::Broken(error),
+        })
+    }
+}
+
+/// Reads manifests, in the order of their keys; many of them on several threads,
+/// because understanding them takes longer than reading them.
+fn read_all(storage: &dyn Storage, keys: &[String]) -> Vec<Result<Found, StorageError>> {
+    let read = |keys: &[String]| -> Vec<_> {
+        let read = keys.iter().map(|key| Found::read(storage, key));
+        read.collect()
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(THREADS_MAX).min(keys.len() / MANIFESTS_A_THREAD);
+    if threads <= 1 {
+        return read(keys);
+    }
+    let (mine, others) = keys.split_at(keys.len().div_ceil(threads));
+    thread::scope(|scope| {
+        let others: Vec<_> = others
+            .chunks(mine.len())
+            .map(|keys| (keys, scope.spawn(move || read(keys))))
+            .collect();
+        let mut found = read(mine);
+        for (keys, thread) in others {
+            // One that panicked has read nothing: then it is read here.
+            found.extend(thread.join().unwrap_or_else(|_| read(keys)));
+        }
+        found
+    })
 }
 
 /// Whether `new` is the backup `old`, written anew, and seems to be there whole.
