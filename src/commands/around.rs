@@ -18,6 +18,7 @@ use crate::hooks::{Context, HookError, Moment, run_hooks};
 use crate::lock::{Holder, Lock, LockError, LockKind};
 use crate::operations::{Reporter, has_record, record_failure};
 use crate::process;
+use crate::render::whole;
 use crate::wiring;
 
 /// Beside the storage's own lock; no object can have this name.
@@ -202,8 +203,7 @@ fn record(
     let written = || -> anyhow::Result<()> {
         let storage = wiring::existing_storage(&session.settings)?;
         if !has_record(&storage, &actor, session.now)? {
-            let text = format!("{error:#}");
-            record_failure(&storage, &actor, about, session.now, &text)?;
+            record_failure(&storage, &actor, about, session.now, &whole(error))?;
         }
         Ok(())
     };
@@ -231,7 +231,7 @@ fn hooks_behind(
     for moment in [moment, Moment::Finally] {
         if let Err(error) = hooks(session, around, moment, context.clone()) {
             let error = Error::new(error);
-            let text = format!("{error:#}; what the run did is not touched by that");
+            let text = format!("{}; what the run did is not touched by that", whole(&error));
             session.console.warn(&text);
             let command = format!("hook {}", moment.word());
             let about = events.iter().find_map(|event| event.backup.as_ref());
@@ -296,7 +296,7 @@ fn context_behind(result: &anyhow::Result<Exit>, events: &[Event], well: bool) -
 
 /// [`problem_of`] of what ended a command.
 pub fn problem(error: &anyhow::Error) -> String {
-    problem_of(format_args!("{error:#}"), hint_of(error))
+    problem_of(whole(error), hint_of(error))
 }
 
 /// The error for people who are not at the terminal: the reason, and the hint.

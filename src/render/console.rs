@@ -164,7 +164,7 @@ impl Console {
         let messages = messages(error);
         if self.json && !self.printed.load(Ordering::Relaxed) {
             let document = ErrorDocument {
-                error: messages.join(": "),
+                error: whole(error),
                 hint,
                 exit_code,
             };
@@ -250,6 +250,11 @@ pub(super) fn messages(error: &anyhow::Error) -> Vec<String> {
         }
     }
     messages
+}
+
+/// The error and its causes in one line, for records and messages.
+pub fn whole(error: &anyhow::Error) -> String {
+    messages(error).join(": ")
 }
 
 impl Reporter for Console {

@@ -49,7 +49,7 @@ pub use backup::{
     BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, Pruned, TreeSummary,
 };
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
-pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity};
+pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity, whole};
 pub use contents::{ContentsReport, ContentsRow};
 pub use doctor::{Check, DoctorReport, Health};
 pub use health::CheckReport;

@@ -168,7 +168,9 @@ impl Run<'_> {
             let mut failed = failed.into_iter();
             let first = failed.next();
             for (name, error) in failed {
-                self.session.console.warn(&format!("{name}: {error:#}"));
+                self.session
+                    .console
+                    .warn(&format!("{name}: {}", render::whole(&error)));
             }
             stopped?;
             return match first {
@@ -178,13 +180,14 @@ impl Run<'_> {
         }
         let failed = failed.into_iter().map(|(name, error)| {
             // On stderr too: a timer's job often throws stdout away.
-            self.session
-                .console
-                .warn(&format!("no backup of {name} was made: {error:#}"));
+            self.session.console.warn(&format!(
+                "no backup of {name} was made: {}",
+                render::whole(&error)
+            ));
             render::BackupFailed {
                 kind: Kind::Db,
                 name: name.to_owned(),
-                error: format!("{error:#}"),
+                error: render::whole(&error),
                 hint: hint_of(&error),
             }
         });
