@@ -15,7 +15,7 @@ use crate::event::{Event, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
 use crate::hooks::{Context, HookError, Moment, run_hooks};
-use crate::lock::{Holder, Lock, LockError, LockKind};
+use crate::lock::{Lock, LockError, LockKind};
 use crate::operations::{Reporter, has_record, record_failure};
 use crate::process;
 use crate::render::whole;
@@ -156,12 +156,7 @@ fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Option<Lock>> 
         return Ok(None);
     };
     let actor = session.actor(around.command, around.trigger);
-    let holder = Holder {
-        command: actor.command,
-        pid: actor.process.pid,
-        host: actor.host,
-        since: session.now,
-    };
+    let holder = actor.holder(session.now);
     let wait = Some(settings.lock_wait.value);
     let path = root.join(HOOKS_LOCK);
     match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
@@ -208,7 +203,7 @@ fn record(
         Ok(())
     };
     if let Err(error) = written() {
-        let text = format!("this run leaves no record: {error:#}");
+        let text = format!("this run leaves no record: {}", whole(&error));
         session.console.detail(&text);
     }
 }

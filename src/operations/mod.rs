@@ -110,6 +110,18 @@ pub struct Actor {
     pub process: RunProcess,
 }
 
+impl Actor {
+    /// As a lock's file names who holds it.
+    pub fn holder(&self, since: Timestamp) -> Holder {
+        Holder {
+            command: self.command.clone(),
+            pid: self.process.pid,
+            host: self.host.clone(),
+            since,
+        }
+    }
+}
+
 impl<'a> Vault<'a> {
     /// The same storage for a step of another name, such as a prune behind a
     /// backup, which needs no key.
@@ -136,12 +148,7 @@ impl Vault<'_> {
         if kind == LockKind::Shared && !self.ours {
             return Ok(None);
         }
-        let holder = Holder {
-            pid: self.actor.process.pid,
-            command: self.actor.command.clone(),
-            host: self.actor.host.clone(),
-            since: now,
-        };
+        let holder = self.actor.holder(now);
         let path = root.join(FILE_NAME);
         let take = |wait| Lock::acquire(&path, kind, wait, &holder, &self.cancel);
         let locked = match (take(None), self.lock_wait) {

@@ -17,7 +17,7 @@ use crate::cli::Serve;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::format::manifest::Trigger;
-use crate::lock::{Holder, Lock, LockError, LockKind};
+use crate::lock::{Lock, LockError, LockKind};
 use crate::operations::{OperationError, Reporter, last_starts};
 use crate::render::{ScheduleReport, ScheduleRow};
 use crate::schedule::{Agenda, Planned};
@@ -70,12 +70,7 @@ fn hold_storage(session: &Session<'_>) -> anyhow::Result<Option<Lock>> {
         return Ok(None);
     };
     let actor = session.actor("serve", Trigger::Manual);
-    let holder = Holder {
-        command: actor.command,
-        pid: actor.process.pid,
-        host: actor.host,
-        since: session.now,
-    };
+    let holder = actor.holder(session.now);
     let path = root.join(LOCK_NAME);
     // What the configuration says of waiting is meant for runs.
     let wait = session.given.lock_wait;
