@@ -14,15 +14,13 @@ use crate::cli::{RecordFlags, RunFlags};
 use crate::event::{Event, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
-use crate::hooks::{Context, HookError, Moment, run_hooks};
-use crate::lock::{Lock, LockError, LockKind};
+use crate::hooks::{Context, Moment};
 use crate::operations::{Reporter, has_record, record_failure};
 use crate::process;
 use crate::render::whole;
 use crate::wiring;
 
-/// Beside the storage's own lock; no object can have this name.
-const HOOKS_LOCK: &str = ".kluis-hooks.lock";
+mod hooks;
 
 /// The run that hooks and messages stand around.
 pub struct Around {
@@ -115,7 +113,7 @@ pub fn around(
 ) -> anyhow::Result<Exit> {
     let messages = messages::starting(session, around.command, around.trigger);
     // Whoever thaws must be the one who froze: without its turn no hook is run.
-    let (turn, result) = match turn(session, around) {
+    let (turn, result) = match hooks::turn(session, around) {
         Ok(turn) => (Some(turn), begin(session, around, run)),
         Err(error) => (None, Err(error)),
     };
@@ -126,7 +124,7 @@ pub fn around(
     }
     let events = session.happened.take();
     let behind_well = match turn {
-        Some(_turn) => hooks_behind(session, around, &result, &events),
+        Some(_turn) => hooks::behind(session, around, &result, &events),
         None => true,
     };
     messages::ended(session, messages, &events, result.as_ref().err());
@@ -142,32 +140,9 @@ fn begin(
     around: &Around,
     run: impl FnOnce() -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    hooks(session, around, Moment::Before, Context::new())
+    hooks::at(session, around, Moment::Before, Context::new())
         .map_err(|error| Error::new(error).context("the run was not begun"))?;
     run()
-}
-
-/// Runs with hooks take turns, from the first hook to the last. It is a lock of
-/// its own: a hook may well call kluis, which takes the storage's.
-fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Option<Lock>> {
-    let settings = &session.settings;
-    let root = settings.storage_path().ok().filter(|root| root.is_dir());
-    let Some(root) = root.filter(|_| settings.hooks.fit(around.command)) else {
-        return Ok(None);
-    };
-    let actor = session.actor(around.command, around.trigger);
-    let holder = actor.holder(session.now);
-    let wait = Some(settings.lock_wait.value);
-    let path = root.join(HOOKS_LOCK);
-    match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
-        Ok(lock) => Ok(Some(lock)),
-        // Where nobody can write, nobody else is at work either.
-        Err(error @ LockError::Place { .. }) => {
-            session.console.detail(&error.to_string());
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A run that failed on its way to the first backup leaves its trace all the
@@ -206,87 +181,6 @@ fn record(
         let text = format!("this run leaves no record: {}", whole(&error));
         session.console.detail(&text);
     }
-}
-
-/// Runs what stands behind a run; whether all of it went well.
-fn hooks_behind(
-    session: &Session<'_>,
-    around: &Around,
-    result: &anyhow::Result<Exit>,
-    events: &[Event],
-) -> bool {
-    let ended_well = matches!(result, Ok(Exit::Done | Exit::Incomplete | Exit::Plugin(0)));
-    let well = ended_well && events.iter().all(|event| event.kind.is_success());
-    let moment = match well {
-        true => Moment::After,
-        false => Moment::Failed,
-    };
-    let context = context_behind(result, events, well);
-    let mut all_well = true;
-    for moment in [moment, Moment::Finally] {
-        if let Err(error) = hooks(session, around, moment, context.clone()) {
-            let error = Error::new(error);
-            let text = format!("{}; what the run did is not touched by that", whole(&error));
-            session.console.warn(&text);
-            let command = format!("hook {}", moment.word());
-            let about = events.iter().find_map(|event| event.backup.as_ref());
-            let about = about.map(|backup| backup.file.as_str());
-            record(session, &command, around.trigger, about, &error);
-            all_well = false;
-        }
-    }
-    all_well
-}
-
-fn hooks(
-    session: &Session<'_>,
-    around: &Around,
-    moment: Moment,
-    behind: Context,
-) -> Result<(), HookError> {
-    let settings = &session.settings.hooks;
-    let wanted = settings.of(moment);
-    if wanted.is_empty() || !settings.fit(around.command) {
-        return Ok(());
-    }
-    let place = session.settings.storage_path().ok();
-    let mut context = vec![
-        ("COMMAND", around.command.to_owned()),
-        ("TRIGGER", around.trigger.word().to_owned()),
-        ("SCHEDULE", session.schedule.clone().unwrap_or_default()),
-        (
-            "STORAGE",
-            place.map_or_else(String::new, |path| path.display().to_string()),
-        ),
-    ];
-    context.extend(behind);
-    let console = session.console;
-    console.detail(&format!("running the hooks `{}`", moment.word()));
-    let said = |line: &str| console.detail(&format!("{}: {line}", moment.word()));
-    run_hooks(moment, wanted, &context, settings.limit.value, said)
-}
-
-fn context_behind(result: &anyhow::Result<Exit>, events: &[Event], well: bool) -> Context {
-    let code = match result {
-        Ok(exit) => exit.code(),
-        Err(error) => exit_of(error).code(),
-    };
-    let files = events.iter().filter_map(|event| event.backup.as_ref());
-    let files: Vec<&str> = files.map(|backup| backup.file.as_str()).collect();
-    let failed = events.iter().filter(|event| !event.kind.is_success());
-    let problems: Vec<&str> = failed
-        .filter_map(|event| event.problem.as_deref())
-        .collect();
-    let word = match well {
-        true => "completed",
-        false => "failed",
-    };
-    vec![
-        ("RESULT", word.to_owned()),
-        ("EXIT_CODE", code.to_string()),
-        ("BACKUPS", files.join("\n")),
-        ("ERROR", problems.join("\n")),
-    ]
 }
 
 /// [`problem_of`] of what ended a command.

@@ -1,0 +1,120 @@
+//! The hooks around a run: whose turn it is, what they are told, and what it
+//! means when one fails behind the run.
+
+use anyhow::Error;
+
+use super::{Around, record};
+use crate::commands::session::Session;
+use crate::event::Event;
+use crate::exit::{Exit, exit_of};
+use crate::hooks::{Context, HookError, Moment, run_hooks};
+use crate::lock::{Lock, LockError, LockKind};
+use crate::operations::Reporter;
+use crate::render::whole;
+
+/// Beside the storage's own lock; no object can have this name.
+const HOOKS_LOCK: &str = ".kluis-hooks.lock";
+
+/// Runs with hooks take turns, from the first hook to the last. It is a lock of
+/// its own: a hook may well call kluis, which takes the storage's.
+pub(super) fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Option<Lock>> {
+    let settings = &session.settings;
+    let root = settings.storage_path().ok().filter(|root| root.is_dir());
+    let Some(root) = root.filter(|_| settings.hooks.fit(around.command)) else {
+        return Ok(None);
+    };
+    let actor = session.actor(around.command, around.trigger);
+    let holder = actor.holder(session.now);
+    let wait = Some(settings.lock_wait.value);
+    let path = root.join(HOOKS_LOCK);
+    match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
+        Ok(lock) => Ok(Some(lock)),
+        // Where nobody can write, nobody else is at work either.
+        Err(error @ LockError::Place { .. }) => {
+            session.console.detail(&error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs what stands behind a run; whether all of it went well.
+pub(super) fn behind(
+    session: &Session<'_>,
+    around: &Around,
+    result: &anyhow::Result<Exit>,
+    events: &[Event],
+) -> bool {
+    let ended_well = matches!(result, Ok(Exit::Done | Exit::Incomplete | Exit::Plugin(0)));
+    let well = ended_well && events.iter().all(|event| event.kind.is_success());
+    let moment = match well {
+        true => Moment::After,
+        false => Moment::Failed,
+    };
+    let told = context(result, events, well);
+    let mut all_well = true;
+    for moment in [moment, Moment::Finally] {
+        if let Err(error) = at(session, around, moment, told.clone()) {
+            let error = Error::new(error);
+            let text = format!("{}; what the run did is not touched by that", whole(&error));
+            session.console.warn(&text);
+            let command = format!("hook {}", moment.word());
+            let about = events.iter().find_map(|event| event.backup.as_ref());
+            let about = about.map(|backup| backup.file.as_str());
+            record(session, &command, around.trigger, about, &error);
+            all_well = false;
+        }
+    }
+    all_well
+}
+
+pub(super) fn at(
+    session: &Session<'_>,
+    around: &Around,
+    moment: Moment,
+    behind: Context,
+) -> Result<(), HookError> {
+    let settings = &session.settings.hooks;
+    let wanted = settings.of(moment);
+    if wanted.is_empty() || !settings.fit(around.command) {
+        return Ok(());
+    }
+    let place = session.settings.storage_path().ok();
+    let mut context = vec![
+        ("COMMAND", around.command.to_owned()),
+        ("TRIGGER", around.trigger.word().to_owned()),
+        ("SCHEDULE", session.schedule.clone().unwrap_or_default()),
+        (
+            "STORAGE",
+            place.map_or_else(String::new, |path| path.display().to_string()),
+        ),
+    ];
+    context.extend(behind);
+    let console = session.console;
+    console.detail(&format!("running the hooks `{}`", moment.word()));
+    let said = |line: &str| console.detail(&format!("{}: {line}", moment.word()));
+    run_hooks(moment, wanted, &context, settings.limit.value, said)
+}
+
+fn context(result: &anyhow::Result<Exit>, events: &[Event], well: bool) -> Context {
+    let code = match result {
+        Ok(exit) => exit.code(),
+        Err(error) => exit_of(error).code(),
+    };
+    let files = events.iter().filter_map(|event| event.backup.as_ref());
+    let files: Vec<&str> = files.map(|backup| backup.file.as_str()).collect();
+    let failed = events.iter().filter(|event| !event.kind.is_success());
+    let problems: Vec<&str> = failed
+        .filter_map(|event| event.problem.as_deref())
+        .collect();
+    let word = match well {
+        true => "completed",
+        false => "failed",
+    };
+    vec![
+        ("RESULT", word.to_owned()),
+        ("EXIT_CODE", code.to_string()),
+        ("BACKUPS", files.join("\n")),
+        ("ERROR", problems.join("\n")),
+    ]
+}
