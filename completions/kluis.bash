@@ -119,7 +119,7 @@ _kluis() {
 
     case "${cmd}" in
         kluis)
-            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help --version backup list show status check history report verify restore prune delete keep decrypt adopt key doctor serve notify config completions man"
+            opts="-c -s -v -q -h -V --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help --version backup list show status check history report verify restore prune delete keep decrypt adopt key doctor serve notify config completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,6 +153,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -161,7 +169,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__adopt)
-            opts="-c -s -v -q -h --all --name --kind --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --accept-unsealed --name --kind --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -203,6 +211,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -211,7 +227,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help db source"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help db source"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -245,6 +261,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -253,7 +277,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__db)
-            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --codec --level --no-encrypt --note --keep --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --ignore-missing --codec --level --no-encrypt --note --keep --trigger --host --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -335,6 +359,10 @@ _kluis() {
                     COMPREPLY=($(compgen -W "manual scheduled external" -- "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --schedule)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -367,6 +395,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -375,7 +411,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__source)
-            opts="-c -s -v -q -h --name --exclude --exclude-from --exclude-caches --exclude-if-present --no-default-excludes --one-file-system --codec --level --no-encrypt --note --keep --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --name --exclude --exclude-from --exclude-caches --exclude-if-present --no-default-excludes --allow-empty --one-file-system --codec --level --no-encrypt --note --keep --trigger --host --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -413,6 +449,10 @@ _kluis() {
                     COMPREPLY=($(compgen -W "manual scheduled external" -- "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --schedule)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -445,6 +485,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -453,7 +501,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__check)
-            opts="-c -s -v -q -h --nagios --prometheus --no-server --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --nagios --prometheus --no-server --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -499,6 +547,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -507,7 +563,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__completions)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help bash elvish fish powershell zsh"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -538,6 +594,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -549,7 +613,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__config)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help show"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -583,6 +647,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -591,7 +663,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__config__subcmd__show)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -625,6 +697,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -633,7 +713,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__decrypt)
-            opts="-o -c -s -v -q -h --output --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-o -c -s -v -q -h --output --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -675,6 +755,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -683,7 +771,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__delete)
-            opts="-c -s -v -q -h --yes --force --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --yes --force --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -717,6 +805,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -725,7 +821,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__doctor)
-            opts="-c -s -v -q -h --url --mode --container --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --url --mode --container --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -771,6 +867,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -779,7 +883,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__history)
-            opts="-c -s -v -q -h --command --result --about --since --limit --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --command --result --about --since --limit --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -833,6 +937,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -841,7 +953,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__keep)
-            opts="-c -s -v -q -h --release --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --release --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -872,6 +984,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -883,7 +1003,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help generate list drill add drop rotate repair"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help generate list drill add drop rotate repair"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -917,6 +1037,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -925,7 +1053,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__add)
-            opts="-c -s -v -q -h --all --key-file --recipient --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --key-file --recipient --accept-unsealed --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -967,6 +1095,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -975,7 +1111,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__drill)
-            opts="-c -s -v -q -h --sample --all --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --sample --all --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1013,6 +1149,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1021,7 +1165,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__drop)
-            opts="-c -s -v -q -h --all --key-file --id --recipient --force --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --key-file --id --recipient --force --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1067,6 +1211,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1075,7 +1227,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__generate)
-            opts="-o -c -s -v -q -h --output --age --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-o -c -s -v -q -h --output --age --signing --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1117,6 +1269,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1125,7 +1285,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__list)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1156,6 +1316,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1167,7 +1335,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__repair)
-            opts="-c -s -v -q -h --all --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1201,6 +1369,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1209,7 +1385,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__key__subcmd__rotate)
-            opts="-c -s -v -q -h --from --reencrypt --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --from --reencrypt --accept-unsealed --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1247,6 +1423,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1255,7 +1439,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__list)
-            opts="-c -s -v -q -h --kind --name --sort --reverse --limit --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --kind --name --sort --reverse --limit --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1305,6 +1489,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1313,7 +1505,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__man)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1344,6 +1536,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1355,7 +1555,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__notify)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help test"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help test"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1389,6 +1589,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1397,7 +1605,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__notify__subcmd__test)
-            opts="-c -s -v -q -h --to --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --to --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1435,6 +1643,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1443,7 +1659,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__prune)
-            opts="-c -s -v -q -h --dry-run --simulate --kind --name --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --max-age --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --dry-run --simulate --kind --name --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --max-age --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1529,6 +1745,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1537,7 +1761,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__report)
-            opts="-c -s -v -q -h --html --no-server --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --html --no-server --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1575,6 +1799,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1583,7 +1815,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__restore)
-            opts="-t -n -c -s -v -q -h --to --into --replace --list --keep-old --in-place --no-pre-restore-backup --table --schema --url --mode --container --links-outside --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-t -n -c -s -v -q -h --to --into --replace --list --part --keep-old --in-place --no-pre-restore-backup --table --schema --as-superuser --url --mode --container --links-outside --accept-unsealed --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1653,6 +1885,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1661,7 +1901,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__serve)
-            opts="-c -s -v -q -h --next --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --next --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1692,6 +1932,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1703,7 +1951,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__show)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1734,6 +1982,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1745,7 +2001,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__status)
-            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1779,6 +2035,14 @@ _kluis() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1787,7 +2051,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__verify)
-            opts="-c -s -v -q -h --all --pending --quick --restore --in-server --url --mode --container --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --help"
+            opts="-c -s -v -q -h --all --pending --quick --restore --in-server --as-superuser --accept-unsealed --url --mode --container --trigger --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1838,6 +2102,14 @@ _kluis() {
                     return 0
                     ;;
                 --lock-wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --run-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_kluis_global_optspecs
-    string join \n c/config= env-file= s/storage= v/verbose q/quiet json no-progress color= lock-wait= h/help V/version
+    string join \n c/config= env-file= s/storage= v/verbose q/quiet json no-progress color= lock-wait= run-limit= stall-limit= h/help V/version
 end
 
 function __fish_kluis_needs_command
@@ -31,6 +31,8 @@ complete -c kluis -n "__fish_kluis_needs_command" -l color -d 'When to use colou
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_needs_command" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_needs_command" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_needs_command" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_needs_command" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_needs_command" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_needs_command" -l json -d 'Print the result as one JSON document'
@@ -65,6 +67,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l json -d 'Print the result as one JSON document'
@@ -94,6 +98,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l host -d 'The name that tells this host\'s backups from other hosts\' in one storage' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l schedule -d 'Back up what this [[schedule]] of kluis.toml names, and prune by its rules' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
@@ -102,8 +107,11 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l all -d 'Every database of the server, templates left out'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l all -d 'Every database of the server but template0 and template1'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l globals -d 'Also what all databases share: roles and tablespaces'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l ignore-missing -d 'A -n or -t that finds nothing is no error'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l keep -d 'Keep this backup: prune never removes it'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
@@ -123,6 +131,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l trigger -d 'What started the run, for the history' -r -f -a "manual\t'A person'
 scheduled\t'A timer, such as cron or systemd'
 external\t'Another program'"
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l host -d 'The name that tells this host\'s backups from other hosts\' in one storage' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l schedule -d 'Back up what this [[schedule]] of kluis.toml names, and prune by its rules' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
@@ -131,8 +140,11 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-caches -d 'Leave out directories that hold a CACHEDIR.TAG'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-default-excludes -d 'Keep also what is left out by default'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l allow-empty -d 'A directory without files is no problem, also where it had some before'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l one-file-system -d 'Do not enter other file systems'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l keep -d 'Keep this backup: prune never removes it'
@@ -155,6 +167,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand list" -l color -d 'When to u
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand list" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand list" -l reverse -d 'Turn the order round'
 complete -c kluis -n "__fish_kluis_using_subcommand list" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -168,6 +182,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand show" -l color -d 'When to u
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand show" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand show" -l json -d 'Print the result as one JSON document'
@@ -180,6 +196,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand status" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand status" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand status" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand status" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand status" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand status" -l json -d 'Print the result as one JSON document'
@@ -197,6 +215,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand check" -l color -d 'When to 
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand check" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand check" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand check" -l nagios -d 'One line and performance data, with the exit codes of a Nagios plugin'
 complete -c kluis -n "__fish_kluis_using_subcommand check" -l no-server -d 'Do not ask the server which databases it has'
 complete -c kluis -n "__fish_kluis_using_subcommand check" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
@@ -219,6 +239,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand history" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand history" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand history" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand history" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand history" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand history" -l json -d 'Print the result as one JSON document'
@@ -232,6 +254,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand report" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand report" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand report" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand report" -l no-server -d 'Do not ask the server which databases it has'
 complete -c kluis -n "__fish_kluis_using_subcommand report" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand report" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -254,11 +278,15 @@ complete -c kluis -n "__fish_kluis_using_subcommand verify" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l all -d 'All of them'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet, or failed'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l restore -d 'Restore each into a throwaway place, and compare what came back'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l in-server -d 'With --restore: into a throwaway database on the configured server, instead of a throwaway server on this machine'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l as-superuser -d 'With --in-server: also where that login is a superuser\'s. Code that stands in the dump runs with its rights there'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l accept-unsealed -d 'With --restore: also a backup that no key of ours sealed; what it holds is run to prove it'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l json -d 'Print the result as one JSON document'
@@ -280,12 +308,17 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Database: nowhere; print what is in the backup'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l part -d 'With --replace: the backup is a part, and the rest may go'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l as-superuser -d 'Database: where the login is a superuser\'s, also run with its rights what stands in the dump, instead of with those of the role that owns it'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-unsealed -d 'Also a backup that no key of ours sealed, which may be anybody\'s work'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
@@ -316,6 +349,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand prune" -l color -d 'When to 
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand prune" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -l dry-run -d 'Print what would be kept and removed, and why; remove nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand prune" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -329,6 +364,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand delete" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand delete" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l yes -d 'Do not ask'
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -l force -d 'Also kept ones, and the last good one of a database or tree'
 complete -c kluis -n "__fish_kluis_using_subcommand delete" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
@@ -343,6 +380,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand keep" -l color -d 'When to u
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand keep" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -l release -d 'Let the retention decide again'
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand keep" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -357,6 +396,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l color -d 'When t
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand decrypt" -l json -d 'Print the result as one JSON document'
@@ -372,7 +413,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l color -d 'When to 
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
-complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l all -d 'Every file of the storage that list shows without a checksum'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l all -d 'Every file of the storage that has no manifest, or one that was never sealed'
+complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l accept-unsealed -d 'With --all, and a key configured: also files that are not encrypted, Kanbu\'s, or for a recipient alone, which anybody who can write there may have put there'
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l json -d 'Print the result as one JSON document'
@@ -385,6 +429,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_sub
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l json -d 'Print the result as one JSON document'
@@ -405,7 +451,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l age -d 'An age identity: hosts that know its recipient write backups that only this file opens'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l signing -d 'A key that signs what a host makes: hosts that know its public half take nothing else for a backup of theirs'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from generate" -l json -d 'Print the result as one JSON document'
@@ -418,6 +467,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from list" -l json -d 'Print the result as one JSON document'
@@ -431,6 +482,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -l all -d 'Read all of them whole'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drill" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -446,7 +499,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l all -d 'All of them'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l accept-unsealed -d 'Also what opens by a recipient alone, which anybody who can write to the storage may have made: only where you know where all of it is from'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from add" -l json -d 'Print the result as one JSON document'
@@ -462,6 +518,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l all -d 'All of them'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -l force -d 'Also where no configured key opens the archive afterwards'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from drop" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
@@ -477,7 +535,10 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l reencrypt -d 'Write the archives anew, under new data keys'
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l accept-unsealed -d 'Also what opens by a recipient alone, which anybody who can write to the storage may have made: only where you know where all of it is from'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Print what would be done; change nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from rotate" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -491,6 +552,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcomm
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -l all -d 'All of them'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and __fish_seen_subcommand_from repair" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -509,6 +572,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l color -d 'When to
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand doctor" -l json -d 'Print the result as one JSON document'
@@ -521,6 +586,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand serve" -l color -d 'When to 
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand serve" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand serve" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand serve" -l next -d 'Show when each schedule runs next, and its command line; run nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand serve" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand serve" -s q -l quiet -d 'Say nothing but results, warnings and errors'
@@ -534,6 +601,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and not __fish_seen_subcommand_from test" -l json -d 'Print the result as one JSON document'
@@ -548,6 +617,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand notify; and __fish_seen_subcommand_from test" -l json -d 'Print the result as one JSON document'
@@ -560,6 +631,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and not __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
@@ -573,6 +646,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subc
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print the result as one JSON document'
@@ -585,6 +660,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand completions" -l color -d 'Wh
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand completions" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand completions" -l json -d 'Print the result as one JSON document'
@@ -597,6 +674,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand man" -l color -d 'When to us
 always\t'Always'
 never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand man" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand man" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand man" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
 complete -c kluis -n "__fish_kluis_using_subcommand man" -s q -l quiet -d 'Say nothing but results, warnings and errors'
 complete -c kluis -n "__fish_kluis_using_subcommand man" -l json -d 'Print the result as one JSON document'

@@ -3,22 +3,36 @@
 //!
 //! Invariant: a backup exists if and only if its manifest exists. An archive
 //! without one is listed as what it is, and never counted as a backup; one that
-//! a run is making or removing, or left when it died, is not listed at all.
+//! a run is making or removing, or left when it died, is not listed at all. With
+//! a key at hand a backup is ours only if that key vouches for it: see `trust`.
 
-use std::io::Read;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel};
+use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel, Standing, Verification};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
-use crate::storage::{Storage, StorageError, StoredObject};
+use crate::series::{Series, Titles, titles};
+use crate::storage::{StorageError, StoredObject};
 
+mod found;
+mod latest;
 mod load;
+mod once;
+mod records;
+mod salts;
+mod small;
+mod trust;
 
-pub use load::supersedes;
+pub use once::{Repeated, Superseded, supersedes};
+pub use records::{RECORDS_READ_MAX, UNSEALED_TOLD, read_record, sort_by_last_word, storage_id};
+pub use salts::with_common_salts;
+pub use small::{MANIFEST_BYTES_MAX, MARKER_BYTES_MAX, RECORD_BYTES_MAX, read_whole};
+pub use trust::{Foreign, Ours, Trust, Unproven};
 
 /// One archive, with its manifest or without.
+#[derive(Clone)]
 pub struct Backup {
     /// The archive's key.
     pub archive: String,
@@ -28,6 +42,10 @@ pub struct Backup {
     pub file: Option<ManifestFile>,
     /// What the archive's name says.
     pub named: Option<ArchiveName>,
+    /// What it belongs to; `None` without a manifest.
+    pub series: Option<Series>,
+    /// Nothing but its own header tells that it is ours: its reading asks for that.
+    pub vouched_only: bool,
 }
 
 impl Backup {
@@ -84,13 +102,18 @@ impl Backup {
         self.stored.as_ref().map_or(0, |stored| stored.bytes)
     }
 
-    /// The best proof so far; `None` without a manifest or after a failed check.
-    pub fn proof(&self) -> Option<ProofLevel> {
-        match &self.file.as_ref()?.state.verification {
-            Some(verification) if verification.ok => Some(verification.level),
-            Some(_) => None,
-            None => Some(ProofLevel::Stored),
+    /// `None` without a manifest: then nothing can be known. An archive of another
+    /// length than was written needs no look into it to be damaged.
+    pub fn standing(&self) -> Option<Standing> {
+        let file = self.file.as_ref()?;
+        let Some(stored) = &self.stored else {
+            return Some(Standing::Damaged);
+        };
+        if stored.bytes != file.manifest.stored.bytes {
+            return Some(Standing::Damaged);
         }
+        let verification = file.state.verification.as_ref();
+        Some(verification.map_or(Standing::Good(ProofLevel::Stored), Verification::standing))
     }
 }
 
@@ -100,14 +123,57 @@ pub struct Unreadable {
     pub error: ManifestError,
 }
 
+impl Unreadable {
+    /// For people.
+    pub fn what(&self) -> String {
+        match archive_of_manifest(&self.key) {
+            Some(_) => format!("the manifest {}", self.key),
+            None => self.key.clone(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Catalog {
     /// Newest first.
-    pub backups: Vec<Backup>,
+    pub backups: Vec<Ours>,
+    /// What no key of ours vouches for, newest first.
+    pub foreign: Vec<Foreign>,
     /// Archives whose backup was written anew under another data key, and which
     /// a crash has left beside the new one: found by their file names only.
-    pub superseded: Vec<Backup>,
+    pub superseded: Vec<Superseded>,
+    /// Archives of backups that another archive stands for: found by their file names
+    /// only, and never removed but by who names them.
+    pub repeated: Vec<Repeated>,
     pub unreadable: Vec<Unreadable>,
+}
+
+/// What an operator's BACKUP means.
+#[derive(Clone, Copy)]
+pub enum Named<'a> {
+    Ours(&'a Ours),
+    Foreign(&'a Foreign),
+}
+
+impl<'a> Named<'a> {
+    pub fn backup(self) -> &'a Backup {
+        match self {
+            Self::Ours(ours) => ours,
+            Self::Foreign(foreign) => foreign.described(),
+        }
+    }
+
+    pub fn foreign(self) -> Option<&'a Foreign> {
+        match self {
+            Self::Ours(_) => None,
+            Self::Foreign(foreign) => Some(foreign),
+        }
+    }
+
+    /// Whether a key of ours proved it.
+    pub fn is_checked(self) -> bool {
+        matches!(self, Self::Ours(ours) if ours.is_checked())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,11 +189,34 @@ pub enum CatalogError {
          {archive}"
     )]
     NoManifest { archive: String, location: String },
+    /// What is there might be anybody's.
+    #[error(
+        "in {location} nothing that a key of ours sealed is meant by that; {archive} and others \
+         are not: name one, or make them ours with `kluis adopt FILE`"
+    )]
+    OnlyForeign { archive: String, location: String },
+    #[error("{archive}, the newest that fits, is not as it was written: {why}")]
+    Damaged { archive: String, why: String },
+    /// Most likely the wrong key is configured.
+    #[error("no configured key opens or vouches for {archive}, the newest that fits: {why}")]
+    OtherKey { archive: String, why: String },
     #[error("{wanted:?} fits several backups: {}; give more of the id", .fitting.join(", "))]
     Ambiguous {
         wanted: String,
         fitting: Vec<String>,
     },
+    #[error(
+        "{:?} fits several series; say which: {}", format!("latest:{wanted}"), .fitting.join(", ")
+    )]
+    SeveralSeries {
+        wanted: String,
+        fitting: Vec<String>,
+    },
+    #[error(
+        "{archive}, the newest that fits, is dated in the future ({dated:.0}), and there is no \
+         other; name it to take it"
+    )]
+    OnlyAhead { archive: String, dated: Timestamp },
     #[error("{wanted:?} is too short to name a backup: give {PREFIX_MIN} digits of its id or more")]
     TooShort { wanted: String },
     #[error("the manifest {key} cannot be believed: {reason}")]
@@ -137,10 +226,42 @@ pub enum CatalogError {
 impl CatalogError {
     /// What the operator can do about it, where the message does not say it.
     pub fn hint(&self) -> Option<&'static str> {
-        matches!(self, Self::Unreadable { .. }).then_some(
-            "the archive may be whole: move its .json away, and verify or restore the archive \
-             by its path",
-        )
+        match self {
+            Self::Unreadable { .. } => Some(
+                "the archive may be whole: move its .json away, and verify or restore the archive \
+                 by its path",
+            ),
+            Self::OtherKey { .. } => Some(
+                "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, \
+                 and `kluis verify --quick` needs no key",
+            ),
+            Self::Damaged { .. } => Some(
+                "verify or restore it by its name to see what is left of it, or take an older \
+                 one: `kluis list`",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Catalog {
+    /// Every archive as its manifest or name describes it, ours or not: for looking
+    /// and for changes of keys. Nothing is counted by it.
+    pub fn all(&self) -> impl Iterator<Item = &Backup> {
+        let ours = self.backups.iter().map(|ours| &**ours);
+        ours.chain(self.foreign.iter().map(Foreign::described))
+    }
+
+    /// The series of our backups.
+    pub fn series(&self) -> BTreeSet<&Series> {
+        let ours = self.backups.iter();
+        ours.filter_map(|ours| ours.series.as_ref()).collect()
+    }
+
+    /// What tables call the whole ones; a part is called as the whole is.
+    pub fn titles(&self) -> Titles {
+        let wholes: Vec<Series> = self.series().iter().map(|it| it.whole()).collect();
+        titles(&wholes)
     }
 }
 
@@ -149,18 +270,24 @@ const PREFIX_MIN: usize = 4;
 
 impl Catalog {
     /// Finds what an operator means by BACKUP: `latest`, `latest:db`,
-    /// `latest:source`, `latest:NAME`, an id, a file name, or a unique prefix of
-    /// either. A file name may begin with `latest` like any other.
-    pub fn find(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {
+    /// `latest:source`, `latest:` and what names a series, an id, a file name, or a
+    /// unique prefix of either. A file name may begin with `latest` like any other. A foreign one is
+    /// found where none of ours is meant, and never as the latest.
+    pub fn find(
+        &self,
+        wanted: &str,
+        now: Timestamp,
+        location: &str,
+    ) -> Result<Named<'_>, CatalogError> {
         match wanted
             .strip_prefix("latest")
             .map(|of| (of, of.strip_prefix(':')))
         {
-            Some(("", _)) => return self.latest(None, location),
-            Some((_, Some(of))) => return self.latest(Some(of), location),
+            Some(("", _)) => return self.latest(None, now, location).map(Named::Ours),
+            Some((_, Some(of))) => return self.latest(Some(of), now, location).map(Named::Ours),
             _ => {}
         }
-        let exact = |backup: &&Backup| {
+        let exact = |backup: &Backup| {
             backup.archive == wanted
                 || manifest_key(&backup.archive) == wanted
                 || backup
@@ -168,12 +295,18 @@ impl Catalog {
                     .as_ref()
                     .is_some_and(|f| f.manifest.id.as_str() == wanted)
         };
-        if let Some(backup) = self.backups.iter().find(exact) {
-            return Ok(backup);
+        if let Some(backup) = self.backups.iter().find(|backup| exact(backup)) {
+            return Ok(Named::Ours(backup));
         }
-        let mut superseded = self.superseded.iter();
-        if let Some(backup) = superseded.find(|backup| backup.archive == wanted) {
-            return Ok(backup);
+        let superseded = self.superseded.iter().map(Superseded::named);
+        let repeated = self.repeated.iter().map(|it| Named::Ours(&it.ours));
+        let mut aside = superseded.chain(repeated);
+        if let Some(named) = aside.find(|named| named.backup().archive == wanted) {
+            return Ok(named);
+        }
+        let mut foreign = self.foreign.iter();
+        if let Some(foreign) = foreign.find(|foreign| exact(foreign.described())) {
+            return Ok(Named::Foreign(foreign));
         }
         let broken = |broken: &&Unreadable| {
             broken.key == wanted || archive_of_manifest(&broken.key) == Some(wanted)
@@ -187,49 +320,20 @@ impl Catalog {
         self.by_prefix(wanted, location)
     }
 
-    /// Only backups count here: what has no manifest must be named.
-    fn latest(&self, of: Option<&str>, location: &str) -> Result<&Backup, CatalogError> {
-        let matches = |backup: &&Backup| match of {
-            None => true,
-            Some("db") => backup.kind() == Some(Kind::Db),
-            Some("source") => backup.kind() == Some(Kind::Source),
-            Some(name) => backup.name() == name,
-        };
-        let mut fitting = self.backups.iter().filter(matches);
-        // One made before a restore is what somebody wanted to be rid of.
-        let counts = |backup: &&Backup| {
-            let file = backup.file.as_ref();
-            file.is_some_and(|file| file.manifest.before_restore_of.is_none())
-        };
-        let newest = fitting.clone().find(counts);
-        let newest = newest.or_else(|| fitting.clone().find(|backup| backup.file.is_some()));
-        newest.ok_or_else(|| match fitting.next() {
-            Some(alone) => CatalogError::NoManifest {
-                archive: alone.archive.clone(),
-                location: location.to_owned(),
-            },
-            None => CatalogError::Empty {
-                of: match of {
-                    None => String::new(),
-                    Some("db") => "of a database ".to_owned(),
-                    Some("source") => "of a source tree ".to_owned(),
-                    // It may come from the command line as it is.
-                    Some(name) => format!("of {} ", name.escape_debug()),
-                },
-                location: location.to_owned(),
-            },
-        })
-    }
-
-    fn by_prefix(&self, wanted: &str, location: &str) -> Result<&Backup, CatalogError> {
-        let fits = |backup: &&Backup| {
+    fn by_prefix(&self, wanted: &str, location: &str) -> Result<Named<'_>, CatalogError> {
+        let fits = |backup: &Backup| {
             let id = backup
                 .file
                 .as_ref()
                 .map_or("", |file| file.manifest.id.as_str());
             !wanted.is_empty() && (id.starts_with(wanted) || backup.archive.starts_with(wanted))
         };
-        let fitting: Vec<&Backup> = self.backups.iter().filter(fits).collect();
+        let ours = self.backups.iter().filter(|backup| fits(backup));
+        let mut fitting: Vec<Named<'_>> = ours.map(Named::Ours).collect();
+        if fitting.is_empty() {
+            let foreign = self.foreign.iter().filter(|it| fits(it.described()));
+            fitting.extend(foreign.map(Named::Foreign));
+        }
         match fitting[..] {
             [_] if wanted.len() < PREFIX_MIN => Err(CatalogError::TooShort {
                 wanted: wanted.to_owned(),
@@ -244,24 +348,9 @@ impl Catalog {
                 fitting: fitting
                     .iter()
                     .take(5)
-                    .map(|backup| backup.archive.clone())
+                    .map(|named| named.backup().archive.clone())
                     .collect(),
             }),
         }
     }
-}
-
-/// Reads one small object.
-pub fn read_whole(storage: &dyn Storage, key: &str) -> Result<Vec<u8>, StorageError> {
-    let mut bytes = Vec::new();
-    let mut reader = storage.open(key, 0)?;
-    reader
-        .read_to_end(&mut bytes)
-        .map_err(|source| StorageError {
-            kind: crate::storage::ErrorKind::Other,
-            action: "read",
-            place: format!("{}/{key}", storage.location()),
-            source,
-        })?;
-    Ok(bytes)
 }

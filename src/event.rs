@@ -85,7 +85,7 @@ impl EventBackup {
     pub fn of(manifest: &Manifest) -> Self {
         Self {
             id: manifest.id.to_string(),
-            file: manifest.stored.file.clone(),
+            file: manifest.stored.file.to_string(),
             stored_bytes: manifest.stored.bytes,
         }
     }

@@ -9,8 +9,9 @@ use std::io;
 use crate::cancel::Cancelled;
 use crate::catalog::CatalogError;
 use crate::config::ConfigError;
+use crate::hooks::HookError;
 use crate::lock::LockError;
-use crate::operations::OperationError;
+use crate::operations::{NotRestored, OperationError};
 use crate::postgres::{LedgerDumpError, PostgresError};
 use crate::render::{PromptError, StdoutClosed, StdoutFailed};
 use crate::secrets::SecretError;
@@ -49,7 +50,8 @@ impl Exit {
             Self::Unhealthy => 5,
             Self::Locked => 6,
             Self::Plugin(code) => code,
-            // SIGHUP, SIGINT and SIGTERM get here: 129, 130 and 143.
+            // SIGHUP, SIGINT and SIGTERM get here: 129, 130 and 143; a run_limit by
+            // SIGALRM: 142.
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(255),
         }
     }
@@ -73,8 +75,14 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
         })
     },
     |error| row(error, |it: &SecretError| (Exit::Usage, Some(it.hint()))),
+    |error| {
+        row(error, |_: &HookError| {
+            (Exit::Failed, Some(HookError::HINT.to_owned()))
+        })
+    },
     |error| row(error, |it: &PromptError| (it.exit(), Some(it.hint()))),
     |error| row(error, |it: &LockError| (of_lock(it), None)),
+    |error| row(error, |it: &NotRestored| (of_restore(it), it.error.hint())),
     |error| row(error, |it: &OperationError| (of_operation(it), it.hint())),
     |error| {
         row(error, |it: &CatalogError| {
@@ -105,6 +113,15 @@ fn of_lock(error: &LockError) -> Exit {
     }
 }
 
+/// What failed decides, but for a failure behind a change: that is not "nothing was
+/// changed".
+fn of_restore(failed: &NotRestored) -> Exit {
+    match of_operation(&failed.error) {
+        Exit::Failed if !failed.reached.is_unchanged() => Exit::Incomplete,
+        exit => exit,
+    }
+}
+
 /// Rows above have taken what has a row of its own.
 fn of_operation(error: &OperationError) -> Exit {
     match error {
@@ -112,7 +129,8 @@ fn of_operation(error: &OperationError) -> Exit {
         // Transparent errors hide themselves from the chain.
         OperationError::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
         OperationError::Lock(error) => of_lock(error),
-        OperationError::Unrecorded { .. } => Exit::Incomplete,
+        OperationError::Held { .. } => Exit::Locked,
+        OperationError::Unrecorded { .. } | OperationError::Hollow { .. } => Exit::Incomplete,
         OperationError::Catalog(error) => of_catalog(error),
         OperationError::Target(error) => of_target(error),
         OperationError::Postgres(error) => of_postgres(error),
@@ -126,9 +144,14 @@ fn of_catalog(error: &CatalogError) -> Exit {
         CatalogError::NotFound { .. }
         | CatalogError::Empty { .. }
         | CatalogError::NoManifest { .. }
+        | CatalogError::OnlyForeign { .. }
         | CatalogError::TooShort { .. }
-        | CatalogError::Ambiguous { .. } => Exit::Usage,
-        CatalogError::Unreadable { .. } => Exit::Integrity,
+        | CatalogError::Ambiguous { .. }
+        | CatalogError::SeveralSeries { .. }
+        | CatalogError::OnlyAhead { .. } => Exit::Usage,
+        CatalogError::Unreadable { .. }
+        | CatalogError::OtherKey { .. }
+        | CatalogError::Damaged { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,
     }
 }
@@ -139,7 +162,9 @@ fn of_target(error: &TargetError) -> Exit {
         | TargetError::Hostile { .. }
         | TargetError::Dump(_)
         | TargetError::DoesNotRestore(_) => Exit::Integrity,
-        TargetError::Place { .. } | TargetError::Scratch(_) => Exit::Failed,
+        TargetError::Place { .. } | TargetError::Displaced { .. } | TargetError::Scratch(_) => {
+            Exit::Failed
+        }
         TargetError::Postgres(error) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Postgres(error)) => of_postgres(error),
         TargetError::Redump(LedgerDumpError::Dump { .. }) => Exit::Integrity,
@@ -154,6 +179,7 @@ fn of_postgres(error: &PostgresError) -> Exit {
     match error {
         // The new database is in place: that is not "nothing was changed".
         PostgresError::OldDatabaseKept { .. } => Exit::Incomplete,
+        PostgresError::NotAsSaid { .. } => Exit::Integrity,
         PostgresError::Docker(error) if error.is_usage() => Exit::Usage,
         PostgresError::NoWay { docker, .. } => of_postgres(docker),
         _ => Exit::Failed,

@@ -2,35 +2,40 @@
 //! to be full. Pure: the facts and the clock are arguments.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 
-use crate::format::manifest::{Kind, ProofLevel};
+use crate::format::manifest::{ProofLevel, Standing};
 use crate::retention::Age;
+use crate::series::Series;
 
+mod damage;
 mod drift;
+mod finding;
 mod growth;
 mod runs;
 mod words;
 
-pub use growth::days_until_full;
+pub use finding::{Finding, Level};
+pub use growth::{Room, days_until_full};
+pub use runs::RunningFact;
 use words::days_and_hours;
 
 /// Backups that a drift is measured against.
 pub const DRIFT_AGAINST: usize = 7;
 /// Clocks of two machines may be so far apart.
-const CLOCK_MINUTES: i64 = 10;
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(10);
 /// Failures are counted over so many days.
 pub const FAILURE_DAYS: i64 = 7;
 
 /// What is still healthy. A threshold that is `None` is not looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
-    /// Of the newest backup of each name.
+    /// Of the newest backup of each series.
     pub max_age: Option<Age>,
-    /// For single names, instead of `max_age`.
+    /// By the series' name, instead of `max_age`.
     pub max_age_of: BTreeMap<String, Age>,
     /// How far a backup's raw size may be from the median of the 7 before it, in
     /// percent of that.
@@ -41,36 +46,34 @@ pub struct Thresholds {
     pub table_drift_rows: u64,
     /// Failed and interrupted runs in 7 days.
     pub failures: Option<u32>,
-    /// Of the newest backup of each name that was verified or restored.
+    /// Of the newest backup of each series that was verified or restored.
     pub proof_age: Option<Age>,
+    /// For how long a run may be under way.
+    pub run_limit: Option<Duration>,
     /// Percent of the storage's file system that must be free.
     pub free_percent: Option<u32>,
     /// Days until the storage is full, at the rate of the last 30 days.
     pub days_until_full: Option<u32>,
-    /// Backups of one name that were never verified.
+    /// Backups of one series that were never verified.
     pub unverified: Option<u32>,
 }
 
 /// A completed backup, as far as health looks at it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BackupFact {
-    pub kind: Kind,
-    pub name: String,
+    pub series: Series,
+    /// What tells the series from all others in the fewest words.
+    pub title: String,
     pub created_at: Timestamp,
     pub stored_bytes: u64,
     pub raw_bytes: u64,
-    /// `None`: its last check found it damaged.
-    pub proof: Option<ProofLevel>,
+    pub id: String,
+    pub standing: Standing,
     pub proven_at: Option<Timestamp>,
+    /// How much it lacks; 0 is a complete one.
+    pub lacks: u64,
     /// Table to rows; empty for a tree.
     pub tables: BTreeMap<String, u64>,
-}
-
-/// The file system that a storage lies on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    pub free_bytes: u64,
-    pub total_bytes: u64,
 }
 
 /// All that is looked at.
@@ -81,92 +84,44 @@ pub struct Facts {
     pub backups: Vec<BackupFact>,
     /// When runs failed or were interrupted.
     pub failures: Vec<Timestamp>,
+    /// Runs that are under way.
+    pub running: Vec<RunningFact>,
+    /// How many records of runs are passed over, and why; `None` if none is.
+    pub records_passed_over: Option<String>,
     /// When messages about runs could not be sent.
     pub unsent: Vec<Timestamp>,
     pub room: Option<Room>,
-    /// Manifests that cannot be read.
+    /// What cannot be read: "the manifest x.json", mostly.
     pub unreadable: Vec<String>,
+    /// Archives that claim to be backups of ours and are not as they were written,
+    /// and why.
+    pub alarming: Vec<(String, String)>,
+    /// Archives of backups that other archives stand for, and why.
+    pub repeated: Vec<(String, String)>,
+    /// Archives that no key of ours vouches for, those among them: told, and counted
+    /// nowhere.
+    pub foreign: u64,
+    /// Why the configured keys cannot be had, and what to do: no backup is made and none
+    /// can be opened.
+    pub keyless: Option<(String, String)>,
+    /// Why the configured server could not be asked for its databases.
+    pub unasked: Option<String>,
     /// Databases on the server that have no backup; `None` where no server was
     /// asked.
     pub uncovered: Option<Vec<String>>,
 }
 
 impl Facts {
-    /// The backups by kind and name, the newest first.
-    pub fn by_name(&self) -> BTreeMap<(Kind, &str), Vec<&BackupFact>> {
-        let mut groups: BTreeMap<(Kind, &str), Vec<&BackupFact>> = BTreeMap::new();
+    /// The backups by series, the newest first.
+    pub fn by_series(&self) -> BTreeMap<&Series, Vec<&BackupFact>> {
+        let mut groups: BTreeMap<&Series, Vec<&BackupFact>> = BTreeMap::new();
         for backup in &self.backups {
-            let group = groups.entry((backup.kind, &backup.name)).or_default();
-            group.push(backup);
+            groups.entry(&backup.series).or_default().push(backup);
         }
         for group in groups.values_mut() {
             group.sort_by_key(|backup| std::cmp::Reverse(backup.created_at));
         }
         groups
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    Ok,
-    Warning,
-    Critical,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
-    /// "age", "size", "table", "failures", "messages", "proof", "free",
-    /// "growth", "unverified", "damaged", "covered": names for scripts.
-    pub check: &'static str,
-    /// A backup's name, or "storage".
-    pub subject: String,
-    pub level: Level,
-    /// What was found, in `unit`; `None` where there is no number.
-    pub value: Option<f64>,
-    /// From here on it is not healthy.
-    pub limit: Option<f64>,
-    /// "s", "%", "B", "d" or "".
-    pub unit: &'static str,
-    /// For people.
-    pub text: String,
-    /// What to do about it; empty where all is well.
-    pub remedy: String,
-}
-
-impl Finding {
-    fn ok(check: &'static str, subject: &str, text: impl Into<String>) -> Self {
-        Self {
-            check,
-            subject: subject.to_owned(),
-            level: Level::Ok,
-            value: None,
-            limit: None,
-            unit: "",
-            text: text.into(),
-            remedy: String::new(),
-        }
-    }
-
-    fn measured(self, value: f64, limit: Option<f64>, unit: &'static str) -> Self {
-        Self {
-            value: Some(value),
-            limit,
-            unit,
-            ..self
-        }
-    }
-
-    fn at(self, level: Level, remedy: impl Into<String>) -> Self {
-        match level {
-            Level::Ok => self,
-            level => Self {
-                level,
-                remedy: remedy.into(),
-                ..self
-            },
-        }
     }
 }
 
@@ -183,12 +138,25 @@ pub fn judge(
         time_zone,
     };
     let mut findings = Vec::new();
-    for group in facts.by_name().values() {
-        judge.name(group, &mut findings);
+    for (series, group) in facts.by_series() {
+        let begin = findings.len();
+        judge.series(&group, &mut findings);
+        for finding in &mut findings[begin..] {
+            finding.kind = Some(series.kind);
+            finding.series = Some(series.to_string());
+        }
     }
     if facts.backups.is_empty() {
-        let none = Finding::ok("age", "storage", "there is no backup at all");
-        findings.push(none.at(Level::Critical, "make one with kluis backup"));
+        let (text, remedy) = match facts.foreign {
+            0 => (String::new(), "make one with kluis backup"),
+            some => (
+                format!(": {some} not sealed by a key of ours"),
+                "another key? kluis key list says which key each archive wants; kluis adopt --all \
+                 takes what is yours and never was sealed",
+            ),
+        };
+        let none = Finding::ok("age", "storage", format!("there is no backup at all{text}"));
+        findings.push(none.at(Level::Critical, remedy));
     }
     judge.storage(facts, &mut findings);
     findings
@@ -207,15 +175,16 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// `group` is of one kind and name, the newest first.
-    fn name(&self, group: &[&BackupFact], findings: &mut Vec<Finding>) {
+    /// `group` is of one series, the newest first.
+    fn series(&self, group: &[&BackupFact], findings: &mut Vec<Finding>) {
         let Some((newest, older)) = group.split_first() else {
             return;
         };
         findings.extend(self.age(newest));
+        findings.push(complete(newest));
         findings.extend(self.proof(group));
         findings.extend(self.unverified(group));
-        findings.extend(damaged(group));
+        findings.extend(damage::standings(group));
         let against = &older[..older.len().min(DRIFT_AGAINST)];
         findings.extend(drift::size(newest, against, self.thresholds));
         findings.extend(drift::tables(newest, against, self.thresholds));
@@ -224,21 +193,21 @@ impl Judge<'_> {
     fn age(&self, newest: &BackupFact) -> Option<Finding> {
         // Such a one hides that no newer ones come.
         let ahead = newest.created_at.duration_since(self.now);
-        if ahead > SignedDuration::from_mins(CLOCK_MINUTES) {
+        if ahead > CLOCK_TOLERANCE {
             let text = format!(
                 "the newest backup is dated in the future: {:.0}",
                 newest.created_at
             );
-            let finding = Finding::ok("age", &newest.name, text);
+            let finding = Finding::ok("age", &newest.title, text);
             const REMEDY: &str = "set the clock right, or delete that backup: until then it hides \
                                   the age of the others, and prune removes nothing";
             return Some(finding.at(Level::Warning, REMEDY));
         }
-        let own = self.thresholds.max_age_of.get(&newest.name);
+        let own = self.thresholds.max_age_of.get(&newest.series.name);
         let limit = own.copied().or(self.thresholds.max_age)?;
         let age = self.seconds_since(newest.created_at);
         let text = format!("the newest backup is {} old", days_and_hours(age));
-        let finding = Finding::ok("age", &newest.name, text);
+        let finding = Finding::ok("age", &newest.title, text);
         let measured = finding.measured(age, Some(self.seconds_of(limit)), "s");
         Some(measured.at(
             self.too_old(newest.created_at, limit),
@@ -250,9 +219,9 @@ impl Judge<'_> {
     /// how long nobody has seen one come back.
     fn proof(&self, group: &[&BackupFact]) -> Option<Finding> {
         let limit = self.thresholds.proof_age?;
-        let name = &group.first()?.name;
+        let name = &group.first()?.title;
         let is_proof = |backup: &&&BackupFact| {
-            let proof = backup.proof;
+            let proof = backup.standing.proof();
             proof.is_some_and(|proof| proof >= ProofLevel::Verified)
         };
         let proven = group.iter().filter(is_proof);
@@ -274,8 +243,8 @@ impl Judge<'_> {
 
     fn unverified(&self, group: &[&BackupFact]) -> Option<Finding> {
         let limit = self.thresholds.unverified?;
-        let name = &group.first()?.name;
-        let stored = |backup: &&&BackupFact| backup.proof == Some(ProofLevel::Stored);
+        let name = &group.first()?.title;
+        let stored = |backup: &&&BackupFact| backup.standing == Standing::Good(ProofLevel::Stored);
         let number = group.iter().filter(stored).count();
         let text = format!("{number} of {} backups were never verified", group.len());
         let finding = Finding::ok("unverified", name, text);
@@ -288,15 +257,12 @@ impl Judge<'_> {
 
     fn storage(&self, facts: &Facts, findings: &mut Vec<Finding>) {
         findings.extend(runs::failures(facts, self.thresholds, self.now));
+        findings.extend(runs::running(facts, self.thresholds, self.now));
         findings.push(runs::messages(facts, self.now));
-        for key in &facts.unreadable {
-            let text = format!("the manifest {key} cannot be read");
-            let finding = Finding::ok("damaged", "storage", text);
-            findings.push(finding.at(
-                Level::Critical,
-                "move it away and adopt its archive: kluis adopt FILE",
-            ));
-        }
+        findings.extend(runs::passed_over(facts));
+        findings.extend(damage::damaged(facts));
+        findings.extend(damage::repeated(facts));
+        findings.extend(self.ready(facts));
         findings.extend(self.covered(facts));
         if let Some(room) = facts.room {
             findings.extend(self.free(room));
@@ -307,6 +273,19 @@ impl Judge<'_> {
                 self.now,
             ));
         }
+    }
+
+    /// Whether the next backup can be made at all, as far as a check can tell.
+    fn ready(&self, facts: &Facts) -> Vec<Finding> {
+        let key = facts.keyless.as_ref().map(|(why, remedy)| {
+            Finding::ok("key", "storage", why.as_str()).at(Level::Critical, remedy.as_str())
+        });
+        let server = facts.unasked.as_ref().map(|why| {
+            let text = format!("the server was not asked for its databases: {why}");
+            let remedy = "kluis doctor says which ways to it were tried";
+            Finding::ok("server", "storage", text).at(Level::Warning, remedy)
+        });
+        key.into_iter().chain(server).collect()
     }
 
     fn covered(&self, facts: &Facts) -> Option<Finding> {
@@ -364,20 +343,18 @@ impl Judge<'_> {
     }
 }
 
-fn damaged(group: &[&BackupFact]) -> Option<Finding> {
-    let broken = group.iter().filter(|backup| backup.proof.is_none()).count();
-    let name = &group.first()?.name;
-    let text = format!("{broken} of {} backups were found damaged", group.len());
-    let finding = Finding::ok("damaged", name, text).measured(broken as f64, Some(0.0), "");
-    let newest_is = group.first()?.proof.is_none();
-    let level = match broken {
-        0 => Level::Ok,
-        _ if newest_is => Level::Critical,
-        _ => Level::Warning,
+fn complete(newest: &BackupFact) -> Finding {
+    let text = match newest.lacks {
+        0 => "the newest backup is complete".to_owned(),
+        _ => "the newest backup is incomplete: something could not be read".to_owned(),
     };
-    let remedy =
-        "make a new one with kluis backup; kluis list shows which, kluis delete removes it";
-    Some(finding.at(level, remedy))
+    let finding = Finding::ok("complete", &newest.title, text);
+    let remedy = format!(
+        "see what with kluis show latest:{}; until it is mended, older complete ones stay",
+        newest.title
+    );
+    let measured = finding.measured(newest.lacks as f64, Some(0.0), "");
+    measured.at(warning_if(newest.lacks > 0), remedy)
 }
 
 fn warning_if(is_wrong: bool) -> Level {

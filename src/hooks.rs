@@ -3,7 +3,8 @@
 //! and what a failure means is decided around the run.
 //!
 //! A hook is an argument array, never a shell's line. It gets the run's context
-//! as `KLUIS_..` variables and none of kluis' secrets.
+//! as `KLUIS_..` variables, and of our own ones no secrets but those that the
+//! operator names.
 
 use std::time::Duration;
 
@@ -45,11 +46,18 @@ pub struct HookError {
     pub source: ProcessError,
 }
 
+impl HookError {
+    /// What most often is wrong where a hook runs well by hand.
+    pub const HINT: &str = "hooks get PATH, HOME and the locale; name further variables in \
+                            pass_env under [hooks]";
+}
+
 /// Runs the hooks of one moment in order, until one fails.
 pub fn run_hooks(
     moment: Moment,
     hooks: &[Vec<String>],
     context: &Context,
+    pass_env: &[String],
     limit: Duration,
     mut on_line: impl FnMut(&str),
 ) -> Result<(), HookError> {
@@ -57,6 +65,8 @@ pub fn run_hooks(
         let (program, args) = argv.split_first().unzip();
         let program = program.map_or("", String::as_str);
         let tool = Tool::new(program).args(args.unwrap_or_default());
+        // A hook that calls kluis means the same one.
+        let tool = tool.pass_env(["KLUIS_CONFIG"]).pass_env(pass_env);
         let tool = context.iter().fold(tool, |tool, (name, value)| {
             // A NUL cannot be in a variable; the rest of an error's text can.
             tool.env(format!("KLUIS_{name}"), value.replace('\0', " "))

@@ -21,7 +21,7 @@ use crate::cancel::{Cancel, Cancelled};
 pub const FILE_NAME: &str = "kluis.lock";
 
 /// Also the longest that a signal waits to be seen.
-const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 /// How long a run that has just taken the lock has to sign: a moment, but on a
 /// busy machine.
 const SIGNING: Duration = Duration::from_millis(500);
@@ -80,6 +80,20 @@ pub enum LockError {
     Cancelled(#[from] Cancelled),
 }
 
+impl LockError {
+    /// Whether nobody can write where the lock would be, so that nobody holds it.
+    pub fn is_read_only(&self) -> bool {
+        let read_only = io::ErrorKind::ReadOnlyFilesystem;
+        matches!(self, Self::Place { source, .. } if source.kind() == read_only)
+    }
+
+    /// Whether we cannot write there, and others perhaps can.
+    pub fn is_for_others(&self) -> bool {
+        let denied = io::ErrorKind::PermissionDenied;
+        matches!(self, Self::Place { source, .. } if source.kind() == denied || is_full(source))
+    }
+}
+
 fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
@@ -116,7 +130,7 @@ impl Lock {
         let mut nobody_since = None;
         loop {
             cancel.check()?;
-            if let Some(file) = try_lock(path, kind)? {
+            if let Some(file) = try_lock(path, kind, cancel)? {
                 let mut lock = Self { file, kind };
                 match lock.sign(holder) {
                     // Held all the same: a full disk is where prune is needed.
@@ -174,12 +188,14 @@ fn place(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Loc
 }
 
 /// `None` if another run holds it.
-fn try_lock(path: &Path, kind: LockKind) -> Result<Option<File>, LockError> {
+fn try_lock(path: &Path, kind: LockKind, cancel: &Cancel) -> Result<Option<File>, LockError> {
     let operation = match kind {
         LockKind::Exclusive => FlockOperation::NonBlockingLockExclusive,
         LockKind::Shared => FlockOperation::NonBlockingLockShared,
     };
+    // Somebody may change the name again and again.
     loop {
+        cancel.check()?;
         let file = open(path)?;
         match rustix::fs::flock(&file, operation) {
             Ok(()) if is_still_named(&file, path)? => return Ok(Some(file)),
@@ -204,11 +220,38 @@ fn is_still_named(file: &File, path: &Path) -> Result<bool, LockError> {
 
 /// 0600 from the start; the umask can only take rights away.
 fn open(path: &Path) -> Result<File, LockError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file: File = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))
-        .map_err(|e| place("open", path, e))?
-        .into();
-    Ok(file)
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
+    let file = open_regular(path, flags).map_err(|e| place("open", path, e))?;
+    let metadata = file.metadata().map_err(|e| place("look at", path, e))?;
+    // Who holds it empties it: whoever can write here could have named another file.
+    match metadata.nlink() {
+        0 | 1 => Ok(file),
+        names => {
+            let what = format!(
+                "it has {names} hard links, so it is another file too; remove this name of it \
+                 while no kluis runs, and look who put it there"
+            );
+            Err(place("sign", path, io::Error::other(what)))
+        }
+    }
+}
+
+/// Neither follows a symlink nor waits at a fifo: others may be able to write
+/// where the lock is.
+fn open_regular(path: &Path, how: OFlags) -> io::Result<File> {
+    let flags = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let misplaced = || {
+        let what = "it is not a regular file; remove it";
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    };
+    let file: File = match rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)) {
+        Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(misplaced()),
+        opened => opened?.into(),
+    };
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(misplaced()),
+    }
 }
 
 /// Leaves out processes of this host that are gone. What cannot be read is
@@ -233,7 +276,7 @@ fn living_holders(path: &Path, host: &str) -> Vec<Holder> {
 
 /// The end of the file, where the latest holders signed.
 fn read_lines(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path, OFlags::RDONLY)?;
     let start = file.metadata()?.len().saturating_sub(HOLDERS_BYTES_MAX);
     file.seek(SeekFrom::Start(start))?;
     let mut text = Vec::new();

@@ -11,9 +11,6 @@ use kluis::operations::Reporter;
 use kluis::render::Console;
 use kluis::{commands, config, process, signals};
 
-/// How long children have to end by themselves before they are killed.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -27,7 +24,11 @@ fn main() -> ExitCode {
     let listening = match cli.command {
         // It hears signals itself: SIGHUP is something else to it.
         Command::Serve(_) => Ok(()),
-        _ => signals::listen(cancel.clone(), || process::terminate_all(GRACE)),
+        _ => signals::listen(
+            cancel.clone(),
+            || process::terminate_all(process::GRACE),
+            Console::last_words,
+        ),
     };
     // It always says one line, also where it comes to nothing.
     let plugin = matches!(&cli.command, Command::Check(wanted) if wanted.nagios);

@@ -10,47 +10,50 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use rustix::process::Signal;
 use zeroize::Zeroizing;
 
 mod background;
+mod call_walls;
 mod child;
+mod confine;
 mod container;
 mod core_dump;
 mod dialog;
+mod environment;
 mod identity;
 mod ourselves;
+mod pid_namespace;
+mod programs;
 mod registry;
 mod streams;
 mod within;
 
 pub use background::ChildServer;
+pub use child::Said;
+pub use confine::{Confinement, ReachableFiles, knows_file_walls};
 pub use container::Runner;
 pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
-pub use identity::{User, current, host, is_root, is_running, uid, user};
+pub use identity::{
+    User, current, host, is_home, is_in_container, is_private_group, is_root, is_running, uid,
+    unused_user, user, user_name,
+};
 pub use ourselves::{ChildRun, Ended};
-pub use registry::terminate_all;
+pub use programs::{programs_in, search_path};
+pub use registry::{GRACE, is_stopping, next_child, terminate_all, terminate_from};
 pub use streams::{ChildReader, ChildWriter, FilterInput, spawn_filter};
 pub use within::run_within;
 
 use child::Child;
 use container::Container;
-
-/// Secrets in our own environment that no child is given but ourselves.
-const OUR_SECRETS: [&str; 3] = [
-    "BACKUP_ENCRYPTION_KEY",
-    "BACKUP_WEBHOOK_SECRET",
-    "BACKUP_WEBHOOK_URL",
-];
-
-/// One that not even we need as a child.
-const TRIGGER_KEY: &str = "BACKUP_TRIGGER_API_KEY";
+use environment::{ENGINE, Given};
 
 type CutShort = Arc<dyn Fn() + Send + Sync>;
 
@@ -62,14 +65,14 @@ pub struct Tool {
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     secret_env: BTreeMap<OsString, Zeroizing<String>>,
-    env_remove: Vec<OsString>,
-    env_clear: bool,
-    user: Option<User>,
+    given: Given,
+    confinement: Option<Confinement>,
     ends_by: Option<Signal>,
     install: Option<String>,
     container: Option<Container>,
     when_cut_short: Option<CutShort>,
-    is_ourselves: bool,
+    /// How long its answer may take, where it is captured.
+    limit: Option<Duration>,
     /// What it says goes where our own words go.
     stderr_is_ours: bool,
 }
@@ -82,14 +85,13 @@ impl Tool {
             args: Vec::new(),
             env: BTreeMap::new(),
             secret_env: BTreeMap::new(),
-            env_remove: Vec::new(),
-            env_clear: false,
-            user: None,
+            given: Given::Listed(Vec::new()),
+            confinement: None,
             ends_by: None,
             install: None,
             container: None,
             when_cut_short: None,
-            is_ourselves: false,
+            limit: None,
             stderr_is_ours: false,
         }
     }
@@ -120,25 +122,17 @@ impl Tool {
         self
     }
 
-    /// Keeps a variable of our own environment from the child.
+    /// Gives it these variables of our own environment too, where they are set.
     #[must_use]
-    pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
-        self.env_remove.push(name.into());
+    pub fn pass_env<I: IntoIterator<Item = S>, S: Into<OsString>>(mut self, names: I) -> Self {
+        self.given.list(names.into_iter().map(Into::into));
         self
     }
 
     /// Keeps the whole of our environment from the child, PATH included.
     #[must_use]
     pub fn env_clear(mut self) -> Self {
-        self.env_clear = true;
-        self
-    }
-
-    /// Runs it as another user, in the root directory and without our groups.
-    /// Only root may ask for this.
-    #[must_use]
-    pub fn run_as(mut self, user: User) -> Self {
-        self.user = Some(user);
+        self.given = Given::Nothing;
         self
     }
 
@@ -161,6 +155,8 @@ impl Tool {
     /// secret one only the name stands in an argument.
     #[must_use]
     pub fn in_container(mut self, runner: &Runner, name: &str) -> Self {
+        // What is started here is the engine's client.
+        self.given.list(ENGINE.iter().map(OsString::from));
         self.container = Some(Container::new(runner, name));
         self
     }
@@ -174,6 +170,24 @@ impl Tool {
         self
     }
 
+    /// For [`run_captured`]: it is killed when it has not answered after so long.
+    #[must_use]
+    pub fn answers_within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Where it is, as far as it was said.
+    pub fn program(&self) -> &std::path::Path {
+        self.program.as_ref()
+    }
+
+    /// The file that would be started; `None` where PATH has none of that name.
+    pub fn located(&self) -> Option<std::path::PathBuf> {
+        let path = environment::path();
+        programs::located(self.started(), path.as_deref()).map(Into::into)
+    }
+
     /// The program as messages name it: without its directory.
     pub fn name(&self) -> String {
         let path = std::path::Path::new(&self.program);
@@ -181,33 +195,34 @@ impl Tool {
         name.to_string_lossy().into_owned()
     }
 
-    fn command(&self) -> std::process::Command {
+    fn command(&self) -> Result<std::process::Command, ProcessError> {
+        let path = environment::path();
+        let started = programs::located(self.started(), path.as_deref());
+        let started = started.ok_or_else(|| self.missing())?;
         let mut command = match &self.container {
-            None => std::process::Command::new(&self.program),
-            Some(container) => container.command(self),
+            None => std::process::Command::new(started),
+            Some(container) => container.command(&started, self),
         };
         command.args(&self.args);
-        if let Some(user) = self.user {
-            // Without `groups` a change of user drops the ones that we have.
-            command.uid(user.uid).gid(user.gid).current_dir("/");
+        if self.confinement.is_some() {
+            command.current_dir("/");
         }
-        if self.env_clear {
-            command.env_clear();
-        }
-        command.env_remove(TRIGGER_KEY);
-        for name in OUR_SECRETS.into_iter().filter(|_| !self.is_ourselves) {
-            command.env_remove(name);
-        }
-        for name in &self.env_remove {
-            command.env_remove(name);
-        }
+        self.given.apply(&mut command);
         if self.container.is_none() {
             command.envs(&self.env);
         }
         for (name, value) in &self.secret_env {
             command.env(name, value.as_str());
         }
-        command
+        Ok(command)
+    }
+
+    fn missing(&self) -> ProcessError {
+        let remedy = self.install.clone();
+        ProcessError::Missing {
+            program: self.started().to_string_lossy().into_owned(),
+            remedy: remedy.unwrap_or_else(|| "install it or correct its path".to_owned()),
+        }
     }
 
     /// What is started here: the program, or what runs it in its container.
@@ -258,10 +273,7 @@ pub enum ProcessError {
         source: std::io::Error,
     },
     #[error("`{program}` did not end within {limit:?}, and was killed")]
-    TooLong {
-        program: String,
-        limit: std::time::Duration,
-    },
+    TooLong { program: String, limit: Duration },
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -271,6 +283,14 @@ impl ProcessError {
     /// as an [`std::io::Error`]; gives that back where it is none of ours.
     pub fn from_io(error: std::io::Error) -> Result<Self, std::io::Error> {
         error.downcast::<Self>()
+    }
+
+    /// The end of what a child that failed said.
+    pub fn stderr(&self) -> &str {
+        match self {
+            Self::Failed(failure) => &failure.stderr,
+            _ => "",
+        }
     }
 }
 
@@ -291,18 +311,60 @@ fn after_colon(stderr: &str) -> String {
     }
 }
 
+/// Runs `tool`, which prints nothing, to its end; gives what it said on stderr.
+pub fn run_telling(tool: &Tool) -> Result<Said, ProcessError> {
+    let mut child = Child::spawn(tool, Stdio::null(), Stdio::null())?;
+    child.finish_telling(Duration::MAX)
+}
+
 /// Runs `tool` with `input` on its stdin and gives its whole stdout. For
 /// answers that are small by nature: a query, a version.
 pub fn run_captured(tool: &Tool, input: &[u8]) -> Result<Vec<u8>, ProcessError> {
     let mut child = Child::spawn(tool, Stdio::piped(), Stdio::piped())?;
     let (stdin, stdout) = (child.take_stdin(), child.take_stdout());
     let mut output = Vec::new();
-    let read = thread::scope(|scope| {
+    let (answered, waiting) = bounded::<()>(0);
+    let (killer, end) = (child.killer(), child.killer());
+    let no_thread = |source| ProcessError::Pipe {
+        program: tool.name(),
+        source,
+    };
+    let named = |name: &str| thread::Builder::new().name(name.to_owned());
+    let (read, too_long) = thread::scope(|scope| {
         // A child that stops reading early says why by its exit status.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
-        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut output))
-    });
-    child.finish()?;
+        let write = move || stdin.map(|mut stdin| stdin.write_all(input));
+        let writer = named("input").spawn_scoped(scope, write);
+        writer.map_err(no_thread)?;
+        let watch = tool.limit.map(|limit| {
+            let watch = move || {
+                let is_late = waiting.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+                if is_late {
+                    killer();
+                }
+                is_late
+            };
+            named("limit").spawn_scoped(scope, watch)
+        });
+        let watch = watch.transpose().map_err(|error| {
+            // Who writes to it must not wait for it.
+            end();
+            no_thread(error)
+        })?;
+        let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut output));
+        drop(answered);
+        Ok::<_, ProcessError>((
+            read,
+            watch.is_some_and(|watch| watch.join().unwrap_or(true)),
+        ))
+    })?;
+    let finished = child.finish();
+    if let (true, Some(limit)) = (too_long, tool.limit) {
+        return Err(ProcessError::TooLong {
+            program: tool.name(),
+            limit,
+        });
+    }
+    finished?;
     read.map_err(|source| ProcessError::Pipe {
         program: tool.name(),
         source,
@@ -313,13 +375,15 @@ pub fn run_captured(tool: &Tool, input: &[u8]) -> Result<Vec<u8>, ProcessError> 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::time::Duration;
 
     use zeroize::Zeroizing;
 
     use rustix::process::Signal;
 
     use super::{
-        ChildReader, ChildServer, ChildWriter, ProcessError, Tool, User, run_captured, spawn_filter,
+        ChildReader, ChildServer, ChildWriter, Confinement, ProcessError, Tool, User, run_captured,
+        spawn_filter,
     };
 
     fn shell(script: &str) -> Tool {
@@ -366,6 +430,20 @@ mod tests {
     }
 
     #[test]
+    fn what_one_says_that_ends_well_is_kept_and_a_flood_of_it_is_cut_in_the_middle() {
+        let said = |script: &str| {
+            let mut reader = ChildReader::spawn(&shell(script)).unwrap();
+            reader.read_to_end(&mut Vec::new()).unwrap();
+            reader.take_said()
+        };
+        let few = said("echo one >&2; echo two >&2");
+        assert_eq!((few.text.as_str(), few.is_cut), ("one\ntwo\n", false));
+        let many = said("echo first >&2; yes line | head -c 3000000 >&2; echo last >&2");
+        assert!(many.is_cut && many.text.len() == (64 << 10) + 4096);
+        assert!(many.text.starts_with("first\n") && many.text.ends_with("line\nlast\n"));
+    }
+
+    #[test]
     fn only_the_end_of_a_flood_on_stderr_is_kept() {
         let script = "yes line | head -c 3000000 >&2; echo reason >&2; exit 3";
         let Err(ProcessError::Failed(failure)) = read_all(&shell(script)) else {
@@ -393,6 +471,15 @@ mod tests {
     fn a_child_that_does_not_read_its_input_is_no_failure() {
         let input = vec![b'x'; 3_000_000];
         assert_eq!(run_captured(&shell("printf ok"), &input).unwrap(), b"ok");
+    }
+
+    #[test]
+    fn one_that_never_answers_is_killed_with_what_it_started() {
+        let tool = shell("sleep 600 & exec sleep 600").answers_within(Duration::from_millis(50));
+        let error = run_captured(&tool, b"").unwrap_err();
+        assert!(matches!(error, ProcessError::TooLong { .. }), "{error}");
+        let tool = shell("printf ok").answers_within(Duration::from_secs(600));
+        assert_eq!(run_captured(&tool, b"").unwrap(), b"ok");
     }
 
     #[test]
@@ -527,7 +614,12 @@ mod tests {
             return;
         }
         let nobody = super::user("nobody").unwrap();
-        let tool = shell("pwd; id -u; id -G; env").run_as(nobody).env_clear();
+        let confinement = Confinement {
+            user: Some(nobody),
+            ..Confinement::default()
+        };
+        let tool = shell("pwd; /usr/bin/id -u; /usr/bin/id -G; /usr/bin/env");
+        let tool = tool.confined(confinement).env_clear();
         let said = String::from_utf8(read_all(&tool).unwrap()).unwrap();
         let User { uid, gid } = nobody;
         assert!(said.starts_with(&format!("/\n{uid}\n{gid}\n")), "{said}");

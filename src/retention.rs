@@ -1,37 +1,44 @@
 //! Decides which backups stay. Owns the keep rules and their order; knows no
 //! storage, no clock and no time zone but those it is given.
 //!
-//! Rules work per kind and group of a name. What beats what:
+//! Rules work per series. What beats what:
 //! 1. While the clock is behind the newest backup, everything stays.
-//! 2. Pinned backups, the newest few (the floor) and the newest verified one
-//!    always stay.
+//! 2. Pinned backups, the newest few (the floor), the newest verified one and what
+//!    restores replaced in the last 7 days always stay.
 //! 3. What is older than the maximum age goes.
+//!    An incomplete backup counts beside the complete ones, never for one of them.
 //! 4. What a keep rule wants stays, the rest goes. Without any keep rule
 //!    everything stays that rule 3 did not remove.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::format::manifest::Kind;
 use crate::ids::BackupId;
+use crate::series::{Series, Variant};
 
 pub use age::{Age, InvalidAge};
 use period::Period;
-pub use policies::{NamedRules, Policies};
+pub use policies::{Covered, NamedRules, Policies, ScheduledRules};
+pub use reason::Reason;
 pub use simulate::{Night, Nightly, Simulated, simulate};
 
 mod age;
 mod period;
 mod policies;
+mod reason;
 mod simulate;
 
-/// Of the backups of one name, how many stay whatever the rules say.
+/// What a restore replaced stays so long: of a night's attempts the first one alone
+/// holds the state before all of them, and the floor would let it go.
+const UNDO: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Of the backups of one series, how many stay whatever the rules say.
 pub const DEFAULT_FLOOR: u32 = 3;
 
-/// What to keep of each kind and name. A rule that is `None` or 0 is not set.
+/// What to keep of each series. A rule that is `None` or 0 is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeepRules {
     /// The newest so many.
@@ -101,16 +108,15 @@ impl KeepRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub id: BackupId,
-    pub kind: Kind,
-    /// The database's or tree's own name: policies go by it.
-    pub name: String,
-    /// What the rules count together, within one kind: the name, and what tells
-    /// backups of that name apart that cannot stand for each other.
-    pub group: String,
+    /// What the rules count together.
+    pub series: Series,
     pub created_at: Timestamp,
     pub pinned: bool,
     /// Its last verification was right and went at least through the content.
     pub verified: bool,
+    /// All is in it that was to be backed up. One that is not complete takes no
+    /// place of one that is.
+    pub complete: bool,
     /// Stored, archive and manifest.
     pub bytes: u64,
 }
@@ -124,7 +130,7 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
-/// Decisions by kind and name, the newest backup first.
+/// Decisions by series, the newest backup first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrunePlan {
     pub decisions: Vec<Decision>,
@@ -136,62 +142,6 @@ impl PrunePlan {
     /// The backups that go.
     pub fn removed(&self) -> impl Iterator<Item = &Decision> {
         self.decisions.iter().filter(|decision| !decision.keep)
-    }
-}
-
-/// Why a backup stays or goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    ClockBehind {
-        newest: Timestamp,
-    },
-    Pinned,
-    Floor {
-        floor: u32,
-    },
-    NewestVerified,
-    Last {
-        rank: u32,
-        of: u32,
-    },
-    NewestOf {
-        /// "2026-W03"
-        bucket: String,
-        /// "weekly"
-        rule: &'static str,
-        /// 1 = the newest bucket.
-        rank: u32,
-        of: u32,
-    },
-    Within(Age),
-    NoKeepRule,
-    OlderThan(Age),
-    NotWanted,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClockBehind { newest } => write!(
-                f,
-                "the clock is behind the newest backup ({newest:.0}), so nothing is removed"
-            ),
-            Self::Pinned => f.write_str("kept by hand"),
-            Self::Floor { floor: 1 } => f.write_str("the newest"),
-            Self::Floor { floor } => write!(f, "one of the {floor} newest"),
-            Self::NewestVerified => f.write_str("newest verified"),
-            Self::Last { rank, of } => write!(f, "last {rank}/{of}"),
-            Self::NewestOf {
-                bucket,
-                rule,
-                rank,
-                of,
-            } => write!(f, "newest of {bucket} ({rule} {rank}/{of})"),
-            Self::Within(age) => write!(f, "within {age}"),
-            Self::NoKeepRule => f.write_str("no keep rule is set"),
-            Self::OlderThan(age) => write!(f, "older than {age}"),
-            Self::NotWanted => f.write_str("no rule keeps it"),
-        }
     }
 }
 
@@ -210,12 +160,9 @@ pub fn plan(
     now: Timestamp,
     time_zone: &TimeZone,
 ) -> PrunePlan {
-    let mut groups: BTreeMap<(Kind, &str), Vec<&Candidate>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Series, Vec<&Candidate>> = BTreeMap::new();
     for candidate in candidates {
-        let group = groups
-            .entry((candidate.kind, &candidate.group))
-            .or_default();
-        group.push(candidate);
+        groups.entry(&candidate.series).or_default().push(candidate);
     }
     let newest = candidates
         .iter()
@@ -226,19 +173,18 @@ pub fn plan(
         .map(|newest| Reason::ClockBehind { newest });
 
     let mut plan = PrunePlan::default();
-    for mut group in groups.into_values() {
-        let Some(first) = group.first() else {
-            continue;
-        };
-        let rules = policies.of(first.kind, &first.name);
+    for (series, mut group) in groups {
+        let rules = policies.of(series);
         let limits = Limits {
             rules,
             within: rules.within.map(|age| (age, age.before(now, time_zone))),
             max_age: rules.max_age.map(|age| (age, age.before(now, time_zone))),
             time_zone,
+            keeps_proof: true,
+            undo_since: now - UNDO,
         };
         group.sort_by_key(|candidate| std::cmp::Reverse((candidate.created_at, &candidate.id)));
-        let decisions = limits.decide(&group, clock_behind.as_ref());
+        let decisions = limits.decide_apart(&group, clock_behind.as_ref());
         for (candidate, decision) in group.iter().zip(decisions) {
             let total = if decision.keep {
                 &mut plan.kept_bytes
@@ -258,10 +204,43 @@ struct Limits<'a> {
     within: Option<(Age, Timestamp)>,
     max_age: Option<(Age, Timestamp)>,
     time_zone: &'a TimeZone,
+    /// The newest verified one stays.
+    keeps_proof: bool,
+    /// What restores replaced since then stays.
+    undo_since: Timestamp,
 }
 
 impl Limits<'_> {
-    /// `group` is of one kind and name, the newest first.
+    /// `group` is of one series, the newest first. The incomplete ones are weighed
+    /// among themselves: none of them counts for the floor, fills a day or is the
+    /// newest verified one, unless there are no others.
+    fn decide_apart(&self, group: &[&Candidate], clock_behind: Option<&Reason>) -> Vec<Decision> {
+        let (complete, incomplete): (Vec<&Candidate>, Vec<&Candidate>) =
+            group.iter().partition(|candidate| candidate.complete);
+        if complete.is_empty() || incomplete.is_empty() {
+            return self.decide(group, clock_behind);
+        }
+        let beside = KeepRules {
+            floor: 1,
+            ..self.rules.clone()
+        };
+        let beside = Limits {
+            rules: &beside,
+            keeps_proof: false,
+            ..*self
+        };
+        let mut complete = self.decide(&complete, clock_behind).into_iter();
+        let mut incomplete = beside.decide(&incomplete, clock_behind).into_iter();
+        let in_order = group
+            .iter()
+            .filter_map(|candidate| match candidate.complete {
+                true => complete.next(),
+                false => incomplete.next(),
+            });
+        in_order.collect()
+    }
+
+    /// `group` is of one series, the newest first.
     fn decide(&self, group: &[&Candidate], clock_behind: Option<&Reason>) -> Vec<Decision> {
         let protections = self.protections(group);
         let wishes = self.wishes(group);
@@ -301,7 +280,8 @@ impl Limits<'_> {
     /// What no rule can take away.
     fn protections(&self, group: &[&Candidate]) -> Vec<Vec<Reason>> {
         let floor = self.rules.floor.max(1);
-        let newest_verified = group.iter().position(|candidate| candidate.verified);
+        let is_proven = |candidate: &&Candidate| self.keeps_proof && candidate.verified;
+        let newest_verified = group.iter().position(is_proven);
         let of = |(index, candidate): (usize, &&Candidate)| {
             let mut reasons = Vec::new();
             if candidate.pinned {
@@ -309,6 +289,10 @@ impl Limits<'_> {
             }
             if index < floor as usize {
                 reasons.push(Reason::Floor { floor });
+            }
+            let is_replaced = candidate.series.variant == Variant::Replaced;
+            if is_replaced && candidate.created_at >= self.undo_since {
+                reasons.push(Reason::Undo);
             }
             if newest_verified == Some(index) {
                 reasons.push(Reason::NewestVerified);

@@ -2,10 +2,10 @@
 //! keys from the environment's value, a file, a command or a systemd credential.
 //!
 //! Refuses what would quietly become another passphrase (white space at the
-//! end) and files that others can read. Nothing here has `Debug`, and no error
+//! end) and files that others own or can write to. Nothing here has `Debug`, and no error
 //! holds a secret.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,15 +17,16 @@ use zeroize::Zeroizing;
 
 use crate::format::keyring::{KeyError, KeyMaterial};
 use crate::process::{ChildReader, Tool, terminate_all};
+use crate::strict::{self, StrictError};
 
 mod short;
+mod signing;
 
 pub use short::{SecretFileError, SecretSource};
+pub use signing::load_signing_key;
 
 /// A key is short; a file given by mistake may not be.
 const KEY_FILE_BYTES_MAX: usize = 4096;
-/// Mode bits that let somebody else read or write a file.
-const OPEN_TO_OTHERS: u32 = 0o066;
 /// A vault answers within seconds; one that asks somebody for a touch gets time.
 const COMMAND_TIME: Duration = Duration::from_secs(60);
 
@@ -50,12 +51,16 @@ pub enum KeySource {
         name: &'static str,
         text: SecretText,
     },
-    /// A file of the operator's; only its owner may have access.
+    /// A file of the operator's.
     File(PathBuf),
-    /// A program and its arguments; what it prints is the key.
-    Command(Vec<String>),
+    /// A program and its arguments; what it prints is the key. `pass_env` are
+    /// the variables of our environment that it wants.
+    Command {
+        argv: Vec<String>,
+        pass_env: Vec<String>,
+    },
     /// A systemd credential. systemd guards it, by an access list that looks
-    /// like group access, so its mode is not judged.
+    /// as if its group could read it.
     Credential(PathBuf),
 }
 
@@ -65,7 +70,7 @@ impl KeySource {
         match self {
             Self::Text { name, .. } => (*name).to_owned(),
             Self::File(path) | Self::Credential(path) => path.display().to_string(),
-            Self::Command(argv) => {
+            Self::Command { argv, .. } => {
                 let program = argv.first().map_or("", String::as_str);
                 format!("what {program} prints")
             }
@@ -96,11 +101,12 @@ pub enum SecretError {
     /// What the command said is not told: it may be the key.
     #[error("the key's command {program} {what}")]
     Command { program: String, what: String },
-    #[error(
-        "the key file {} can be read or written by others (mode {mode:04o})",
-        path.display()
-    )]
-    OpenToOthers { path: PathBuf, mode: u32 },
+    #[error("the key file {} is not taken: {source}", path.display())]
+    NotOurs {
+        path: PathBuf,
+        #[source]
+        source: StrictError,
+    },
 }
 
 /// What is wrong with a key's text.
@@ -120,6 +126,8 @@ pub enum KeyTextError {
     Age(&'static str),
     #[error("has more than one line")]
     SeveralLines,
+    #[error("is no signing key")]
+    NoSigningKey,
 }
 
 impl SecretError {
@@ -135,6 +143,10 @@ impl SecretError {
                 }
                 KeyTextError::NearlyHex { .. } => {
                     "copy the key again, whole; a passphrase of that kind is not taken".to_owned()
+                }
+                KeyTextError::NoSigningKey => {
+                    "kluis key generate --signing -o FILE makes one; a key of backups is none"
+                        .to_owned()
                 }
                 KeyTextError::NotUtf8 | KeyTextError::TooLong | KeyTextError::SeveralLines => {
                     "a key is 64 hex digits or a passphrase, on one line".to_owned()
@@ -152,10 +164,12 @@ impl SecretError {
             Self::Unreadable { .. } => "check the path and who owns the file".to_owned(),
             Self::Command { .. } => {
                 "run it by hand as the same user: it must print the key, and nothing else, and \
-                 exit with 0"
+                 exit with 0; of the environment it has PATH, HOME and the like, and what \
+                 key_command_env (BACKUP_ENCRYPTION_KEY_COMMAND_ENV) names, such as VAULT_ADDR \
+                 and VAULT_TOKEN"
                     .to_owned()
             }
-            Self::OpenToOthers { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::NotOurs { source, .. } => source.remedy().unwrap_or_default().to_owned(),
         }
     }
 }
@@ -173,8 +187,8 @@ pub fn load_key(source: Option<&KeySource>) -> Result<Option<KeyMaterial>, Secre
         None => Ok(None),
         Some(KeySource::Text { name, text }) => parse_key(text.expose(), name).map(Some),
         Some(KeySource::File(path)) => load_key_file(path).map(Some),
-        Some(KeySource::Command(argv)) => ask_command(argv).map(Some),
-        Some(KeySource::Credential(path)) => match read_key_file(path, false) {
+        Some(KeySource::Command { argv, pass_env }) => ask_command(argv, pass_env).map(Some),
+        Some(KeySource::Credential(path)) => match load_key_file(path) {
             // The directory is there for other credentials of the unit too.
             Err(SecretError::Unreadable { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -186,14 +200,36 @@ pub fn load_key(source: Option<&KeySource>) -> Result<Option<KeyMaterial>, Secre
     }
 }
 
-/// The key in a file that only its owner may read.
+/// The key in a file that nobody else can have written.
 pub fn load_key_file(path: &Path) -> Result<KeyMaterial, SecretError> {
-    read_key_file(path, true)
+    key_of_bytes(&read_key_file(path)?, &path.display().to_string())
+}
+
+/// What a key's file holds; one byte too much of one that is too long.
+fn read_key_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let opened = strict::open(path).map_err(|error| match error {
+        StrictError::Unreadable(source) => unreadable(source),
+        source => SecretError::NotOurs {
+            path: path.to_owned(),
+            source,
+        },
+    })?;
+    let mut bytes = key_buffer();
+    opened
+        .file
+        .take(KEY_FILE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    Ok(bytes)
 }
 
 /// Runs without a shell. Its words go nowhere: stdout is the key, and stderr of
 /// a vault's client may quote it.
-fn ask_command(argv: &[String]) -> Result<KeyMaterial, SecretError> {
+fn ask_command(argv: &[String], pass_env: &[String]) -> Result<KeyMaterial, SecretError> {
     let (program, args) = argv.split_first().unzip();
     let program = program.map_or("", String::as_str);
     let failed = |what: &str| SecretError::Command {
@@ -201,16 +237,20 @@ fn ask_command(argv: &[String]) -> Result<KeyMaterial, SecretError> {
         what: what.to_owned(),
     };
     let tool = Tool::new(program).args(args.unwrap_or_default());
+    let tool = tool.pass_env(pass_env);
     let output = ChildReader::spawn(&tool).map_err(|_| failed("cannot be started"))?;
     let (send, printed) = mpsc::channel();
-    thread::spawn(move || {
+    let wait = move || {
         let mut bytes = key_buffer();
         let read = output
             .take(KEY_FILE_BYTES_MAX as u64 + 1)
             .read_to_end(&mut bytes);
         // Nobody waits any more where it took too long.
         let _ = send.send(read.map(|_| bytes));
-    });
+    };
+    let thread = thread::Builder::new().name("key".to_owned());
+    let waiting = thread.spawn(wait);
+    waiting.map_err(|_| failed("cannot be waited for: there is no thread for that"))?;
     match printed.recv_timeout(COMMAND_TIME) {
         Ok(Ok(bytes)) => key_of_bytes(&bytes, &format!("what {program} prints")),
         Ok(Err(_)) => Err(failed("did not exit with 0")),
@@ -241,24 +281,6 @@ fn key_of_bytes(bytes: &[u8], place: &str) -> Result<KeyMaterial, SecretError> {
     parse_key(text, place)
 }
 
-fn read_key_file(path: &Path, must_be_private: bool) -> Result<KeyMaterial, SecretError> {
-    let unreadable = |source| SecretError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    // Of the opened file, so that nobody can put another in between.
-    let metadata = file.metadata().map_err(unreadable)?;
-    if must_be_private {
-        refuse_open_to_others(path, &metadata)?;
-    }
-    let mut bytes = key_buffer();
-    file.take(KEY_FILE_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    key_of_bytes(&bytes, &path.display().to_string())
-}
-
 /// Writes a new key's text into a new file of mode 0600, durably. What exists is
 /// never written over.
 pub fn write_new_key(path: &Path, text: &str) -> Result<(), SecretError> {
@@ -278,17 +300,6 @@ pub fn write_new_key(path: &Path, text: &str) -> Result<(), SecretError> {
         // Half a key must not be taken for one.
         let _ = std::fs::remove_file(path);
         unwritable(source)
-    })
-}
-
-fn refuse_open_to_others(path: &Path, metadata: &Metadata) -> Result<(), SecretError> {
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & OPEN_TO_OTHERS == 0 {
-        return Ok(());
-    }
-    Err(SecretError::OpenToOthers {
-        path: path.to_owned(),
-        mode,
     })
 }
 
@@ -454,16 +465,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_reach_is_refused_with_the_remedy() {
-        for mode in [0o640, 0o620, 0o604, 0o602, 0o666] {
+    fn a_file_that_others_can_write_is_refused_with_the_remedy() {
+        for mode in [0o602, 0o622, 0o666] {
             let error = from_file(HEX.as_bytes(), mode).err().expect("accepted");
-            assert!(error.hint().starts_with("chmod 600 /"), "{}", error.hint());
+            let hint = error.hint();
+            assert!(hint.starts_with("chmod go-w /"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_only_read_is_taken_as_containers_have_them() {
+        for mode in [0o444, 0o640, 0o644] {
+            assert!(from_file(HEX.as_bytes(), mode).is_ok(), "{mode:o}");
         }
     }
 
     #[test]
     fn a_link_to_an_open_file_is_refused_too() {
-        let (directory, path) = key_file(HEX.as_bytes(), 0o644);
+        let (directory, path) = key_file(HEX.as_bytes(), 0o646);
         let link = directory.path().join("link");
         symlink(path, &link).unwrap();
         assert!(load_key(Some(&KeySource::File(link))).is_err());

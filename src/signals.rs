@@ -3,26 +3,109 @@
 //! tidy up; the second ends the process at once. `kluis serve` hears them by
 //! [`tell`] instead. Nothing else in kluis handles signals.
 
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use std::{fs, io, process, thread};
 
+use rustix::process::getppid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, LIMIT};
+
+/// A process with many threads is dead by then.
+const REPEATED: Duration = Duration::from_secs(5);
+
+/// A stall is seen so much later than it is one, at most: a part of its limit.
+const LOOKS: u32 = 20;
+const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Starts listening. `end_children` runs once, after the request to stop is
-/// set, so that a child's death is understood as ours.
-pub fn listen(cancel: Cancel, end_children: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut end_children = Some(end_children);
+/// set, so that a child's death is understood as ours; `tell` hears what an end at
+/// once leaves.
+pub fn listen(
+    cancel: Cancel,
+    end_children: impl FnOnce() + Send + 'static,
+    tell: fn(&str),
+) -> io::Result<()> {
+    // Apart from the thread that hears: it may wait for the children, and the second
+    // signal must be heard meanwhile. Made now, while a thread can be had.
+    let (first_signal, heard) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().name("end_children".to_owned());
+    thread.spawn(move || {
+        if heard.recv().is_ok() {
+            end_children();
+        }
+    })?;
+    let mut first_signal = Some(first_signal);
+    let (parent, mut first) = (getppid(), Instant::now());
     hear(move |signal| {
         cancel.request(signal);
-        match end_children.take() {
-            // Apart from this thread: it may wait for the children, and the
-            // second signal must be heard meanwhile.
-            Some(end_children) => drop(thread::spawn(end_children)),
-            None => process::exit(128 + signal),
+        match first_signal.take() {
+            Some(first_signal) => {
+                first = Instant::now();
+                // It waits for this alone.
+                let _ = first_signal.send(());
+            }
+            // The kernel tells of a parent's death once for each of its threads: that
+            // is nobody who asks again.
+            None if signal == SIGTERM && getppid() != parent && first.elapsed() < REPEATED => {}
+            None => {
+                if let Some(left) = cancel.left_behind() {
+                    tell(&left);
+                }
+                process::exit(128 + signal)
+            }
         }
     })
+}
+
+/// Stops the run after `limit` as a signal would, by the one that alarms have; zero
+/// is never. Nothing else sends it.
+pub fn stop_after(
+    limit: Duration,
+    cancel: Cancel,
+    end_children: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    if limit.is_zero() {
+        return Ok(());
+    }
+    let thread = thread::Builder::new().name("run_limit".to_owned());
+    thread.spawn(move || {
+        thread::sleep(limit);
+        cancel.request(LIMIT);
+        end_children();
+    })?;
+    Ok(())
+}
+
+/// Stops each pass of bytes that stands still for `limit`, and nothing else of the
+/// run; zero is never. `end_children` gets the first of the pass.
+pub fn stop_stalled(
+    limit: Duration,
+    cancel: Cancel,
+    end_children: impl Fn(u64) + Send + 'static,
+) -> io::Result<()> {
+    if limit.is_zero() {
+        return Ok(());
+    }
+    let thread = thread::Builder::new().name("stall_limit".to_owned());
+    thread.spawn(move || {
+        let mut seen = (cancel.pulse(), Instant::now());
+        loop {
+            thread::sleep((limit / LOOKS).min(LOOK_MAX));
+            match cancel.pulse() {
+                pulse if seen.0 != pulse => seen = (pulse, Instant::now()),
+                Some(pulse) if seen.1.elapsed() >= limit => {
+                    cancel.stall(pulse).map(&end_children);
+                    // What tidies up behind it has as long again.
+                    seen.1 = Instant::now();
+                }
+                _ => {}
+            }
+        }
+    })?;
+    Ok(())
 }
 
 /// What a process that runs for years is told.

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings};
 use crate::format::keyring::{KeyMaterial, Keyring, NamedKey};
-use crate::operations::{OperationError, Reporter};
-use crate::postgres::{ClientSearch, PostgresError, Server};
+use crate::operations::{Marker, OperationError, Reporter};
+use crate::postgres::{ClientSearch, Marks, PostgresError, Server};
 use crate::scratch::Scratch;
-use crate::secrets::{SecretError, load_key, load_key_file};
+use crate::secrets::{SecretError, load_key, load_key_file, load_signing_key};
 use crate::source::{DirectorySource, Source, TreeOptions};
 use crate::storage::{LocalStorage, Storage};
+use crate::strict::{self, StrictError};
 
 mod dumps;
 mod notifiers;
@@ -132,13 +134,32 @@ fn keys(
             writes: true,
         });
     keys.extend(recipients);
-    Ok(Keyring::new(keys))
+    let signer = encryption.signing_key.as_ref();
+    let signer = signer
+        .map(|file| load_signing_key(&file.value))
+        .transpose()?;
+    let verifiers = encryption.verify_keys.value.clone();
+    Ok(Keyring::new(keys).signing(signer, verifiers))
+}
+
+/// How databases on the way to their place are marked, by the configured storage.
+/// One that is not there, or not begun, has no id: so are those marked that are
+/// made without a storage.
+fn marks(settings: &Settings) -> Marks {
+    let opened = existing_storage(settings).ok();
+    let marker = opened.and_then(|storage| Marker::load(&storage).ok().flatten());
+    let id = marker.map(|marker| marker.storage_id);
+    Marks::of_storage(id.as_deref().unwrap_or_default())
 }
 
 /// A server and the database on it that is meant.
 pub struct Database {
     pub server: Server,
     pub name: String,
+    /// Whether somebody said so, as far as we can tell.
+    pub is_named: bool,
+    /// What tells the server's backups from those of others.
+    pub label: String,
 }
 
 /// Reaches the configured server. `name` goes before the configured database;
@@ -246,10 +267,11 @@ fn lies_below(storage: &LocalStorage, root: &Path) -> Option<PathBuf> {
 pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
     let mut globs = Vec::new();
     for path in files {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            what: "the list of excludes",
-            path: path.clone(),
-            source,
+        let failed = |error| ConfigError::of_file("the list of excludes", path, error);
+        let bytes = strict::read(path).map_err(failed)?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+            failed(StrictError::Unreadable(error))
         })?;
         let lines = text.lines().map(str::trim);
         globs.extend(

@@ -104,7 +104,8 @@ fn a_legacy_archive_of_a_dump_restores_into_a_real_server() {
     is_a_backup_like_any_other(&home, LEGACY_DUMP);
     let manifest = manifest(&home, LEGACY_DUMP);
     assert_eq!(manifest["manifest"]["encryption"]["format"], "kanbu");
-    assert_eq!(manifest.get("seal"), None);
+    // By the configured key: the format has no place for one of its own.
+    assert!(manifest["seal"].is_string());
     let tables = &manifest["manifest"]["database"]["tables"];
     let (table, rows) = (&tables[0]["name"], tables[0]["rows"].as_u64().unwrap());
     home.run(&["restore", "latest:kanbu", "--into", "copy"]);
@@ -444,16 +445,16 @@ fn all_adopts_what_list_shows_without_checksum_and_leaves_the_rest() {
         ("shop_backup_2026-01-18T10-30-00.sql", DUMP.as_bytes()),
         ("notes.txt", b"not a backup"),
     ]);
-    let done = home.json(&["adopt", "--all"]);
+    let done = home.json(&["adopt", "--all", "--accept-unsealed"]);
     assert_eq!(done["adopted"].as_array().unwrap().len(), 3);
     home.run(&["verify", "--all"]);
-    let again = home.run(&["adopt", "--all"]);
+    let again = home.run(&["adopt", "--all", "--accept-unsealed"]);
     assert!(String::from_utf8_lossy(&again.stdout).contains("Nothing to adopt"));
     // One that is broken does not stop the others, and is told.
     fs::write(home.storage().join(broken), &DUMP[..DUMP.len() - 30]).unwrap();
     let other = "shop_backup_2026-01-20T10-30-00.sql";
     fs::write(home.storage().join(other), DUMP).unwrap();
-    let output = home.ends(4, &["--json", "adopt", "--all"]);
+    let output = home.ends(4, &["--json", "adopt", "--all", "--accept-unsealed"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["adopted"][0]["file"], other);
     assert_eq!(report["refused"][0]["file"], broken);
@@ -463,7 +464,7 @@ fn all_adopts_what_list_shows_without_checksum_and_leaves_the_rest() {
 #[test]
 fn a_file_whose_adoption_died_is_not_swept_away() {
     let home = home_with(&[("shop_backup_2026-01-18T10-30-00.sql", DUMP.as_bytes())]);
-    home.run(&["adopt", "--all"]);
+    home.run(&["adopt", "--all", "--accept-unsealed"]);
     let runs = home.storage().join("runs");
     let record = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
     assert!(text(&record).contains("_adopt_"), "{record:?}");
@@ -475,5 +476,195 @@ fn a_file_whose_adoption_died_is_not_swept_away() {
     fs::create_dir(&root).unwrap();
     home.run(&["backup", "source", text(&root)]);
     assert_eq!(fs::read_to_string(home.storage().join(file)).unwrap(), DUMP);
-    home.run(&["adopt", "--all"]);
+    home.run(&["adopt", "--all", "--accept-unsealed"]);
+}
+
+/// Changes the manifest that lies beside a file, as one from before there were
+/// seals: it has none.
+fn unsealed(home: &Home, file: &str, edit: impl FnOnce(&mut Value)) -> Value {
+    let mut document = manifest(home, file);
+    document.as_object_mut().unwrap().remove("seal").unwrap();
+    edit(&mut document);
+    let path = home.storage().join(format!("{file}.json"));
+    fs::write(path, serde_json::to_vec(&document).unwrap()).unwrap();
+    document
+}
+
+/// A plain backup of a tree, with all that only a manifest tells: the file.
+fn kept_tree(home: &Home, name: &str) -> String {
+    let root = home.path(name);
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("file"), "content").unwrap();
+    fs::write(root.join("left-out.log"), "x").unwrap();
+    let tree = ["backup", "source", text(&root), "--no-encrypt"];
+    let told = ["--exclude", "*.log", "--note", "before the move"];
+    let made = home.json(&[&tree[..], &told[..]].concat());
+    let file = made["backups"][0]["file"].as_str().unwrap().to_owned();
+    home.run(&["keep", &file]);
+    file
+}
+
+#[test]
+fn what_was_made_before_there_were_seals_is_adopted_with_all_its_manifest_says() {
+    let home = Home::new();
+    let file = kept_tree(&home, "tree");
+    let before = unsealed(&home, &file, |_| {});
+    assert_eq!(home.json(&["list"])["backups"].as_array().unwrap().len(), 0);
+    let done = home.json(&["adopt", "--all", "--accept-unsealed"]);
+    assert_eq!(done["adopted"][0]["file"], *file, "{done}");
+    assert_eq!(done["adopted"][0]["warnings"], serde_json::json!([]));
+    let after = manifest(&home, &file);
+    assert_eq!(after["manifest"], before["manifest"]);
+    assert!(after["seal"].is_string());
+    assert_eq!(after["state"]["pinned"], true);
+    assert_eq!(home.json(&["list"])["backups"][0]["kept"], true);
+    home.run(&["verify", "--all"]);
+    let said = home.run(&["adopt", "--all", "--accept-unsealed"]);
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("every archive has its sealed"), "{said}");
+}
+
+#[test]
+fn a_dump_of_before_there_were_seals_keeps_its_name_note_and_id() {
+    let home = home_with(&[
+        (LEGACY_DUMP, &legacy("whole-dump.enc")),
+        ("x.sql", DUMP.as_bytes()),
+    ]);
+    home.run(&["adopt", LEGACY_DUMP]);
+    home.run(&["adopt", "x.sql", "--name", "shop"]);
+    let edit = |document: &mut Value| document["manifest"]["note"] = "the last good one".into();
+    let (x, kanbu) = (
+        unsealed(&home, "x.sql", edit),
+        unsealed(&home, LEGACY_DUMP, edit),
+    );
+    assert_eq!(
+        home.json(&["adopt", "--all", "--accept-unsealed"])["adopted"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(manifest(&home, "x.sql")["manifest"], x["manifest"]);
+    assert_eq!(manifest(&home, LEGACY_DUMP)["manifest"], kanbu["manifest"]);
+}
+
+#[test]
+fn an_unsealed_manifest_that_the_content_contradicts_is_made_anew_and_stays_kept() {
+    let home = Home::new();
+    let file = kept_tree(&home, "tree");
+    let edits: [(&str, Value); 4] = [
+        ("/manifest/source/files", 7.into()),
+        ("/manifest/content/raw_bytes", 7.into()),
+        ("/manifest/created_at", "2099-01-01T00:00:00Z".into()),
+        ("/manifest/name", "other".into()),
+    ];
+    for (place, value) in edits {
+        let before = unsealed(&home, &file, |document| {
+            *document.pointer_mut(place).unwrap() = value;
+        });
+        let done = home.json(&["adopt", "--all", "--accept-unsealed"]);
+        let warning = done["adopted"][0]["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("made anew"), "{place}: {warning}");
+        let after = manifest(&home, &file);
+        assert_ne!(after["manifest"]["id"], before["manifest"]["id"], "{place}");
+        assert_eq!(after["manifest"]["source"]["files"], 1, "{place}");
+        assert_eq!(after["state"]["pinned"], true, "{place}");
+    }
+}
+
+#[test]
+fn an_adopted_manifest_takes_no_other_backups_id_nor_place() {
+    let home = Home::new();
+    let ours = kept_tree(&home, "ours");
+    let genuine = manifest(&home, &ours);
+    let planted = kept_tree(&home, "planted");
+    unsealed(&home, &planted, |document| {
+        document["manifest"]["id"] = genuine["manifest"]["id"].clone();
+        document["manifest"]["reencrypted_from"] = serde_json::json!({
+            "file": ours, "sha256": genuine["manifest"]["stored"]["sha256"],
+        });
+    });
+    home.run(&["adopt", "--all", "--accept-unsealed"]);
+    assert_ne!(
+        manifest(&home, &planted)["manifest"]["id"],
+        genuine["manifest"]["id"]
+    );
+    assert_eq!(home.json(&["list"])["backups"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_host_that_can_seal_nothing_says_so_and_adopts_nothing() {
+    let file = "shop_backup_2026-01-18T10-30-00.sql";
+    let home = home_with(&[(file, DUMP.as_bytes())]);
+    let root = home.path("tree");
+    fs::create_dir(&root).unwrap();
+    let made = home.json(&["key", "generate", "--age", "-o", "identity"]);
+    let recipient = made["recipient"].as_str().unwrap();
+    let on_the_host = |arguments: &[&str]| {
+        let mut kluis = home.kluis(arguments);
+        kluis.env_remove("BACKUP_ENCRYPTION_KEY_FILE");
+        kluis.env("BACKUP_AGE_RECIPIENTS", recipient);
+        let output = kluis.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    for adopt in [["adopt", file], ["adopt", "--all"]] {
+        let (code, said) = on_the_host(&adopt);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("set encryption.signing_key"), "{said}");
+        assert_eq!(files(&home), [file]);
+    }
+    let (code, said) = on_the_host(&["backup", "source", text(&root), "--no-encrypt"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("does not count") && said.contains("signing_key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_not_ours_can_be_typed_and_is_told_wherever_backups_are_counted() {
+    let alone = "a-name-that-is-much-too-long-for-any-column_backup_2026-01-18T10-30-00.sql";
+    let home = home_with(&[(alone, DUMP.as_bytes())]);
+    let file = kept_tree(&home, "tree");
+    let document = unsealed(&home, &file, |_| {});
+    let id = &document["manifest"]["id"].as_str().unwrap()[..8];
+    let words = |output: std::process::Output| {
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8(said).unwrap()
+    };
+    let list = words(home.run(&["list"]));
+    for word in [id, alone, "not sealed", "no manifest", "kluis adopt --all"] {
+        assert!(list.contains(word), "{word}: {list}");
+    }
+    let check = words(home.ends(5, &["check", "--no-server"]));
+    assert!(check.contains("2 not sealed by a key of ours"), "{check}");
+    for command in [&["status"][..], &["prune", "--dry-run"], &["report"]] {
+        let said = words(home.run(command));
+        assert!(said.contains("kluis adopt --all"), "{command:?}: {said}");
+    }
+    let proof = words(home.run(&["verify", "--restore", "--all"]));
+    assert!(proof.contains("2 not sealed by a key of ours"), "{proof}");
+    let proof = words(home.run(&["verify", "--restore", "--all", "--accept-unsealed"]));
+    assert!(
+        proof.contains("1 backup") && proof.contains("counts nowhere"),
+        "{proof}"
+    );
+    let read = words(home.run(&["verify", &file]));
+    assert!(read.contains("counts nowhere; kluis adopt"), "{read}");
+}
+
+#[test]
+fn a_backup_is_adopted_by_the_id_that_list_shows() {
+    let home = Home::new();
+    let file = kept_tree(&home, "tree");
+    let before = unsealed(&home, &file, |_| {});
+    let id = before["manifest"]["id"].as_str().unwrap();
+    let listed = home.run(&["list"]);
+    let listed = String::from_utf8_lossy(&[listed.stdout, listed.stderr].concat()).into_owned();
+    assert!(listed.contains(&id[..8]), "{listed}");
+    let done = home.json(&["adopt", id]);
+    assert_eq!(done["adopted"][0]["file"], *file, "{done}");
+    assert_eq!(done["adopted"][0]["id"], *id);
+    home.ends(2, &["adopt", "0123456789abcdef"]);
 }

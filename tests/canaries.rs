@@ -334,11 +334,7 @@ fn no_secret_is_seen_in_arguments_environments_output_or_files() {
         .set("BACKUP_TRIGGER_API_KEY", &trigger);
     let temporary = home.path("tmp");
     fs::create_dir(&temporary).unwrap();
-    let work = tempfile::Builder::new()
-        .prefix("kluis")
-        .tempdir_in("/tmp")
-        .unwrap();
-    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let work = support::open_directory(0o755);
     let home = home.set("TMPDIR", text(&temporary));
     let mut field = Field {
         canaries: vec![

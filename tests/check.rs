@@ -169,7 +169,10 @@ fn metrics_are_written_whole_and_readable_for_the_collector() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }
-    assert!(metrics.contains("kluis_backups{kind=\"source\",name=\"app\"} 2"));
+    assert!(
+        metrics.contains("kind=\"source\",name=\"app\",series="),
+        "{metrics}"
+    );
     let names: std::collections::BTreeSet<_> = typed.iter().collect();
     assert_eq!(names.len(), typed.len(), "a metric stands in two places");
     // Nothing else is left in the directory of the collector.
@@ -212,4 +215,33 @@ fn status_is_one_screen_with_sizes_and_what_is_wrong() {
     assert_eq!(run.status.code(), Some(0));
     assert!(said.contains("kluis check says what to do"), "{said}");
     assert!(said.lines().count() <= 24, "{said}");
+}
+
+#[test]
+fn a_missing_key_and_a_server_that_is_down_are_findings() {
+    let home = home("");
+    let config = home.path().join("kluis.toml");
+    let quiet = fs::read_to_string(&config).unwrap();
+    let look = |more: &str, arguments: &[&str]| {
+        fs::write(&config, format!("{quiet}{more}")).unwrap();
+        let output = kluis(home.path(), &[&["check", "--json"], arguments].concat());
+        let checked: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = checked["findings"].as_array().unwrap().clone();
+        let bad = findings.into_iter().filter(|it| it["level"] != "ok");
+        let bad = bad.map(|it| format!("{} {}", text_of(&it["check"]), text_of(&it["level"])));
+        (output.status.code().unwrap(), bad.collect::<Vec<_>>())
+    };
+    let down = "[database]\nurl = \"postgres://127.0.0.1:1/shop\"\n";
+    assert_eq!(look(down, &["--no-server"]), (0, vec![]));
+    assert_eq!(look(down, &[]), (5, vec!["server warning".to_owned()]));
+    let gone = "[encryption]\nkey_file = \"gone\"\n";
+    let (code, bad) = look(gone, &[]);
+    assert!(
+        code == 5 && bad.contains(&"key critical".to_owned()),
+        "{bad:?}"
+    );
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap()
 }

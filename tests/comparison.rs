@@ -182,7 +182,7 @@ fn settings_of_a_database_or_a_role_change_nothing_in_its_ledger() {
         ("default_transaction_read_only", "on"),
         ("row_security", "off"),
         ("xmloption", "document"),
-        ("statement_timeout", "1"),
+        ("statement_timeout", "100"),
     ] {
         for owner in ["DATABASE shop", "ROLE postgres"] {
             let set = format!("ALTER {owner} SET {name} TO '{value}'");
@@ -243,11 +243,26 @@ fn a_copy_that_was_damaged_while_it_was_restored_is_not_what_was_backed_up() {
     };
     let home = Home::new().set("DATABASE_URL", &cluster.url("shop"));
     home.run(&["backup", "db"]);
-    home.run(&["verify", "latest", "--restore", "--in-server"]);
+    home.run(&[
+        "verify",
+        "latest",
+        "--restore",
+        "--in-server",
+        "--as-superuser",
+    ]);
     let shop = cluster.psql("shop", "SELECT oid FROM pg_database WHERE datname = 'shop'");
     for (damage, told) in DAMAGE_ON_THE_WAY {
         damage_restores(&cluster, damage);
-        let output = home.ends(4, &["verify", "latest", "--restore", "--in-server"]);
+        let output = home.ends(
+            4,
+            &[
+                "verify",
+                "latest",
+                "--restore",
+                "--in-server",
+                "--as-superuser",
+            ],
+        );
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(told), "{damage}: {said}");
         let replace = ["restore", "latest", "--replace", "--yes"];

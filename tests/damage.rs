@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kluis::catalog::Catalog;
+use kluis::catalog::{Catalog, Trust};
 use kluis::format::manifest::Manifest;
 use kluis::format::names::manifest_key;
 use kluis::operations::{Encryption, OperationError, VerifyDone};
@@ -27,16 +27,24 @@ const HEADS: usize = 8192;
 
 /// From the catalogue on, as `kluis verify ARCHIVE` does.
 fn looked_up_verdict(storage: &dyn Storage, archive: &str) -> Result<VerifyDone, OperationError> {
-    let catalog = Catalog::load(storage)?;
-    verdict(storage, catalog.find(archive, "here")?)
+    let catalog = Catalog::load(storage, Trust::NoKey)?;
+    verdict(
+        storage,
+        catalog
+            .find(archive, jiff::Timestamp::MAX, "here")?
+            .backup(),
+    )
 }
 
 /// Verifies a copy with each damage, on every processor; returns those that were
 /// not found.
 fn missed(specimen: &Specimen, damages: &[Damage]) -> Vec<Damage> {
     let healthy = specimen.damaged();
-    let catalog = Catalog::load(&healthy).unwrap();
-    let backup = catalog.find(&specimen.archive, "here").unwrap();
+    let catalog = Catalog::load(&healthy, Trust::NoKey).unwrap();
+    let backup = catalog
+        .find(&specimen.archive, jiff::Timestamp::MAX, "here")
+        .unwrap()
+        .backup();
     verdict(&healthy, backup).unwrap();
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -136,8 +144,11 @@ fn a_restore_of_a_damaged_archive_makes_nothing_appear() {
     for encryption in [Encryption::Kluis1, Encryption::None] {
         let specimen = Specimen::new(encryption, CONTENT_BYTES);
         let healthy = specimen.damaged();
-        let catalog = Catalog::load(&healthy).unwrap();
-        let backup = catalog.find(&specimen.archive, "here").unwrap();
+        let catalog = Catalog::load(&healthy, Trust::NoKey).unwrap();
+        let backup = catalog
+            .find(&specimen.archive, jiff::Timestamp::MAX, "here")
+            .unwrap()
+            .backup();
         let len = healthy.bytes.len();
         let heads = if encryption == Encryption::None {
             0
@@ -272,6 +283,7 @@ const UNCHECKED: &[&str] = &[
     "/gzip_index/",
     "/host",
     "/id",
+    "/label",
     "/source/changed",
     "/source/excludes",
     "/source/root",

@@ -327,6 +327,128 @@ fn database_user_and_password_are_those_of_the_container() {
 }
 
 #[test]
+fn names_that_lie_in_files_of_the_container_are_read_there() {
+    let secrets = [
+        ("POSTGRES_DB_FILE", "/tmp/db"),
+        ("POSTGRES_USER_FILE", "/tmp/user"),
+    ];
+    let Some(container) = Container::start_with(&ContainerOptions {
+        environment: &secrets,
+        ..ContainerOptions::default()
+    }) else {
+        return;
+    };
+    let house = House::new();
+    let backup = ["backup", "db", "--container", &container.name];
+    // Said, and not to be known: no default is taken.
+    let said = ends(1, &mut kluis(&house, &[], &backup));
+    assert!(said.contains("POSTGRES_USER_FILE=/tmp/user"), "{said}");
+    let named = [("POSTGRES_USER", "postgres"), ("POSTGRES_DB", "postgres")];
+    ends(0, &mut kluis(&house, &named, &backup));
+
+    container.create_db("shop");
+    container.psql(
+        "shop",
+        "CREATE ROLE ann LOGIN SUPERUSER; CREATE TABLE t (i int)",
+    );
+    for (file, text) in [("db", "shop"), ("user", "ann")] {
+        container.run(&["sh", "-c", &format!("echo {text} > /tmp/{file}")]);
+    }
+    ends(0, &mut kluis(&house, &[], &backup));
+    assert!(
+        house
+            .listed()
+            .iter()
+            .any(|name| name.starts_with("shop_backup_"))
+    );
+    assert_eq!(manifest(&house)["tables"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_socket_that_is_elsewhere_in_the_container_can_be_said() {
+    let Some(container) = Container::start() else {
+        return;
+    };
+    let house = House::new();
+    let backup = ["backup", "db", "postgres", "--container", &container.name];
+    let config = |text: &str| fs::write(house.path("kluis.toml"), text).unwrap();
+    config("[database]\ncontainer_port = 5433\n");
+    let said = ends(1, &mut kluis(&house, &[], &backup));
+    assert!(said.contains("5433"), "{said}");
+    config("[database]\ncontainer_port = 5432\ncontainer_socket = \"/tmp\"\n");
+    ends(0, &mut kluis(&house, &[], &backup));
+    config("[database]\ncontainer_socket = \"tmp\"\n");
+    ends(2, &mut kluis(&house, &[], &backup));
+}
+
+#[test]
+fn a_named_container_that_is_not_there_gives_way_to_the_pattern_for_a_backup_only() {
+    let Some(container) = shop() else {
+        return;
+    };
+    let house = House::new();
+    let part = &container.name[1..];
+    let absent = [
+        ("POSTGRES_CONTAINER", "nosuch"),
+        ("POSTGRES_CONTAINER_PATTERN", part),
+    ];
+    for mode in ["docker", "auto"] {
+        let backup = ["backup", "db", "--mode", mode];
+        let said = ends(0, &mut kluis(&house, &absent, &backup));
+        assert!(
+            said.contains("\"nosuch\"") && said.contains("instead"),
+            "{mode}: {said}"
+        );
+        assert_eq!(manifest(&house)["container"], container.name.as_str());
+    }
+    let restore = ["restore", "latest", "--into", "copy", "--mode", "docker"];
+    let said = ends(1, &mut kluis(&house, &absent, &restore));
+    assert!(
+        said.contains("no container \"nosuch\" is running"),
+        "{said}"
+    );
+    let backup = ["backup", "db", "--container", "nosuch"];
+    ends(1, &mut kluis(&house, &absent[1..], &backup));
+}
+
+#[test]
+fn containers_that_exchange_their_names_are_not_mixed_in_one_run() {
+    let Some(first) = Container::start() else {
+        return;
+    };
+    let second = Container::start().unwrap();
+    for (container, tables) in [(&first, 1), (&second, 2)] {
+        for database in ["a", "b"] {
+            container.create_db(database);
+            for number in 0..tables {
+                container.psql(database, &format!("CREATE TABLE t{number} (i int)"));
+            }
+        }
+    }
+    let house = House::new();
+    let (one, two) = (&first.name, &second.name);
+    let done = house.path("exchanged");
+    // When the first dump begins.
+    let script = format!(
+        "case \"$*\" in *pg_dump*dbname=*) [ -e '{done}' ] || {{ : > '{done}'; docker rename {one} \
+         {one}-x && docker rename {two} {one} && docker rename {one}-x {two}; }};; esac",
+        done = done.display()
+    );
+    wrapper(&house, &script);
+    let backup = ["backup", "db", "a", "b", "--container", one];
+    ends(0, &mut kluis(&house, &[], &backup));
+    assert!(done.exists());
+    for name in ["latest:a", "latest:b"] {
+        let output = house.run(&["show", name, "--json"]);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            shown.contains("\"t0\"") && !shown.contains("\"t1\""),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn a_container_is_found_by_name_label_pattern_and_default_in_this_order() {
     let label = format!("kluis.test.found={}", std::process::id());
     let Some(first) = Container::start_with(&ContainerOptions {

@@ -161,6 +161,7 @@ fn every_variable_in_the_readme_is_one_that_kluis_reads() {
         "notify.rs",
         "resolve.rs",
         "retention.rs",
+        "secret_files.rs",
         "serve.rs",
     ]
     .map(|file| fs::read_to_string(committed("src/config").join(file)).unwrap())

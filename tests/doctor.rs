@@ -147,3 +147,98 @@ fn a_docker_that_cannot_be_used_matters_where_a_container_is_meant() {
         assert!(remedy.contains("--mode direct"), "{remedy}");
     }
 }
+
+#[test]
+fn a_key_without_which_backups_are_refused_is_a_failure() {
+    let home = Home::new().configure("[encryption]\nrequired = true\n");
+    fs::create_dir(home.path("tree")).unwrap();
+    home.run(&["backup", "source", "tree"]);
+    let keyless = |home: &Home| {
+        let mut kluis = home.kluis(&["--json", "doctor"]);
+        let output = kluis.env_remove("BACKUP_ENCRYPTION_KEY_FILE").output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let report = keyless(&home);
+    let (health, remedy) = check(&report, "encryption.required is set, and no key");
+    assert_eq!(health, "fail");
+    assert!(remedy.contains("BACKUP_ENCRYPTION_KEY_FILE"), "{remedy}");
+    let home = home.configure("");
+    let report = keyless(&home);
+    assert_eq!(check(&report, "are encrypted, and no key is").0, "fail");
+    let home = home.configure("[encryption]\nrequired = true\nenabled = false\n");
+    let report = keyless(&home);
+    assert_eq!(check(&report, "turns encryption off").0, "fail");
+}
+
+#[test]
+fn what_is_wrong_with_a_key_is_said_once() {
+    let home = Home::new().set("BACKUP_ENCRYPTION_KEY_FILE", "/nonexistent/key");
+    let (report, code) = report(&home, &[]);
+    assert_eq!(code, Some(2), "{report:#}");
+    let told = report.to_string();
+    assert_eq!(told.matches("No such file").count(), 1, "{report:#}");
+}
+
+#[test]
+fn a_work_directory_that_a_run_refuses_is_a_failure() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root refuses what others can write");
+        return;
+    }
+    let home = Home::new();
+    let mode = |name: &str, mode| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = home.path(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let with = |path: &std::path::Path| {
+        let mut kluis = home.kluis(&["--json", "doctor"]);
+        let output = kluis.env("TMPDIR", path).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report, output.status.code())
+    };
+    let open = mode("open", 0o777);
+    let (refused, code) = with(&open);
+    assert_eq!(code, Some(2), "{refused:#}");
+    let (health, remedy) = check(&refused, "others than root can write to it");
+    assert_eq!(health, "fail");
+    assert!(remedy.contains("TMPDIR"), "{remedy}");
+    let servers = std::path::Path::new("/usr/lib/postgresql").is_dir();
+    if servers {
+        assert_eq!(check(&refused, "held in could not be judged").0, "warn");
+    }
+    let closed = mode("closed/inner", 0o755);
+    mode("closed", 0o700);
+    let (refused, code) = with(&closed);
+    if servers {
+        assert_eq!(code, Some(2), "{refused:#}");
+        let (health, remedy) = check(&refused, "is closed to uid");
+        assert_eq!(health, "fail");
+        assert!(remedy.contains("/var/tmp"), "{remedy}");
+    }
+    assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
+}
+
+#[test]
+fn a_database_that_is_called_like_ours_and_has_no_mark_is_told_and_stays() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("shop_kluis_0123abcd");
+    cluster.create_db("shop_kluis_20");
+    let home = Home::new().set("DATABASE_URL", &cluster.url("postgres"));
+    let report = home.json(&["doctor"]);
+    let (health, remedy) = check(&report, "database shop_kluis_0123abcd is called like");
+    assert_eq!(health, "warn");
+    assert!(
+        remedy.ends_with("DROP DATABASE \"shop_kluis_0123abcd\";"),
+        "{remedy}"
+    );
+    assert!(!report.to_string().contains("shop_kluis_20"), "{report:#}");
+    cluster.psql("shop_kluis_0123abcd", "SELECT 1");
+}

@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use kluis::catalog::{Backup, Catalog};
+use kluis::catalog::{Backup, Catalog, Trust};
 use kluis::exit::{Exit, exit_of};
 use kluis::format::frames::{CHUNK_LEN, FrameError, FrameOpener, TAG_LEN};
 use kluis::format::header::{self, CopyName, HEADER_LEN, HeaderError, PAYLOAD_OFFSET};
@@ -227,10 +227,15 @@ fn decrypted(
 /// A payload of 1 MiB, in memory under its name.
 fn one_mib() -> (Damaged, Vec<u8>) {
     let content = noise(1 << 20);
+    let inner = MemoryStorage::new();
+    let bytes = sealed(&content);
+    let mut archive = inner.create(ARCHIVE).unwrap();
+    archive.write_all(&bytes).unwrap();
+    archive.commit().unwrap();
     let damaged = Damaged {
-        inner: MemoryStorage::new(),
+        inner,
         archive: ARCHIVE.to_owned(),
-        bytes: sealed(&content).into(),
+        bytes: bytes.into(),
         damage: Damage::None,
     };
     (damaged, content)
@@ -310,7 +315,10 @@ fn decrypt_with_both_headers_damaged_gives_nothing_and_exit_4() {
 }
 
 fn backup_of<'a>(catalog: &'a Catalog, specimen: &Specimen) -> &'a Backup {
-    catalog.find(&specimen.archive, "here").unwrap()
+    catalog
+        .find(&specimen.archive, jiff::Timestamp::MAX, "here")
+        .unwrap()
+        .backup()
 }
 
 /// An archive of 1 MiB of kluis' own making, with its manifest.
@@ -318,7 +326,7 @@ fn backup_of<'a>(catalog: &'a Catalog, specimen: &Specimen) -> &'a Backup {
 fn verify_and_restore_find_a_sample_of_it() {
     let specimen = Specimen::new(Encryption::Kluis1, 1 << 20);
     let healthy = specimen.damaged();
-    let catalog = Catalog::load(&healthy).unwrap();
+    let catalog = Catalog::load(&healthy, Trust::NoKey).unwrap();
     let backup = backup_of(&catalog, &specimen);
     let len = healthy.bytes.len();
     assert!(len > 1 << 20);
@@ -347,7 +355,7 @@ fn verify_and_restore_find_a_sample_of_it() {
 fn by_one_header_copy_it_restores_whole_and_verify_reports_the_other() {
     let specimen = Specimen::new(Encryption::Kluis1, 100_000);
     let healthy = specimen.damaged();
-    let catalog = Catalog::load(&healthy).unwrap();
+    let catalog = Catalog::load(&healthy, Trust::NoKey).unwrap();
     let backup = backup_of(&catalog, &specimen);
     for at in (0..HEADS).step_by(61) {
         let damage = Damage::Changed(at, 1 << (at % 8));

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use kluis::cancel::Cancel;
 use kluis::postgres::{ClientSearch, Converter};
+use kluis::reached::Reached;
 use kluis::target::{FromCustom, Received, Target, TargetError};
 
 use home::{Home, text};
@@ -274,7 +275,7 @@ impl Target for Witness {
         Ok(Received::default())
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }
@@ -322,7 +323,14 @@ fn bare_files_are_read_by_what_their_names_say() {
             .success()
     );
     bench.home.run(&["verify", text(&bare)]);
-    bench.home.run(&["restore", text(&bare), "--into", "copy"]);
+    // A key is configured, and it has sealed nothing of this: that must be meant.
+    bench
+        .home
+        .ends(2, &["restore", text(&bare), "--into", "copy"]);
+    let meant = ["restore", text(&bare), "--into", "copy"];
+    bench
+        .home
+        .run(&[&meant[..], &["--accept-unsealed"]].concat());
     same(&before, &bench.dump("copy"));
     let cut = fs::read(&bare).unwrap();
     fs::write(&bare, &cut[..cut.len() / 2]).unwrap();
@@ -522,4 +530,24 @@ fn several_jobs_need_the_directory_format() {
     let output = Home::new().ends(2, &["backup", "db", "shop", "-j", "4"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("--format directory"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_named_by_its_path_where_adopt_is_advised() {
+    let home = Home::new();
+    fs::create_dir(home.path("app")).unwrap();
+    let elsewhere = home.path("elsewhere");
+    let given = elsewhere.to_str().unwrap();
+    home.run(&["-s", given, "backup", "source", "app", "--no-encrypt"]);
+    let files = fs::read_dir(&elsewhere).unwrap();
+    let mut files = files.map(|it| it.unwrap().path());
+    let archive = files.find(|it| it.to_str().unwrap().ends_with(".tar.gz"));
+    // Without its manifest, nothing vouches for it.
+    let archive = archive.unwrap();
+    let alone = home.path(archive.file_name().unwrap().to_str().unwrap());
+    fs::copy(&archive, &alone).unwrap();
+    let archive = alone.to_str().unwrap().to_owned();
+    let output = home.ends(2, &["restore", &archive, "--to", "out"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("`kluis adopt {archive}`")), "{said}");
 }

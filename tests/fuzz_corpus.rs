@@ -57,6 +57,7 @@ macro_rules! replays {
 }
 
 replays! {
+    kept_restorations_hold: "restoration",
     kept_headers_hold: "header",
     kept_frames_hold: "frames",
     kept_legacy_files_hold: "legacy",

@@ -44,7 +44,7 @@ fn holder() -> String {
 }
 
 /// A run that has told that it waits, with the rest of its stderr.
-fn waiting(home: &Home, arguments: &[&str]) -> (Child, impl BufRead) {
+fn waiting(home: &Home, arguments: &[&str], told: &str) -> (Child, impl BufRead + use<>) {
     let arguments = [arguments, &["-v", "--lock-wait", "5m"]].concat();
     let mut command: Command = home.kluis(&arguments);
     let mut child = command
@@ -54,11 +54,11 @@ fn waiting(home: &Home, arguments: &[&str]) -> (Child, impl BufRead) {
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("waiting for the lock") {
+    while !line.contains("waiting for the ") {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it did not wait");
     }
-    assert!(line.contains(&holder()), "{line}");
+    assert!(line.contains(told), "{line}");
     (child, stderr)
 }
 
@@ -110,17 +110,36 @@ fn a_run_that_waits_goes_on_when_the_other_ends() {
     let home = storage();
     for arguments in [&["prune"][..], &["verify", "latest"]] {
         let lock = hold(&home);
-        let (mut run, _stderr) = waiting(&home, arguments);
+        let (mut run, _stderr) = waiting(&home, arguments, &holder());
         drop(lock);
         assert!(run.wait().unwrap().success());
     }
 }
 
 #[test]
+fn a_backup_that_is_proven_or_restored_is_deleted_when_that_has_ended() {
+    let home = storage();
+    let archive = home.json(&["list"])["backups"][0]["file"].clone();
+    let archive = archive.as_str().unwrap();
+    let proof = File::open(home.storage().join(archive)).unwrap();
+    proof.lock_shared().unwrap();
+    let delete = ["delete", archive, "--yes", "--force"];
+    let said = String::from_utf8(home.ends(6, &delete).stderr).unwrap();
+    assert!(said.contains("being proven or restored"), "{said}");
+    let (mut run, _stderr) = waiting(&home, &delete, archive);
+    // The storage is free for others meanwhile.
+    home.run(&["--lock-wait", "5m", "backup", "source", "app"]);
+    drop(proof);
+    assert!(run.wait().unwrap().success());
+    let listed = home.json(&["list"]);
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_run_that_waits_ends_at_a_signal_and_has_changed_nothing() {
     let home = storage();
     let _lock = hold(&home);
-    let (mut run, _stderr) = waiting(&home, &["delete", "latest", "--yes", "--force"]);
+    let (mut run, _stderr) = waiting(&home, &["delete", "latest", "--yes", "--force"], &holder());
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(143));
     let listed = home.json(&["list"]);

@@ -244,3 +244,56 @@ fn a_run_that_is_stopped_before_it_comes_to_work_leaves_a_record() {
     let error = history["runs"][0]["error"].as_str().unwrap();
     assert!(error.contains("SIGTERM"), "{error}");
 }
+
+#[test]
+fn a_hook_that_fails_is_told_what_its_environment_lacks() {
+    let home = with_tree().configure("[hooks]\nbefore = [[\"/bin/false\"]]\n");
+    let output = home.ends(1, &["backup", "source", "app"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("pass_env under [hooks]"), "{said}");
+    let home = home.configure("[hooks]\nfinally = [[\"/bin/false\"]]\n");
+    let output = home.ends(3, &["backup", "source", "app"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("pass_env under [hooks]"), "{said}");
+}
+
+#[test]
+fn a_pattern_of_variables_is_refused_and_the_list_named() {
+    for config in [
+        "[hooks]\npass_env = [\"AWS_*\"]\n",
+        "[encryption]\nkey_command_env = [\"AWS_*\"]\n",
+    ] {
+        let home = with_tree().configure(config);
+        let output = home.ends(2, &["backup", "source", "app"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("\"AWS_*\" is a pattern"), "{said}");
+        assert!(said.contains("[\"AWS_ACCESS_KEY_ID\", "), "{said}");
+    }
+}
+
+/// Somebody who can write to the storage has runs take no turns, and one thaws what
+/// another has frozen.
+#[test]
+fn what_is_no_lock_of_the_hooks_stops_the_run() {
+    let home = with_tree();
+    let config = noting(&home, &["before"]);
+    let home = home.configure(&config);
+    home.run(&["backup", "source", "app"]);
+    let lock = home.storage().join(".kluis-hooks.lock");
+    let other = home.path("other");
+    fs::write(&other, "").unwrap();
+    for (kind, word) in [
+        ("mkfifo \"$1\"", "not a regular file"),
+        ("ln -s \"$2\" \"$1\"", "not a regular file"),
+        ("ln \"$2\" \"$1\"", "hard links"),
+    ] {
+        let _ = fs::remove_file(&lock);
+        let mut made = std::process::Command::new("sh");
+        made.args(["-c", kind, "sh"]).arg(&lock).arg(&other);
+        assert!(made.status().unwrap().success());
+        let output = home.ends(1, &["backup", "source", "app"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(word), "{kind}: {said}");
+        assert_eq!(order(&home), ["before"], "{kind}");
+    }
+}

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use kluis::cancel::Cancel;
+use kluis::reached::Reached;
 use kluis::target::{DirectoryTarget, RestoreTreeOptions, Target, TargetError, TreeCheck};
 
 /// Builds tar streams that no honest program would.
@@ -569,11 +570,14 @@ fn place_with_bait() -> tempfile::TempDir {
 }
 
 fn restore(place: &Path, archive: &[u8], links_outside: bool) -> Result<(), TargetError> {
-    let options = RestoreTreeOptions { links_outside };
+    let options = RestoreTreeOptions {
+        links_outside,
+        ..RestoreTreeOptions::default()
+    };
     let to = place.join("target");
     let mut target = DirectoryTarget::new(&to, options, Cancel::default())?;
     target.receive(&mut &archive[..])?;
-    Box::new(target).commit()
+    target.commit(&mut Reached::default())
 }
 
 fn assert_fate(name: &str, fate: Fate, result: &Result<(), TargetError>) {

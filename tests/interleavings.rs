@@ -112,6 +112,7 @@ impl Act {
                 (1, "is kept"),
                 (1, "is the last good backup"),
             ],
+            Self::Prune => &[(3, "another run proves or restores it")],
             _ => &[],
         }
     }
@@ -145,7 +146,8 @@ impl Ended {
 
     /// It did what it was to do, or nobody knows.
     fn may_have(&self, act: &Act) -> bool {
-        self.act == *act && (self.was_killed() || self.code() == Some(0))
+        // A prune that leaves what another run holds has removed the others.
+        self.act == *act && (self.was_killed() || matches!(self.code(), Some(0 | 3)))
     }
 
     fn has(&self, act: &Act) -> bool {
@@ -353,6 +355,9 @@ fn judge_end(run: &Ended, pids: &BTreeSet<u32>) {
     match run.code() {
         None => assert!(run.was_killed(), "{act:?}: {:?}", run.output.status),
         Some(0) => assert!(!said.contains("warning:"), "{act:?}: {said}"),
+        Some(6) if said.contains("is being proven or restored by another run") => {
+            assert!(!run.waits, "{act:?} did not wait: {said}");
+        }
         Some(6) => {
             assert!(!run.waits, "{act:?} did not wait: {said}");
             let holders = holders(&said);

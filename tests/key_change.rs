@@ -163,11 +163,13 @@ fn keys_are_added_and_dropped_but_never_the_last_or_the_only_configured() {
 #[test]
 fn a_leaked_key_is_taken_off_by_writing_anew() {
     let house = house();
-    let before = house.listed();
+    // The key of the house itself lists nothing of theirs afterwards.
+    let names = || archives(&house).into_iter().map(|(name, _)| name);
+    let before: Vec<String> = names().collect();
     let anew = ["key", "rotate", "--from", "old", "--reencrypt"];
     let text = said(&with_new_key(&house, &anew), 0);
     assert!(text.starts_with("2 backups rotated\n"), "{text}");
-    let after = house.listed();
+    let after: Vec<String> = names().collect();
     assert_eq!(after.len(), 2);
     assert!(after.iter().all(|name| !before.contains(name)), "{after:?}");
     assert_eq!(house.leftovers(), [""; 0]);
@@ -187,4 +189,28 @@ fn a_leaked_key_is_taken_off_by_writing_anew() {
         detail.starts_with("writing archives anew for key "),
         "{detail}"
     );
+}
+
+#[test]
+fn a_rotation_seals_what_has_no_key_slots_by_the_new_key_and_keeps_its_state() {
+    for reencrypt in [&[][..], &["--reencrypt"]] {
+        let house = house();
+        house.run(&["backup", "source", "tree", "--no-encrypt", "--keep"]);
+        let rotate = [&["key", "rotate", "--from", "old"], reencrypt].concat();
+        let text = said(&with_new_key(&house, &rotate), 0);
+        assert!(text.contains("3 backups rotated"), "{text}");
+        let list = said(&with_new_key(&house, &["list", "--json"]), 0);
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let backups = list["backups"].as_array().unwrap();
+        assert_eq!(backups.len(), 3, "{list}");
+        assert_eq!(list["foreign"], serde_json::json!([]));
+        let plain = backups.iter().find(|row| row["encrypted"] == false);
+        assert_eq!(plain.unwrap()["kept"], true, "{list}");
+        let json = [&rotate[..], &["--json"]].concat();
+        let again = said(&with_new_key(&house, &json), 0);
+        let again: Value = serde_json::from_str(&again).unwrap();
+        let changed = |row: &&Value| row["result"] == "changed";
+        let rows = again["backups"].as_array().unwrap();
+        assert_eq!(rows.iter().filter(changed).count(), 0, "{again}");
+    }
 }

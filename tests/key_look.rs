@@ -335,6 +335,8 @@ fn the_tables_fit_80_columns() {
         legacy: 2,
         keys: vec![row(&raw, Some(long)), row(&age, Some("x")), row(&age, None)],
         unopened,
+        signs_with: None,
+        believes: Vec::new(),
     };
     let drill = KeyDrillReport {
         ok: true,
@@ -370,4 +372,24 @@ fn the_tables_fit_80_columns() {
         );
     }
     assert!(list.text(&view).contains("key 0011223344556677"));
+}
+
+#[test]
+fn the_keys_that_sign_are_listed() {
+    let site = Site::new();
+    let file = site.home.path("signing");
+    let made = ["key", "generate", "--signing", "-o", text(&file)];
+    let made = site.home.json(&made);
+    let key = made["verify_key"].as_str().unwrap();
+    site.configure(&format!("signing_key = \"{}\"", text(&file)));
+    site.back_up("tree", &[]);
+    let told = site.home.json(&["key", "list"]);
+    assert_eq!(told["signs_with"], *key);
+    assert_eq!(told["believes"], serde_json::json!([key]));
+    let said = site.home.run(&["key", "list"]).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(
+        said.contains(&format!("Signs with the key of {key}.")),
+        "{said}"
+    );
 }

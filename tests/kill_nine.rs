@@ -286,7 +286,7 @@ fn what_a_killed_restore_left_goes_with_the_next_one_beside_it() {
         .unwrap();
     let staged = || {
         names(&parent).into_iter().find(|name| {
-            name.starts_with(".here.kluis-") && parent.join(name).join("file").exists()
+            name.starts_with(".here.kluis-") && parent.join(name).join("tree/file").exists()
         })
     };
     while staged().is_none() {

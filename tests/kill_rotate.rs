@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use kluis::catalog::Catalog;
+use kluis::catalog::{Catalog, Trust};
 use kluis::format::age::AgeIdentity;
 use kluis::format::keyring::Keyring;
 use kluis::operations::{Encryption, Vault};
@@ -102,7 +102,7 @@ impl Trial {
     }
 
     fn ids(&self) -> BTreeSet<String> {
-        let catalog = Catalog::load(&self.storage()).unwrap();
+        let catalog = Catalog::load(&self.storage(), Trust::NoKey).unwrap();
         assert!(catalog.unreadable.is_empty());
         let backups = catalog.backups.iter().filter_map(|b| b.file.as_ref());
         let ids: Vec<String> = backups.map(|file| file.manifest.id.to_string()).collect();
@@ -132,7 +132,7 @@ impl Trial {
     fn judge(&mut self, point: &str) {
         assert_eq!(self.ids(), self.ids, "{point}");
         let storage = self.storage();
-        let catalog = Catalog::load(&storage).unwrap();
+        let catalog = Catalog::load(&storage, Trust::NoKey).unwrap();
         for backup in &catalog.backups {
             let old = is_whole(&storage, backup, &self.old_ring);
             let new = is_whole(&storage, backup, &self.new_ring);
@@ -148,7 +148,7 @@ impl Trial {
         assert!(output.status.success(), "{point}: {output:?}");
         assert_eq!(self.ids(), self.ids, "{point}");
         let storage = self.storage();
-        for backup in Catalog::load(&storage).unwrap().backups {
+        for backup in Catalog::load(&storage, Trust::NoKey).unwrap().backups {
             let header = healthy(&storage, &backup.archive, &self.new_ring);
             let named = names(&header);
             let has_recovery = named.iter().any(|name| name.contains(&self.recovery));

@@ -211,13 +211,94 @@ fn only_process_spawns_children() {
 }
 
 #[test]
-fn only_the_environment_module_reads_the_environment() {
-    let words = ["env::var", "env::args", "env::temp_dir", "env::home_dir"];
-    let found = hits_outside(&["config/environment.rs", "main.rs"], &words);
+fn psql_is_started_in_one_place() {
+    let words = [
+        "\"psql\"",
+        "psql.path",
+        "tool(server.psql",
+        "tool(self.psql",
+    ];
     none(
-        found,
-        "only config/environment and main read the environment",
+        hits_outside(&["postgres/psql.rs"], &words),
+        "only postgres/psql starts psql: restricted, without start-up files",
     );
+    let sessions = hits_outside(&["postgres/psql.rs"], &["Psql::", "psql::ask("]);
+    let known = ["postgres/watch.rs", "postgres/server.rs"];
+    let known = |hit: &String| known.iter().any(|path| hit.starts_with(path));
+    none(
+        sessions.into_iter().filter(|hit| !known(hit)).collect(),
+        "a psql is had from a Server",
+    );
+}
+
+#[test]
+fn sql_is_made_of_fixed_text_and_quoted_values() {
+    none(
+        hits_outside(&["postgres/sql.rs"], &["Sql::of_parts"]),
+        "only sql! puts text together",
+    );
+}
+
+#[test]
+fn settings_and_children_alone_read_the_environment() {
+    let words = ["env::var", "env::args", "env::temp_dir", "env::home_dir"];
+    let readers = ["config/environment.rs", "process/environment.rs", "main.rs"];
+    none(
+        hits_outside(&readers, &words),
+        "only the two environment modules and main read the environment",
+    );
+}
+
+/// What a person named is opened by src/strict.rs; these open what is the
+/// machine's or kluis' own.
+#[test]
+fn files_that_a_person_names_are_opened_in_one_place() {
+    let own = [
+        "strict.rs",
+        "process",
+        "signals.rs",
+        "source/directory/attributes.rs",
+        "source/pg_dump/flat_tar.rs",
+        "postgres/throwaway.rs",
+    ];
+    let words = [
+        "fs::read(",
+        "read_to_string(\"",
+        "fs::read_to_string(",
+        "File::open(",
+        ".read(true)",
+    ];
+    none(
+        hits_outside(&own, &words),
+        "files that a person names are opened by src/strict.rs",
+    );
+}
+
+#[test]
+fn directories_are_worked_on_through_held_descriptors_only() {
+    let rooms = [
+        "paths/",
+        "source/directory/",
+        "target/directory/",
+        "scratch",
+    ];
+    let ours = |file: &SourceFile| rooms.iter().any(|room| file.path.starts_with(room));
+    let files: Vec<_> = source_files().into_iter().filter(ours).collect();
+    assert!(files.len() > 12, "the rooms were not found");
+    let words = [
+        "\"..\"",
+        "remove_dir",
+        "remove_file",
+        "canonicalize",
+        "fs::rename(",
+        "set_permissions",
+        "lchown(",
+        "unix::fs::chown",
+    ];
+    let mut found: Vec<String> = files.iter().flat_map(|file| file.hits(&words)).collect();
+    // The one that leaves a directory's parent out of its listing.
+    found.retain(|hit| !hit.starts_with("paths/dir.rs: if name == c\".\" ||"));
+    none(found, "no path twice, no way up: see src/paths");
 }
 
 #[test]
@@ -246,6 +327,13 @@ fn pure_modules_touch_no_file_process_clock_or_environment() {
         files.iter().flat_map(|file| file.hits(&words)).collect(),
         "pure modules stay pure",
     );
+}
+
+/// The short ways panic where no thread can be had.
+#[test]
+fn a_thread_that_cannot_be_had_is_an_error() {
+    let words = ["thread::spawn(", "scope.spawn("];
+    none(hits_outside(&[], &words), "by thread::Builder");
 }
 
 #[test]

@@ -319,13 +319,13 @@ fn a_run_that_is_stopped_tells_it_once_and_does_not_linger() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_stops_the_message_and_not_the_backup() {
+fn a_secret_that_others_can_write_stops_the_message_and_not_the_backup() {
     let hook = ok();
     let home = home("[notify]\non_success = true\n[notify.webhook]\nurl_file = \"hook\"\n");
     fs::write(home.path("hook"), hook.url("/hook")).unwrap();
-    fs::set_permissions(home.path("hook"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(home.path("hook"), fs::Permissions::from_mode(0o622)).unwrap();
     let told = said(&home.run(&["backup", "source", "one"]));
-    assert!(told.contains("can be read or written by others"), "{told}");
+    assert!(told.contains("can be written by others"), "{told}");
     assert_eq!(records(&home).len(), 1);
     let checks = home.kluis(&["--json", "doctor"]).output().unwrap();
     assert!(said(&checks).contains("webhook cannot be used"));

@@ -4,7 +4,6 @@
 //! returns at once in the database that was dumped.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -27,12 +26,11 @@ struct Proof {
 
 impl Proof {
     fn new() -> Self {
-        let house = House::new();
-        let work = tempfile::Builder::new()
-            .prefix("kluis")
-            .tempdir_in("/tmp")
-            .unwrap();
-        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self::in_house(House::new())
+    }
+
+    fn in_house(house: House) -> Self {
+        let work = support::open_directory(0o755);
         let config = format!("work_dir = \"{}\"\n", work.path().display());
         fs::write(house.path("kluis.toml"), config).unwrap();
         Self { house, work }
@@ -42,6 +40,14 @@ impl Proof {
     fn of(url: &str, flags: &[&str]) -> Self {
         let proof = Self::new();
         let arguments = [&["backup", "db", "--url", url], flags].concat();
+        proof.house.run(&arguments);
+        proof
+    }
+
+    /// The same without a key, so that the manifest can be edited.
+    fn unsealed_of(url: &str) -> Self {
+        let proof = Self::in_house(House::keyless());
+        let arguments = ["backup", "db", "--url", url, "--no-encrypt"];
         proof.house.run(&arguments);
         proof
     }
@@ -159,7 +165,7 @@ const HOLDING: &str = r#"
     CREATE FUNCTION public.hold() RETURNS boolean LANGUAGE plpgsql AS $$
     BEGIN
         IF current_database() LIKE '%\_kluis\_%' THEN
-            COPY (SELECT 1) TO PROGRAM 'cat > held';
+            EXECUTE format('COPY (SELECT 1) TO %L', current_setting('data_directory') || '/held');
             LOOP END LOOP;
         END IF;
         RETURN true;
@@ -239,7 +245,7 @@ fn every_format_is_proven_and_found_wrong_the_same_way() {
         let proof = Proof::of(&url, &["--format", format]);
         let problem = proof.problem(4, &[]);
         assert!(problem.contains("6 rows instead of 3"), "{problem}");
-        assert_eq!(proof.shown(), "failed");
+        assert_eq!(proof.shown(), "does-not-restore");
     }
 }
 
@@ -260,7 +266,10 @@ fn the_configured_server_proves_and_keeps_nothing() {
     let all = "SELECT rolname FROM pg_roles UNION SELECT datname FROM pg_database ORDER BY 1";
     let before = cluster.psql("postgres", all);
     let url = cluster.url("postgres");
-    assert_eq!(proof.proven(&["--in-server", "--url", &url]), [""; 0]);
+    assert_eq!(
+        proof.proven(&["--in-server", "--as-superuser", "--url", &url]),
+        [""; 0]
+    );
     assert_eq!(cluster.psql("postgres", all), before);
 }
 
@@ -278,7 +287,10 @@ fn the_copy_of_a_database_with_a_subscription_goes_too() {
     );
     let proof = Proof::of(&cluster.url("shop"), &[]);
     let url = cluster.url("postgres");
-    assert_eq!(proof.proven(&["--in-server", "--url", &url]), [""; 0]);
+    assert_eq!(
+        proof.proven(&["--in-server", "--as-superuser", "--url", &url]),
+        [""; 0]
+    );
     let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
     let databases = cluster.psql("postgres", databases);
     assert_eq!(databases, "postgres shop template0 template1");
@@ -301,7 +313,7 @@ fn roles_that_may_not_be_made_are_named_with_the_way_out() {
     cluster.psql("postgres", "DROP DATABASE shop");
     cluster.psql("postgres", "DROP ROLE gone");
     let url = cluster.url("postgres").replace("postgres@", "weak@");
-    let problem = proof.problem(1, &["--in-server", "--url", &url]);
+    let problem = proof.problem(1, &["--in-server", "--as-superuser", "--url", &url]);
     assert!(problem.contains("the roles gone are missing"), "{problem}");
     assert!(problem.contains("CREATEROLE"), "{problem}");
     assert_eq!(proof.shown(), "stored");
@@ -322,7 +334,7 @@ fn a_role_that_may_make_roles_proves_in_the_server() {
     cluster.psql("postgres", "DROP DATABASE shop");
     cluster.psql("postgres", "DROP ROLE gone");
     let url = cluster.url("postgres").replace("postgres@", "maker@");
-    proof.proven(&["--in-server", "--url", &url]);
+    proof.proven(&["--in-server", "--as-superuser", "--url", &url]);
     let roles = cluster.psql("postgres", "SELECT rolname FROM pg_roles");
     assert!(!roles.contains("gone"), "{roles}");
 }
@@ -347,7 +359,7 @@ fn a_dump_that_restores_to_something_else_is_found() {
     let wanted = "the restored copy differs from its manifest in 1 places: \
                   table public.audit has 6 rows instead of 3";
     assert_eq!(problem, wanted);
-    assert_eq!(proof.shown(), "failed");
+    assert_eq!(proof.shown(), "does-not-restore");
 }
 
 /// A CHECK constraint that looks into another table, which is filled later.
@@ -371,7 +383,24 @@ fn a_dump_that_does_not_restore_is_found_with_its_line() {
         "{problem}"
     );
     assert!(problem.contains("violates check constraint"), "{problem}");
-    assert_eq!(proof.shown(), "failed");
+    assert_eq!(proof.shown(), "does-not-restore");
+    // It is whole, and that takes nothing back of what was found.
+    let shown = proof.house.run(&["verify", "latest"]);
+    let said = String::from_utf8(shown.stdout).unwrap();
+    assert!(said.contains("kluis verify --restore"), "{said}");
+    assert_eq!(proof.shown(), "does-not-restore");
+    let checked = proof
+        .house
+        .kluis()
+        .args(["check", "--no-server", "--json"])
+        .output();
+    let checked: Value = serde_json::from_slice(&checked.unwrap().stdout).unwrap();
+    let findings = checked["findings"].as_array().unwrap();
+    let of = |check: &str| findings.iter().find(|it| it["check"] == check).unwrap();
+    assert_eq!(of("restores")["level"], "critical");
+    assert_eq!(of("damaged")["level"], "ok");
+    let remedy = of("restores")["remedy"].as_str().unwrap();
+    assert!(!remedy.contains("delete"), "{remedy}");
 }
 
 #[test]
@@ -410,9 +439,9 @@ fn what_is_missing_here_is_named_and_the_state_stays() {
     cluster.create_db("shop");
     cluster.psql("shop", "CREATE TABLE t (i int)");
     let url = cluster.url("shop");
-    let proof = Proof::of(&url, &["--no-encrypt"]);
+    let proof = Proof::unsealed_of(&url);
     proof.edit_manifest(|database| database["extensions"]["odd_ext"] = "1.0".into());
-    for flags in [vec![], vec!["--in-server", "--url", &url]] {
+    for flags in [vec![], vec!["--in-server", "--as-superuser", "--url", &url]] {
         let problem = proof.problem(1, &flags);
         assert!(problem.contains("the extensions odd_ext"), "{problem}");
         assert!(problem.contains("-odd-ext"), "{problem}");
@@ -422,7 +451,7 @@ fn what_is_missing_here_is_named_and_the_state_stays() {
         database["extensions"] = serde_json::json!({});
         database["tablespaces"] = serde_json::json!(["elsewhere"]);
     });
-    let problem = proof.problem(1, &["--in-server", "--url", &url]);
+    let problem = proof.problem(1, &["--in-server", "--as-superuser", "--url", &url]);
     assert!(problem.contains("tablespaces elsewhere"), "{problem}");
     proof.edit_manifest(|database| database["database_bytes"] = (1_u64 << 60).into());
     let problem = proof.problem(1, &[]);
@@ -435,7 +464,7 @@ fn a_major_that_is_not_here_is_named_with_its_package() {
     let Some(cluster) = Cluster::start() else {
         return;
     };
-    let proof = Proof::of(&cluster.url("postgres"), &["--no-encrypt"]);
+    let proof = Proof::unsealed_of(&cluster.url("postgres"));
     proof.edit_manifest(|database| database["server_version"] = "99.1".into());
     let problem = proof.problem(1, &[]);
     assert!(problem.contains("postgresql-99"), "{problem}");
@@ -459,7 +488,7 @@ fn a_locale_that_is_not_here_is_replaced_and_told() {
         "old",
         "SET client_encoding = 'UTF8'; CREATE TABLE t AS SELECT 'é' AS é",
     );
-    let proof = Proof::of(&cluster.url("old"), &["--no-encrypt"]);
+    let proof = Proof::unsealed_of(&cluster.url("old"));
     assert_eq!(proof.proven(&[]), [""; 0]);
     proof.edit_manifest(|database| database["locale"] = "nl_XX.ISO-8859-1".into());
     let warnings = proof.proven(&[]).join("\n");
@@ -503,7 +532,7 @@ fn two_proofs_at_once_do_not_meet() {
     cluster.psql("postgres", "DROP DATABASE shop");
     cluster.psql("postgres", "DROP ROLE gone");
     let url = cluster.url("postgres");
-    for flags in [vec![], vec!["--in-server", "--url", &url]] {
+    for flags in [vec![], vec!["--in-server", "--as-superuser", "--url", &url]] {
         let mut runs: Vec<Child> = (0..3)
             .map(|_| {
                 let mut command = proof.house.kluis();
@@ -547,10 +576,11 @@ fn after_kill_nine_nothing_runs_and_the_next_run_sweeps() {
     cluster.psql("shop", HOLDING);
     let proof = Proof::of(&cluster.url("shop"), &[]);
     let mut child = proof.start_and_hold(&[]);
-    let data = proof.postmaster().unwrap();
-    let status = fs::read_to_string(data.join("postmaster.pid")).unwrap();
-    let pid = status.lines().next().unwrap().to_owned();
-    assert!(has_shared_memory(&pid));
+    // Its own file has its number in a namespace of processes; this one is ours.
+    let pid = proof.processes().remove(0);
+    // In a namespace of its own nobody else sees it, and it goes with it.
+    let ipc = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/ipc")).unwrap();
+    assert!(has_shared_memory(&pid) || ipc(&pid) != ipc("self"));
     stop(&child, Signal::KILL);
     child.wait().unwrap();
     wait_until("its processes stay", || proof.processes().is_empty());
@@ -590,6 +620,7 @@ fn after_kill_nine_the_servers_stubs_go_with_the_next_run() {
         "--restore",
         needs_gone,
         "--in-server",
+        "--as-superuser",
         "--url",
         &url,
     ]);
@@ -609,7 +640,7 @@ fn after_kill_nine_the_servers_stubs_go_with_the_next_run() {
     wait_until("the dead proof holds its copy", || {
         cluster.psql("postgres", holders).is_empty()
     });
-    proof.proven(&["--in-server", "--url", &url]);
+    proof.proven(&["--in-server", "--as-superuser", "--url", &url]);
     assert_eq!(cluster.psql("postgres", left), "");
 }
 

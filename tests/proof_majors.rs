@@ -3,7 +3,6 @@
 //! server that it came from, which has lost its roles since.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 #[path = "support/home.rs"]
 mod home;
@@ -36,11 +35,7 @@ fn is_proven(major: u32) {
     cluster.psql("every", EVERY_TYPE);
     cluster.psql("every", EVERYTHING);
     cluster.psql("postgres", SETTINGS);
-    let work = tempfile::Builder::new()
-        .prefix("kluis")
-        .tempdir_in("/tmp")
-        .unwrap();
-    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let work = support::open_directory(0o755);
     let config = format!(
         "work_dir = {:?}\n[database]\nclient_bin_dir = {:?}\n",
         text(work.path()),
@@ -56,7 +51,7 @@ fn is_proven(major: u32) {
     }
     let everything = "SELECT datname FROM pg_database UNION SELECT rolname FROM pg_roles";
     let before = cluster.psql("postgres", everything);
-    for flags in [[].as_slice(), &["--in-server"]] {
+    for flags in [[].as_slice(), &["--in-server", "--as-superuser"]] {
         let shown = home.json(&[&["verify", "latest", "--restore"], flags].concat());
         let row = &shown["backups"][0];
         assert_eq!(row["level"], "restored", "{row}");

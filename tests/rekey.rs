@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::time::Instant;
 
-use kluis::catalog::{Catalog, read_whole};
+use kluis::catalog::{Catalog, Trust, read_whole};
 use kluis::format::age::AgeIdentity;
 use kluis::format::header::{CopyName, HEADER_LEN, PAYLOAD_OFFSET};
 use kluis::format::manifest::Codec;
@@ -59,7 +59,7 @@ fn content(storage: &dyn Storage) -> Vec<(String, Vec<u8>)> {
         .map(|object| {
             (
                 object.key.clone(),
-                read_whole(storage, &object.key).unwrap(),
+                read_whole(storage, &object.key, u64::MAX).unwrap(),
             )
         })
         .collect()
@@ -181,7 +181,9 @@ fn io_written() -> u64 {
 fn damage(storage: &MemoryStorage, archive: &str, copy: CopyName) {
     let at = copy.offset() + 100;
     let byte = head_of(storage, archive)[at as usize];
-    storage.overwrite(archive, at, &[byte ^ 1]).unwrap();
+    storage
+        .overwrite(archive, at, &[byte], &[byte ^ 1])
+        .unwrap();
 }
 
 #[test]
@@ -204,7 +206,7 @@ fn a_write_that_is_cut_anywhere_leaves_an_archive_that_opens_and_the_next_run_he
                     let case = format!("{damaged:?} damaged, write {number}, {reaches:?}");
                     let done = rotate(&torn, &[&new], &old).unwrap();
                     assert_eq!(counts(&done), [0, 0, 0, 0, 1], "{case}");
-                    let catalog = Catalog::load(&storage).unwrap();
+                    let catalog = Catalog::load(&storage, Trust::NoKey).unwrap();
                     assert!(is_whole(&storage, &catalog.backups[0], &both()), "{case}");
 
                     rotate(&storage, &[&new], &old).unwrap();
@@ -459,7 +461,7 @@ fn an_archive_that_cannot_be_opened_does_not_stop_the_others() {
     healthy(&storage, &all[0], &ring(&[&new], &[]));
     healthy(&storage, &all[2], &ring(&[&new], &[]));
     let records = storage.list("runs/").unwrap();
-    let last = read_whole(&storage, &records.last().unwrap().key).unwrap();
+    let last = read_whole(&storage, &records.last().unwrap().key, u64::MAX).unwrap();
     let last: serde_json::Value = serde_json::from_slice(&last).unwrap();
     assert_eq!(last["status"], "FAILED");
     assert_eq!(last["error"], "1 of 3 archives failed");
@@ -475,7 +477,7 @@ fn quick(storage: &dyn Storage, key: &str) -> Result<VerifyDone, OperationError>
         ring: ring(&[key], &[]),
         ..vault(storage, &reporter, "verify")
     };
-    let catalog = Catalog::load(storage).unwrap();
+    let catalog = Catalog::load(storage, Trust::NoKey).unwrap();
     let check = |_: &kluis::catalog::Backup| unreachable!("a quick check reads no content");
     verify(&vault, &catalog.backups[0], Depth::Quick, at(3_000), &check)
 }
@@ -498,12 +500,16 @@ fn the_quick_check_knows_a_rotated_header_from_a_damaged_one() {
     let forged = copied(&storage);
     for copy in [CopyName::A, CopyName::B] {
         let at = copy.offset() + 4064;
-        forged.overwrite(&archive, at, &[0; 32]).unwrap();
+        let was = &head_of(&forged, &archive)[at as usize..][..32];
+        forged.overwrite(&archive, at, was, &[0; 32]).unwrap();
     }
     assert!(quick(&forged, &new).unwrap_err().is_integrity());
     quick(&forged, &neither).unwrap();
     let payload = copied(&storage);
-    payload.overwrite(&archive, PAYLOAD_OFFSET, &[0]).unwrap();
+    let was = read_whole(&payload, &archive, u64::MAX).unwrap()[PAYLOAD_OFFSET as usize];
+    payload
+        .overwrite(&archive, PAYLOAD_OFFSET, &[was], &[0])
+        .unwrap();
     for key in [&new, &neither] {
         assert!(quick(&payload, key).unwrap_err().is_integrity());
     }

@@ -5,7 +5,8 @@ use jiff::tz::TimeZone;
 use kluis::format::manifest::{Codec, Kind, Manifest, ProofLevel, State};
 use kluis::render::{
     BackupDone, BackupReport, Compared, ComparedTable, DatabaseSummary, Problem, PruneReport,
-    PruneRow, Report, RestoreReport, ShowReport, TreeSummary, VerifyReport, VerifyRow, View,
+    PruneRow, Report, RestoreReport, ShowReport, TreeSummary, VerifyFinding, VerifyReport,
+    VerifyRow, View,
 };
 use snapbox::{assert_data_eq, str};
 
@@ -40,6 +41,8 @@ fn backup(kind: Kind) -> BackupDone {
         complete: true,
         problems: Vec::new(),
         problem_count: 0,
+        problem: None,
+        warnings: Vec::new(),
         pruned: None,
     }
 }
@@ -146,6 +149,7 @@ fn verified(ok: bool) -> VerifyRow {
         ok,
         restorable: ok,
         unknown: false,
+        finding: (!ok).then_some(VerifyFinding::Damaged),
         level: ProofLevel::Verified,
         read_bytes: 210 << 20,
         duration_ms: 2_000,
@@ -171,13 +175,14 @@ fn a_broken_backup_is_named_below_the_table() {
         backups: vec![warned, broken, damaged],
         unreadable: 0,
         passed_over: 0,
+        unsealed: 0,
     };
     assert_data_eq!(
         text(&report),
         str![[r#"
 WHEN              KIND  NAME       READ   TIME  PROOF              ID
 2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified           3f9a7c01
-2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  FAILED             3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  DAMAGED            3f9a7c01
 2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified, DAMAGED  3f9a7c01
 
 note: shop.sql.gz.enc: header copy B is damaged
@@ -195,19 +200,21 @@ NOT RIGHT: 2 of 3 backups, of which 1 still restores; 630.0 MiB read in 6.0 s, 1
 fn what_could_not_be_checked_is_not_called_damaged() {
     let mut undone = verified(false);
     undone.unknown = true;
+    undone.finding = Some(VerifyFinding::NotProvable);
     undone.problems = vec!["the extension postgis is not installed here".to_owned()];
     let report = |unreadable| VerifyReport {
         ok: false,
         backups: vec![verified(true), undone],
         unreadable,
         passed_over: 1,
+        unsealed: 0,
     };
     assert_data_eq!(
         text(&report(1)),
         str![[r#"
-WHEN              KIND  NAME       READ   TIME  PROOF     ID
-2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified  3f9a7c01
-2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  NOT DONE  3f9a7c01
+WHEN              KIND  NAME       READ   TIME  PROOF              ID
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  verified           3f9a7c01
+2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  NOT PROVABLE HERE  3f9a7c01
 
 not done: shop.sql.gz.enc: the extension postgis is not installed here
 NOT RIGHT: 1 of 3 backups, and 1 could not be checked; 420.0 MiB read in 4.0 s, 105.0 MiB/s; 1 archive of globals or without a manifest passed over
@@ -223,6 +230,7 @@ fn nothing_to_verify_says_so() {
         backups: Vec::new(),
         unreadable: 0,
         passed_over: 0,
+        unsealed: 0,
     };
     assert_data_eq!(
         text(&report),
@@ -398,9 +406,12 @@ fn a_dry_run_says_that_nothing_was_changed() {
 
 fn pruned(dry_run: bool) -> PruneReport {
     let row = |keep, reason: &str| PruneRow {
+        file: "shop_backup_2026-01-18T10-30-00.sql.gz.enc".into(),
+        stays: false,
         id: ID.to_owned(),
         kind: Kind::Db,
         name: "shop".to_owned(),
+        series: "shop".to_owned(),
         created_at: CREATED,
         stored_bytes: 1 << 20,
         keep,
@@ -413,6 +424,7 @@ fn pruned(dry_run: bool) -> PruneReport {
             row(false, "no rule keeps it"),
         ],
         freed_bytes: 1 << 20,
+        foreign: 0,
     }
 }
 
@@ -469,7 +481,11 @@ fn manifest() -> Manifest {
 
 fn shown() -> ShowReport {
     ShowReport {
+        sealed: true,
+        foreign: None,
         manifest: manifest(),
+        series: "db1:5432/sh/nop".to_owned(),
+        complete: true,
         state: State::default(),
         location: "/b/shop.sql.gz.enc".to_owned(),
         seal_ok: Some(true),
@@ -488,6 +504,7 @@ db sh/nop
   created      2026-01-18 10:30 (3 h ago)
   by           schedule on db1, kluis 0.1.0
   note         before the migration
+  series       db1:5432/sh/nop
   file         /b/shop.sql.gz.enc
   size         210.0 MiB stored, 1.5 GiB raw, gzip
   encryption   KLUIS1, key 0011223344556677

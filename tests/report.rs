@@ -33,7 +33,7 @@ fn said(bytes: &[u8]) -> String {
 /// A storage of `number` backups of three databases, one every 8 hours of each,
 /// and one failed run.
 fn grown(number: i64, tables: u64) -> Home {
-    let home = Home::new().configure(QUIET);
+    let home = Home::keyless().configure(QUIET);
     let storage = home.storage();
     let past = Past {
         storage: &storage,
@@ -165,7 +165,7 @@ fn the_file_is_replaced_whole_and_keeps_its_mode() {
 
 #[test]
 fn a_storage_without_backups_has_a_page_too() {
-    let home = Home::new().configure(QUIET);
+    let home = Home::keyless().configure(QUIET);
     fs::create_dir(home.storage()).unwrap();
     let told = said(&home.run(&["report"]).stdout);
     assert!(told.starts_with("NOT HEALTHY: 1 critical"), "{told}");
@@ -308,7 +308,7 @@ fn without_its_script_the_newest_hundred_stand_there_as_the_script_writes_them()
 
 #[test]
 fn hostile_names_notes_and_errors_are_text() {
-    let home = Home::new().configure(QUIET);
+    let home = Home::keyless().configure(QUIET);
     let storage = home.storage();
     let past = Past {
         storage: &storage,

@@ -15,6 +15,7 @@ mod programs;
 mod support;
 
 use house::House;
+use kluis::postgres::{Leftover, Marks};
 use support::Cluster;
 
 const SHOP: &str = "
@@ -72,7 +73,8 @@ impl Site {
         told.lines().map(str::to_owned).collect()
     }
 
-    /// A psql that puts `line` before each line `at` of what it is given.
+    /// A psql that puts `line` before each line `at` of a dump that it is fed, or
+    /// after it.
     fn meddle(&self, at: &str, line: &str) {
         let directory = self.house.path("clients");
         fs::create_dir_all(&directory).unwrap();
@@ -80,7 +82,7 @@ impl Site {
         let real = std::env::var("KLUIS_TEST_PG_BIN").map_or(real.to_owned(), |d| d + "/psql");
         let script = format!(
             "#!/bin/sh\n[ \"$1\" = --version ] && exec {real} --version\n\
-             sed -u 's/^{at}$/{line} &/' | {real} \"$@\"\n"
+             sed -u '/^-- PostgreSQL database dump/,$ s/^{at}$/{line} &/' | {real} \"$@\"\n"
         );
         let program = directory.join("psql");
         fs::write(&program, script).unwrap();
@@ -155,7 +157,7 @@ fn what_came_otherwise_than_it_was_dumped_is_found_and_nothing_is_swapped() {
         let said = site.ends(4, &["restore", "latest:shop", "--into", "copy"]);
         assert!(said.contains(told), "{change}: {said}");
         assert!(said.contains("nothing was restored"), "{said}");
-        assert!(said.contains("it was not put in its place"), "{said}");
+        assert!(said.contains("copy was not created"), "{said}");
         assert_eq!(site.databases(), ["shop"], "{change}");
     }
     site.meddle("COMMIT;", "DELETE FROM public.item WHERE id = 7;");
@@ -302,6 +304,18 @@ fn what_a_dead_restore_left_is_swept_and_what_a_living_one_fills_is_not() {
         "shop_kluis_old_01234567",
     ] {
         site.cluster.create_db(name);
+    }
+    let marker = fs::read(site.house.storage().join("kluis.json")).unwrap();
+    let marker: Value = serde_json::from_slice(&marker).unwrap();
+    let marks = Marks::of_storage(marker["storage_id"].as_str().unwrap());
+    for (kind, name) in [
+        (Leftover::Staging, "shop_kluis_0123abcd"),
+        (Leftover::Staging, "shop_kluis_89abcdef"),
+        (Leftover::Kept, "shop_kluis_old_01234567"),
+    ] {
+        let mark = marks.comment(kind, name, None);
+        let sql = format!("COMMENT ON DATABASE {name} IS '{mark}'");
+        site.cluster.psql("postgres", &sql);
     }
     site.cluster.psql(
         "postgres",
@@ -467,7 +481,7 @@ fn in_place_what_cannot_be_dropped_or_filled_leaves_all_as_it_was() {
     assert_eq!(dump(&site, "mine"), before);
     site.meddle("COMMIT;", "UPDATE public.t SET a = 8;");
     let said = restore(4);
-    assert!(said.contains("IT IS IN PLACE"), "{said}");
+    assert!(said.contains("IS IN PLACE in database mine"), "{said}");
     assert!(!said.contains("nothing was restored"), "{said}");
     assert_eq!(site.cluster.psql("mine", "SELECT a FROM t"), "8");
 }

@@ -14,6 +14,7 @@ use home::{Home, text};
 use kluis::cancel::Cancel;
 use kluis::dump::{Choice, ChoiceError, Contents, Pattern};
 use kluis::ledger::DumpReader;
+use kluis::reached::Reached;
 use kluis::target::{ContentsCheck, Received, Selected, Target, TargetError};
 use support::Cluster;
 
@@ -36,7 +37,7 @@ impl Target for Keep {
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }

@@ -53,12 +53,7 @@ impl Serve {
 
     /// With the trigger on a port that is free.
     fn listening(house: &House, mode: &str) -> (Self, String) {
-        let mut command = house.kluis();
-        command
-            .arg("serve")
-            .env("BACKUP_SCHEDULER_MODE", mode)
-            .env("BACKUP_TRIGGER_API_KEY", KEY);
-        let mut serve = Self::start_with(&mut command);
+        let mut serve = Self::start_with(&mut triggered(house, mode));
         let line = serve.says("listening on http://");
         let address = line.rsplit("http://").next().unwrap().trim().to_owned();
         (serve, address)
@@ -284,14 +279,16 @@ fn a_serve_that_is_killed_takes_its_run_along() {
     let house = house(TREES);
     large_tree(&house);
     let mut serve = Serve::start(&house);
-    wait_until("no run began", || temporary(&house));
+    // Before it has its record, a run that is killed may still be about to write one;
+    // and the next serve begins nothing that runs already.
+    let is = |status: &str| {
+        let records = house.records();
+        let is = |(_, record): &(String, Value)| record["status"] == status;
+        !records.is_empty() && records.iter().all(is)
+    };
+    wait_until("no run began", || is("RUNNING"));
     serve.child.kill().unwrap();
-    wait_until("the run went on", || {
-        house
-            .records()
-            .iter()
-            .all(|(_, record)| record["status"] == "FAILED")
-    });
+    wait_until("the run went on", || is("FAILED"));
     wait_until("something is left", || house.leftovers().is_empty());
     assert_eq!(house.listed(), [""; 0]);
     // Its run was cut off, so the next one makes up for it.
@@ -591,20 +588,45 @@ fn what_cannot_be_served_is_refused_at_once() {
     );
 }
 
+/// `serve` with a trigger, in this mode.
+fn triggered(house: &House, mode: &str) -> Command {
+    let mut command = house.kluis();
+    command
+        .arg("serve")
+        .env("BACKUP_SCHEDULER_MODE", mode)
+        .env("BACKUP_TRIGGER_API_KEY", KEY);
+    command
+}
+
 #[test]
 fn a_taken_address_is_told_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let house = house(&format!("[serve]\nlisten = \"{address}\"\n"));
-    let mut command = house.kluis();
-    command
-        .arg("serve")
-        .env("BACKUP_SCHEDULER_MODE", "external")
-        .env("BACKUP_TRIGGER_API_KEY", KEY);
-    let output = command.output().unwrap();
+    let output = triggered(&house, "external").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("choose another address"), "{said}");
+}
+
+/// Whoever is first on the host has the address; the nights must not be his.
+#[test]
+fn the_schedules_run_while_somebody_else_has_the_address() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let house = house(&format!("{TREES}[serve]\nlisten = \"{address}\"\n"));
+    let mut command = triggered(&house, "both");
+    house.run(&["backup", "source", "tree"]);
+    let mut serve = Serve::start_with(&mut command);
+    let line = serve.says("cannot listen on");
+    assert!(line.contains("tried again"), "{line}");
+    serve.says("trees: done");
+    let failed = |(_, it): &(String, Value)| it["command"] == "serve" && it["status"] == "FAILED";
+    assert!(house.records().iter().any(failed), "nothing tells of it");
+    drop(taken);
+    let line = serve.says("listening on http://");
+    assert!(line.contains(&address.to_string()), "{line}");
+    serve.stop();
 }
 
 #[test]
@@ -739,4 +761,21 @@ fn a_flood_of_triggers_makes_one_run_at_a_time_and_keeps_the_memory() {
     assert!(runs.len() == house.listed().len() && runs.len() <= 20);
     assert!(runs.windows(2).all(|two| two[0].1 <= two[1].0), "{runs:?}");
     serve.stop();
+}
+
+#[test]
+fn what_was_asked_over_http_and_cannot_begin_is_in_the_history() {
+    let house = external("[source]\npaths = [\"tree\"]\n");
+    let (serve, address) = Serve::listening(&house, "external");
+    assert_eq!(trigger(&address, "source", KEY).0, 200);
+    fs::write(house.path("kluis.toml"), "[source\n").unwrap();
+    assert_eq!(trigger(&address, "source", KEY).0, 500);
+    wait_until("no record came", || house.records().len() == 2);
+    serve.stop();
+    let records = house.records();
+    let failed = |record: &Value| record["status"] == "FAILED";
+    let (_, record) = records.iter().find(|(_, it)| failed(it)).unwrap();
+    assert_eq!(record["command"], "backup source");
+    assert_eq!(record["trigger"], "EXTERNAL");
+    assert!(record["error"].as_str().unwrap().contains("kluis.toml"));
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::process::Output;
 
 use home::Home;
+use kluis::postgres::{Leftover, Marks};
 use serde_json::Value;
 use support::{Cluster, ClusterOptions};
 
@@ -105,17 +106,26 @@ fn where_all_fail_the_failure_is_the_runs() {
 }
 
 #[test]
-fn all_means_every_database_but_templates_leftovers_and_what_is_excluded() {
+fn all_means_every_database_but_the_servers_templates_leftovers_and_what_is_excluded() {
     let Some(bench) = Bench::start(&["shop", "wiki", "test_1", "test_2"]) else {
         return;
     };
-    bench.cluster.create_db("shop_kluis_0123abcd");
+    // Only its mark makes it a restore's own.
+    let [staging, somebodys] = ["shop_kluis_0123abcd", "shop_kluis_20251121"];
+    bench.cluster.create_db(staging);
+    bench.cluster.create_db(somebodys);
+    let mark = Marks::of_storage("of another").comment(Leftover::Staging, staging, None);
+    let mark = format!("COMMENT ON DATABASE {staging} IS '{mark}'");
+    bench.cluster.psql("postgres", &mark);
     bench.cluster.create_db("closed");
     bench
         .cluster
         .psql("postgres", "ALTER DATABASE closed ALLOW_CONNECTIONS false");
     let report = bench.back_up(&["--all", "--exclude-db", "test_*"]);
-    assert_eq!(names(&report, "backups"), ["postgres", "shop", "wiki"]);
+    assert_eq!(
+        names(&report, "backups"),
+        ["postgres", "shop", somebodys, "wiki"]
+    );
     let output = bench.ends(2, &["--all", "--exclude-db", "*"]);
     assert!(said(&output).contains("no database to back up"));
     let output = bench.ends(2, &["--all", "--exclude-db", "[x"]);
@@ -221,8 +231,25 @@ fn a_database_with_the_name_of_the_globals_is_refused_beside_them() {
     let Some(bench) = Bench::start(&["pg_globals"]) else {
         return;
     };
-    let output = bench.ends(2, &["pg_globals", "--globals"]);
-    assert!(said(&output).contains("leave one of them out"));
     bench.back_up(&["pg_globals"]);
     bench.home.run(&["verify", "latest:pg_globals"]);
+    // The others are made, whoever has made it.
+    for which in [&["pg_globals", "postgres"][..], &["--all"]] {
+        let output = bench.ends(3, &[which, &["--globals"]].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(names(&report, "backups"), ["postgres", "pg_globals"]);
+        assert_eq!(names(&report, "failed"), ["pg_globals"]);
+        assert!(said(&output).contains("another name"), "{output:?}");
+    }
+    let roles = bench.home.json(&["show", "latest:pg_globals"])["manifest"].clone();
+    assert_eq!(roles["database"]["format"], "globals");
+    // Also without the roles: theirs is called so.
+    bench.ends(3, &["--all"]);
+    let failed = bench.records();
+    let failed = failed.iter().filter(|(status, _)| status == "FAILED");
+    assert_eq!(failed.count(), 3);
+    let only = bench
+        .home
+        .ends(2, &["backup", "db", "--all", "--exclude-db", "postgres"]);
+    assert!(said(&only).contains("another name"), "{only:?}");
 }

@@ -8,7 +8,8 @@ use std::io;
 use std::process::Output;
 
 use jiff::tz::TimeZone;
-use kluis::catalog::{Catalog, read_whole};
+use kluis::catalog::{Backup, Catalog, Trust, read_whole};
+use kluis::format::keyring::{KeyMaterial, Keyring};
 use kluis::format::names::manifest_key;
 use kluis::format::run_record::{RunRecord, RunStatus};
 use kluis::operations::{Encryption, OperationError, PruneScope, Vault, delete, prune};
@@ -53,7 +54,7 @@ impl Stage {
         let copy = MemoryStorage::new();
         for prefix in ["", "runs/"] {
             for object in self.filled.list(prefix).unwrap() {
-                let bytes = read_whole(&self.filled, &object.key).unwrap();
+                let bytes = read_whole(&self.filled, &object.key, u64::MAX).unwrap();
                 copy.replace(&object.key, &bytes).unwrap();
             }
         }
@@ -81,7 +82,7 @@ fn act(
 /// What is visible in `storage`: each a whole backup that verifies, in the
 /// order of their names. Panics at anything else.
 fn whole_backups(storage: &dyn Storage) -> Vec<String> {
-    let catalog = Catalog::load(storage).unwrap();
+    let catalog = Catalog::load(storage, Trust::NoKey).unwrap();
     assert!(catalog.unreadable.is_empty());
     let reporter = Witness::default();
     // Only looks: a storage that is not ours gets neither record nor lock.
@@ -105,7 +106,7 @@ fn archives(storage: &dyn Storage) -> Vec<String> {
 fn running_records(storage: &dyn Storage) -> usize {
     let records = storage.list("runs/").unwrap();
     let read = |key: &str| -> RunRecord {
-        serde_json::from_slice(&read_whole(storage, key).unwrap()).unwrap()
+        serde_json::from_slice(&read_whole(storage, key, u64::MAX).unwrap()).unwrap()
     };
     let running = |key: &str| read(key).status == RunStatus::Running;
     records.iter().filter(|o| running(&o.key)).count()
@@ -167,14 +168,25 @@ fn a_backup_fails_whole_at_every_step() {
     assert!(cases > 70, "only {cases}");
 }
 
+/// The backup that a command finds before its operation. One that sees a part of
+/// the storage only tells so.
+fn seen(vault: &Vault<'_>, archive: &str) -> Result<Backup, OperationError> {
+    let catalog = Catalog::load(vault.storage, Trust::NoKey)?;
+    for broken in &catalog.unreadable {
+        vault.reporter.warn(&broken.error.to_string());
+    }
+    let mut backups = catalog.all();
+    let found = backups.find(|backup| backup.archive == archive).cloned();
+    found.ok_or_else(|| OperationError::Refused {
+        what: "no such backup".to_owned(),
+    })
+}
+
 #[test]
 fn a_verify_changes_no_backup_at_any_failing_step() {
     let stage = Stage::new();
     let older = whole_backups(&stage.filled);
-    let operation = |vault: &Vault<'_>| {
-        let catalog = Catalog::load(vault.storage)?;
-        prove(vault, &catalog.backups[0]).map(drop)
-    };
+    let operation = |vault: &Vault<'_>| prove(vault, &seen(vault, &older[2])?).map(drop);
     let cases = at_every_step(&stage, "verify", operation, |storage, case, _| {
         assert_eq!(whole_backups(storage), older, "{case}");
     });
@@ -211,10 +223,8 @@ fn a_prune_removes_whole_backups_or_none_at_every_step() {
 fn a_delete_removes_the_whole_backup_or_nothing_at_every_step() {
     let stage = Stage::new();
     let older = whole_backups(&stage.filled);
-    let operation = |vault: &Vault<'_>| {
-        let catalog = Catalog::load(vault.storage)?;
-        delete(vault, &[&catalog.backups[1]], false, at(8)).map(drop)
-    };
+    let operation =
+        |vault: &Vault<'_>| delete(vault, &[&seen(vault, &older[1])?], false, at(8)).map(drop);
     let cases = at_every_step(&stage, "delete", operation, |storage, case, _| {
         let left = whole_backups(storage);
         assert!(left.contains(&older[0]), "{case}: the oldest is gone");
@@ -228,16 +238,21 @@ fn a_backup_that_died_is_swept_behind_any_number_of_verifies() {
     let stage = Stage::new();
     let storage = stage.storage();
     // Died between archive and manifest, the record still RUNNING.
-    let newest = Catalog::load(&storage).unwrap().backups[0].archive.clone();
+    let newest = Catalog::load(&storage, Trust::NoKey).unwrap().backups[0]
+        .archive
+        .clone();
     storage.remove(&manifest_key(&newest)).unwrap();
     let records = storage.list("runs/").unwrap();
     let key = &records.last().unwrap().key;
     let mut record: RunRecord =
-        serde_json::from_slice(&read_whole(&storage, key).unwrap()).unwrap();
+        serde_json::from_slice(&read_whole(&storage, key, u64::MAX).unwrap()).unwrap();
     record.status = RunStatus::Running;
+    // As the run itself had sealed it.
+    let ring = Keyring::of(KeyMaterial::parse(in_process::KEY).unwrap());
+    let record = record.sealed(&ring, None);
     storage.replace(key, &record.to_bytes()).unwrap();
     assert_eq!(whole_backups(&storage).len(), 2, "the archive is shown");
-    let oldest = || Catalog::load(&storage).unwrap().backups.remove(1);
+    let oldest = || Catalog::load(&storage, Trust::NoKey).unwrap().backups[1].clone();
     for _ in 0..200 {
         let (result, _) = act(&storage, "verify", |vault| {
             prove(vault, &oldest()).map(drop)

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use kluis::catalog::{Backup, Catalog, read_whole};
+use kluis::catalog::{Backup, Catalog, Trust, read_whole};
+use kluis::format::keyring::{KeyMaterial, Keyring};
 use kluis::format::names::manifest_key;
 use kluis::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunProcess, RunRecord, RunStatus};
 use kluis::ids::RunId;
@@ -19,7 +20,7 @@ mod house;
 mod in_process;
 
 use house::{House, names};
-use in_process::{Witness, at, back_up, prove, tree_of, vault};
+use in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
 
 /// What stands in a storage between an archive and its manifest.
 const ARCHIVE: &str = "shop_source_2026-01-18T01-00-00.tar.gz.enc";
@@ -63,13 +64,17 @@ fn record(number: u8, command: &str, process: RunProcess) -> RunRecord {
         backup: Some(ARCHIVE.to_owned()),
         bytes: None,
         detail: None,
+        warnings: Vec::new(),
         error: None,
         started: at(1),
         completed: None,
         duration_ms: None,
         user: "root".to_owned(),
         host: "here".to_owned(),
+        label: None,
+        storage: None,
         process,
+        seal: None,
     }
 }
 
@@ -82,11 +87,18 @@ fn dead() -> RunProcess {
     }
 }
 
+/// Sealed, as a run with that key writes it.
+fn put(storage: &MemoryStorage, record: &RunRecord) {
+    let ring = Keyring::of(KeyMaterial::parse(KEY).unwrap());
+    let sealed = record.clone().sealed(&ring, None);
+    storage.replace(&sealed.key(), &sealed.to_bytes()).unwrap();
+}
+
 fn with(records: &[RunRecord]) -> MemoryStorage {
     let storage = MemoryStorage::new();
     storage.replace(ARCHIVE, b"an archive").unwrap();
     for record in records {
-        storage.replace(&record.key(), &record.to_bytes()).unwrap();
+        put(&storage, record);
     }
     storage
 }
@@ -100,7 +112,7 @@ fn swept(storage: &dyn Storage, now: i64) -> Vec<String> {
 }
 
 fn status(storage: &dyn Storage, of: &RunRecord) -> RunStatus {
-    let bytes = read_whole(storage, &of.key()).unwrap();
+    let bytes = read_whole(storage, &of.key(), u64::MAX).unwrap();
     serde_json::from_slice::<RunRecord>(&bytes).unwrap().status
 }
 
@@ -116,6 +128,20 @@ fn what_a_run_is_at_work_on_is_swept_only_when_its_process_is_gone() {
         assert_eq!(swept(&storage, 100), [ARCHIVE], "{command}");
         assert_eq!(status(&storage, &its), RunStatus::Failed);
     }
+}
+
+#[test]
+fn what_a_record_names_that_no_key_of_ours_sealed_stays_and_is_told() {
+    let planted = record(1, "backup source", dead());
+    let storage = with(&[]);
+    let bytes = planted.to_bytes();
+    storage.replace(&planted.key(), &bytes).unwrap();
+    let reporter = Witness::default();
+    let swept = sweep(&vault(&storage, &reporter, "prune"), at(100)).unwrap();
+    assert_eq!(swept.names, [""; 0]);
+    assert!(storage.open(ARCHIVE, 0).is_ok());
+    let warnings = reporter.warnings.lock().unwrap();
+    assert!(warnings[0].contains(ARCHIVE), "{warnings:?}");
 }
 
 #[test]
@@ -158,8 +184,13 @@ fn a_run_that_waited_for_the_lock_is_found_behind_many_that_began_later() {
     let storage = with(&later);
     // Its last word is newer than theirs.
     let waited = record(0, "backup source", dead());
-    storage.replace(&waited.key(), &waited.to_bytes()).unwrap();
-    assert!(Catalog::load(&storage).unwrap().backups.is_empty());
+    put(&storage, &waited);
+    assert!(
+        Catalog::load(&storage, Trust::NoKey)
+            .unwrap()
+            .backups
+            .is_empty()
+    );
     assert_eq!(swept(&storage, 300), [ARCHIVE]);
 }
 
@@ -191,7 +222,12 @@ fn what_a_killed_prune_left_is_no_file_of_another_program_however_many_looked_si
         let looked = looked.ended(at(300), RunEnd::Completed);
         storage.replace(&looked.key(), &looked.to_bytes()).unwrap();
     }
-    assert!(Catalog::load(&storage).unwrap().backups.is_empty());
+    assert!(
+        Catalog::load(&storage, Trust::NoKey)
+            .unwrap()
+            .backups
+            .is_empty()
+    );
 }
 
 /// Files as other programs and people leave them beside backups, and one name
@@ -263,7 +299,7 @@ fn found_and_made_anew() -> (MemoryStorage, Backup) {
     };
     make(1);
     make(2);
-    let found = Catalog::load(&storage).unwrap().backups.remove(0);
+    let found = Catalog::load(&storage, Trust::NoKey).unwrap().backups[0].clone();
     storage.remove(&manifest_key(&found.archive)).unwrap();
     storage.remove(&found.archive).unwrap();
     assert_eq!(make(2).manifest.stored.file, found.archive);
@@ -274,7 +310,7 @@ fn found_and_made_anew() -> (MemoryStorage, Backup) {
 fn a_backup_that_came_under_the_name_of_what_was_meant_is_not_touched() {
     let (storage, found) = found_and_made_anew();
     let key = manifest_key(&found.archive);
-    let manifest = read_whole(&storage, &key).unwrap();
+    let manifest = read_whole(&storage, &key, u64::MAX).unwrap();
     let reporter = Witness::default();
     let vault = vault(&storage, &reporter, "any");
     let refused = [
@@ -287,16 +323,19 @@ fn a_backup_that_came_under_the_name_of_what_was_meant_is_not_touched() {
         assert!(matches!(error, OperationError::Gone { .. }), "{error}");
         assert!(!error.is_integrity());
     }
-    assert_eq!(read_whole(&storage, &key).unwrap(), manifest);
+    assert_eq!(read_whole(&storage, &key, u64::MAX).unwrap(), manifest);
     assert!(storage.open(&found.archive, 0).is_ok());
 }
 
 #[test]
 fn of_several_to_delete_none_goes_where_one_is_gone() {
     let (storage, found) = found_and_made_anew();
-    let older = Catalog::load(&storage).unwrap().backups.remove(1);
+    let older = Catalog::load(&storage, Trust::NoKey).unwrap().backups[1].clone();
     let reporter = Witness::default();
     let vault = vault(&storage, &reporter, "delete");
     delete(&vault, &[&older, &found], true, at(3)).unwrap_err();
-    assert_eq!(Catalog::load(&storage).unwrap().backups.len(), 2);
+    assert_eq!(
+        Catalog::load(&storage, Trust::NoKey).unwrap().backups.len(),
+        2
+    );
 }

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use kluis::cancel::Cancel;
 use kluis::format::manifest::TreeContent;
+use kluis::reached::Reached;
 use kluis::source::{DirectorySource, Produced, Source, TreeError, TreeOptions};
 use kluis::target::{
     DirectoryTarget, Received, RestoreTreeOptions, Target, TargetError, TreeCheck,
@@ -43,6 +44,7 @@ fn archive(root: &Path) -> (Vec<u8>, TreeContent) {
 fn receive(archive: &[u8], to: &Path) -> Result<(Received, Box<DirectoryTarget>), TargetError> {
     let options = RestoreTreeOptions {
         links_outside: true,
+        ..RestoreTreeOptions::default()
     };
     let mut target = DirectoryTarget::new(to, options, Cancel::default())?;
     // A small buffer, so that data comes in pieces.
@@ -51,8 +53,10 @@ fn receive(archive: &[u8], to: &Path) -> Result<(Received, Box<DirectoryTarget>)
 }
 
 fn restore(archive: &[u8], to: &Path) -> Received {
-    let (received, target) = receive(archive, to).expect("received");
-    target.commit().expect("committed");
+    let (received, mut target) = receive(archive, to).expect("received");
+    let mut reached = Reached::default();
+    target.commit(&mut reached).expect("committed");
+    assert_eq!(reached, Reached::Swapped);
     received
 }
 
@@ -445,6 +449,33 @@ fn paths_longer_than_the_kernel_takes_come_back() {
     assert!(again == bytes, "the restored tree differs");
 }
 
+/// What no archive can hold is named once, and nobody goes further down: each level
+/// costs more than the one above it.
+#[test]
+fn what_lies_deeper_than_an_archive_can_hold_is_named_and_left() {
+    let (place, root) = source_and_places();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut here = rustix::fs::open(&root, flags, Mode::empty()).expect("open");
+    let name = "d".repeat(200);
+    for _ in 0..300 {
+        rustix::fs::mkdirat(&here, &*name, Mode::RWXU).expect("mkdir");
+        here = rustix::fs::openat(&here, &*name, flags, Mode::empty()).expect("open");
+    }
+    fs::write(root.join("z"), "behind it").expect("write");
+    let (bytes, content) = archive(&root);
+    let [problem] = &content.problems[..] else {
+        panic!("{} problems", content.problems.len());
+    };
+    assert_eq!(content.unreadable, 1);
+    assert!(problem.detail.contains("16 KiB"), "{}", problem.detail);
+    assert!(problem.path.len() <= 1024 && problem.path.contains(" ... "));
+    assert_eq!(
+        (content.files, content.directories),
+        (1, 1 + 16 * 1024 / 201)
+    );
+    restore(&bytes, &place.path().join("back"));
+}
+
 #[test]
 fn the_same_tree_gives_the_same_bytes_whatever_the_read_size() {
     let (_place, root) = source_and_places();
@@ -703,8 +734,134 @@ fn a_directory_replaced_by_a_symlink_is_not_followed() {
     symlink(&outside, root.join("b")).expect("symlink");
     source.read_to_end(&mut bytes).expect("read");
     let content = finish(source);
-    assert_eq!((content.files, content.vanished), (1, 1));
+    // Something is there and was not read: it has not just vanished.
+    assert_eq!(
+        (content.files, content.vanished, content.unreadable),
+        (1, 0, 1)
+    );
     assert!(!bytes.windows(6).any(|window| window == b"secret"));
+}
+
+#[test]
+fn a_directory_that_is_renamed_before_its_turn_is_found_or_found_later_and_named() {
+    for (to, in_turn) in [("c", true), ("0", false)] {
+        let (place, root) = source_and_places();
+        fs::write(root.join("a"), b"aaaa").expect("write");
+        fs::create_dir(root.join("b")).expect("mkdir");
+        fs::write(root.join("b/letter"), b"bobs letter").expect("write");
+        fs::write(root.join("d"), b"dddd").expect("write");
+        let mut source = open(&root, TreeOptions::default());
+        let mut bytes = read_until(&mut source, b"aaaa");
+        fs::rename(root.join("b"), root.join(to)).expect("rename");
+        source.read_to_end(&mut bytes).expect("read");
+        let content = finish(source);
+        restore(&bytes, &place.path().join("back"));
+        let back = place.path().join("back");
+        assert!(back.join("d").exists());
+        assert!(back.join(to).join("letter").exists(), "{to}");
+        let counts = (content.vanished, content.unreadable);
+        assert_eq!(counts, (0, u64::from(!in_turn)), "{to}");
+    }
+}
+
+/// A tree whose directory `early` is read when `mmmm` comes (in `hall`), and `late` is not.
+fn early_and_late() -> (tempfile::TempDir, PathBuf) {
+    let (place, root) = source_and_places();
+    fs::create_dir_all(root.join("early")).expect("mkdir");
+    fs::create_dir_all(root.join("late/project/of")).expect("mkdir");
+    fs::write(root.join("late/project/of/letter"), b"bobs letter").expect("write");
+    fs::write(root.join("hall"), "m".repeat(3000)).expect("write");
+    fs::write(root.join("zz"), "z".repeat(3000)).expect("write");
+    (place, root)
+}
+
+fn holds(bytes: &[u8], wanted: &str) -> bool {
+    let wanted = wanted.as_bytes();
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[test]
+fn a_directory_that_is_moved_to_where_was_read_is_read_there_or_where_it_came_from() {
+    for comes_back in [false, true] {
+        let (place, root) = early_and_late();
+        let mut source = open(&root, TreeOptions::default());
+        let mut bytes = read_until(&mut source, b"mmmm");
+        fs::rename(root.join("late/project"), root.join("early/project")).expect("rename");
+        bytes.extend(read_until(&mut source, b"zzzz"));
+        assert!(!holds(&bytes, "bobs letter"));
+        if comes_back {
+            fs::rename(root.join("early/project"), root.join("late/project")).expect("rename");
+        }
+        source.read_to_end(&mut bytes).expect("read");
+        assert_eq!(finish(source).problems, [], "{comes_back}");
+        let back = place.path().join("back");
+        restore(&bytes, &back);
+        let now = if comes_back { "late" } else { "early" };
+        assert!(back.join(now).join("project/of/letter").exists(), "{now}");
+    }
+}
+
+#[test]
+fn a_directory_that_was_exchanged_for_a_decoy_while_it_was_read_is_named() {
+    let (_place, root) = early_and_late();
+    let mut source = open(&root, TreeOptions::default());
+    let mut bytes = read_until(&mut source, b"mmmm");
+    fs::rename(root.join("late/project"), root.join("early/hidden")).expect("rename");
+    fs::create_dir_all(root.join("late/project/of")).expect("mkdir");
+    fs::write(root.join("late/project/of/letter"), b"decoy").expect("write");
+    bytes.extend(read_until(&mut source, b"zzzz"));
+    fs::remove_dir_all(root.join("late/project")).expect("remove");
+    fs::rename(root.join("early/hidden"), root.join("late/project")).expect("rename");
+    source.read_to_end(&mut bytes).expect("read");
+    let problems = finish(source).problems;
+    assert!(holds(&bytes, "decoy"));
+    assert!(
+        problems.iter().any(|it| it.path == "late/project"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn files_that_come_and_go_in_what_was_read_are_no_problem() {
+    let (place, root) = early_and_late();
+    fs::write(root.join("early/old"), b"old").expect("write");
+    let mut source = open(&root, TreeOptions::default());
+    let mut bytes = read_until(&mut source, b"mmmm");
+    fs::remove_file(root.join("early/old")).expect("remove");
+    fs::write(root.join("early/new"), b"new").expect("write");
+    fs::create_dir(root.join("early/made")).expect("mkdir");
+    fs::write(root.join("early/made/inside"), b"new").expect("write");
+    source.read_to_end(&mut bytes).expect("read");
+    assert_eq!(finish(source).problems, []);
+    let back = place.path().join("back");
+    restore(&bytes, &back);
+    assert!(back.join("early/old").exists() && back.join("early/made/inside").exists());
+}
+
+/// Somebody who moves a directory on each look, to where that look was already.
+#[test]
+fn directories_that_are_moved_about_to_the_last_are_named() {
+    let (_place, root) = early_and_late();
+    let looks = ["AAAA", "BBBB", "CCCC"];
+    let make = |name: &str| {
+        let directory = root.join("late").join(name);
+        fs::create_dir_all(&directory).expect("mkdir");
+        fs::write(directory.join("inside"), name.repeat(700)).expect("write");
+    };
+    looks.iter().for_each(|name| make(name));
+    // A file system's clock ticks more slowly than ours: these are older for sure.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut source = open(&root, TreeOptions::default());
+    let mut bytes = read_until(&mut source, b"mmmm");
+    for name in looks {
+        let to = root.join("early").join(name);
+        fs::rename(root.join("late").join(name), to).expect("rename");
+        bytes.extend(read_until(&mut source, name.as_bytes()));
+    }
+    source.read_to_end(&mut bytes).expect("read");
+    let problems = finish(source).problems;
+    let named = |path: &str| problems.iter().any(|it| it.path == path);
+    assert!(named("early/CCCC") && !named("early/AAAA"), "{problems:?}");
 }
 
 #[test]
@@ -830,10 +987,13 @@ fn a_destination_filled_meanwhile_is_left_alone() {
     let (place, root) = source_and_places();
     let (bytes, _) = archive(&root);
     let back = place.path().join("back");
-    let (_, target) = receive(&bytes, &back).expect("received");
+    let (_, mut target) = receive(&bytes, &back).expect("received");
     fs::create_dir(&back).expect("mkdir");
     fs::write(back.join("mine"), b"x").expect("write");
-    assert!(target.commit().is_err());
+    let mut reached = Reached::Staged;
+    assert!(target.commit(&mut reached).is_err());
+    assert_eq!(reached, Reached::Staged);
+    assert_eq!(target.abandon(), [""; 0]);
     assert_eq!(names_in(place.path()), ["back", "source"]);
     assert_eq!(names_in(&back), ["mine"]);
 }
@@ -854,7 +1014,8 @@ fn links_that_point_outside_are_left_out_and_named_unless_allowed() {
     let options = RestoreTreeOptions::default();
     let mut target = DirectoryTarget::new(&back, options, Cancel::default()).expect("free");
     let received = target.receive(&mut &bytes[..]).expect("received");
-    Box::new(target).commit().expect("committed");
+    let reached = &mut Reached::default();
+    target.commit(reached).expect("committed");
     assert_eq!(names_in(&back.join("d")), ["inside"]);
     assert_eq!(received.warnings.len(), 2);
     assert!(

@@ -141,7 +141,9 @@ fn name_of_header(error: &HeaderError) -> &'static str {
         HeaderError::Malformed(_) => "malformed-header",
         HeaderError::Forged => "header-hmac",
         HeaderError::CopiesConflict(_) => "copies-conflict",
-        HeaderError::NoKey { .. } | HeaderError::DamagedSlot(_) => "no-key",
+        HeaderError::NoKey { .. } | HeaderError::TooCostly | HeaderError::DamagedSlot(_) => {
+            "no-key"
+        }
         HeaderError::Unwritable(what) => panic!("a reader writes: {what}"),
     }
 }
@@ -162,7 +164,7 @@ fn name_of_legacy(error: &LegacyError) -> &'static str {
     match error {
         LegacyError::Truncated { .. } => "legacy-truncated",
         LegacyError::TooLarge => "too-long",
-        LegacyError::Authentication | LegacyError::Changed => "legacy-authentication",
+        LegacyError::Authentication => "legacy-authentication",
         LegacyError::Read(error) => panic!("{error}"),
     }
 }

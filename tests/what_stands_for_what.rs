@@ -45,7 +45,14 @@ fn the_same_restore_twice_gives_the_same_database() {
     let archive = &made["backups"][0]["file"];
     cluster.psql("shop", "DELETE FROM a");
     for _ in 0..2 {
-        home.run(&["restore", "latest:shop", "--replace", "--yes"]);
+        let restored = home.run(&["restore", "latest:shop", "--replace", "--yes"]);
+        let said = String::from_utf8(restored.stderr).unwrap();
+        let newest = home.json(&["list"])["backups"][0]["id"].clone();
+        let undo = format!(
+            "to undo: kluis restore {} --replace",
+            newest.as_str().unwrap()
+        );
+        assert!(said.contains(&undo), "{said}");
         assert_eq!(cluster.psql("shop", "SELECT count(*) FROM a"), "9");
         cluster.psql("shop", "DELETE FROM a");
     }
@@ -65,9 +72,9 @@ fn what_was_replaced_pushes_no_nightly_backup_out() {
     }
     home.run(&KEEP_LAST_1);
     let kept = marks(&home);
-    // The floor of three holds for each by itself.
+    // Of the four attempts the first holds what was there before them all.
     let original = kept.iter().filter(|(before, _)| before.is_null()).count();
-    assert_eq!((kept.len(), original), (4, 1), "{kept:?}");
+    assert_eq!((kept.len(), original), (5, 1), "{kept:?}");
 }
 
 #[test]
@@ -93,11 +100,47 @@ fn a_part_that_is_to_replace_the_whole_says_what_will_be_gone() {
         return;
     };
     home.run(&["backup", "db", "-t", "a"]);
-    let restored = home.run(&["restore", "latest:shop", "--replace", "--yes"]);
+    let replace = ["restore", "latest:shop", "--replace", "--yes"];
+    let refused = String::from_utf8(home.ends(2, &replace).stderr).unwrap();
+    assert!(refused.contains("--part"), "{refused}");
+    let restored = home.run(&[&replace[..], &["--part"]].concat());
     let said = String::from_utf8(restored.stderr).unwrap();
     assert!(
         said.contains("only a part of the database (pg_dump -t a)"),
         "{said}"
     );
     assert_eq!(cluster.psql("shop", "SELECT to_regclass('b') IS NULL"), "t");
+}
+
+#[test]
+fn the_latest_is_no_part_unless_that_is_said() {
+    let Some((_cluster, home)) = shop() else {
+        return;
+    };
+    let whole = home.json(&["backup", "db"]);
+    let part = home.json(&["backup", "db", "-t", "a"]);
+    let id = |made: &Value| made["backups"][0]["id"].clone();
+    for latest in ["latest", "latest:db", "latest:shop"] {
+        assert_eq!(
+            home.json(&["show", latest])["manifest"]["id"],
+            id(&whole),
+            "{latest}"
+        );
+    }
+    let shown = home.json(&["show", "latest:part/shop"]);
+    assert_eq!(shown["manifest"]["id"], id(&part));
+}
+
+#[test]
+fn an_option_that_leaves_rows_out_makes_a_part() {
+    let Some((_cluster, home)) = shop() else {
+        return;
+    };
+    home.run(&["backup", "db"]);
+    let home = home.configure("[database]\ndump_options = [\"--exclude-table-data=a\"]\n");
+    home.run(&["backup", "db"]);
+    assert_eq!(marks(&home)[0].1, true);
+    home.ends(2, &["restore", "latest:part/shop", "--replace", "--yes"]);
+    let shown = home.json(&["show", "latest:shop"]);
+    assert!(shown["manifest"]["database"].get("options").is_none());
 }

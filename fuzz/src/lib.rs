@@ -20,11 +20,14 @@ use kluis::format::keyring::{KeyMaterial, Keyring};
 use kluis::format::keys::SecretKey;
 use kluis::format::legacy::{self, LegacyWriter};
 use kluis::format::manifest::Codec;
-use kluis::format::manifest_file::ManifestFile;
+use kluis::format::manifest_file::{ManifestFile, SealedBy};
 use kluis::format::names::{self, ArchiveFormat, ArchiveName};
 use kluis::format::tar::{self, BLOCK_BYTES, EntryKind, TarReader};
-use kluis::ledger::{DumpReader, Globals, GlobalsReader, Ledger, LedgerError};
+use kluis::ledger::{Attribute, DumpReader, Global, Globals, GlobalsReader, Ledger, LedgerError};
 use sha2::Sha256;
+
+#[path = "psql.rs"]
+mod psql;
 
 /// A target's name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -38,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("dump", dump),
     ("endless", endless),
     ("globals", globals),
+    ("restoration", restoration),
     ("tar", tar),
 ];
 
@@ -449,7 +453,8 @@ fn manifest(input: &[u8]) {
     assert_eq!(again.state, file.state);
     assert!(again.to_bytes().expect("it was read") == bytes);
 
-    let sealed = ManifestFile::seal(file.manifest.clone(), Some(&key(6))).expect("it was read");
+    let sealed = ManifestFile::seal(file.manifest.clone(), &SealedBy::Archive(&key(6)), None)
+        .expect("it was read");
     let bytes = sealed.to_bytes().expect("it was sealed");
     let again = ManifestFile::parse(&bytes).expect("it was sealed");
     again.check_seal(&key(6)).expect("nobody changed it");
@@ -674,22 +679,126 @@ fn globals(input: &[u8]) {
     }
 }
 
-/// Its ledger, and every statement with and without who granted it.
-type ReadGlobals = (Ledger, Vec<(String, String)>);
+/// Its ledger, and every statement's parts.
+type ReadGlobals = (Ledger, Vec<String>);
 
 fn read_globals(slices: &[&[u8]]) -> Result<ReadGlobals, LedgerError> {
     let mut reader = GlobalsReader::default();
     slices.iter().for_each(|slice| reader.feed(slice));
     let globals: Globals = reader.finish()?;
-    let statements = globals.statements.iter().map(|statement| {
-        let granted = statement.without_grantor();
-        assert!(statement.text.starts_with(granted));
-        (
-            format!("{:?} {}", statement.about, statement.text),
-            granted.to_owned(),
-        )
-    });
+    let statements = globals.statements.iter().map(parts);
     Ok((globals.ledger(), statements.collect()))
+}
+
+fn parts(statement: &Global) -> String {
+    match statement {
+        Global::Role(role) => format!("role {role:?}"),
+        Global::Attributes { role, attributes } => {
+            let attributes = attributes.iter().map(|attribute| match attribute {
+                Attribute::Flag(flag) => (*flag).to_owned(),
+                Attribute::ConnectionLimit(limit) => limit.to_string(),
+                Attribute::Password(verifier) => {
+                    let odd = |c: char| !c.is_ascii_alphanumeric() && !"$:+/=-".contains(c);
+                    assert!(!verifier.contains(odd), "{verifier:?}");
+                    verifier.clone()
+                }
+                Attribute::ValidUntil(moment) => moment.clone(),
+            });
+            format!("{role:?} is {:?}", attributes.collect::<Vec<_>>())
+        }
+        Global::Setting { role, name, values } => format!("{role:?} sets {name:?} {values:?}"),
+        Global::Comment { role, text } => format!("{role:?} is told {text:?}"),
+        Global::Membership {
+            role,
+            member,
+            options,
+        } => format!("{member:?} in {role:?} {options:?}"),
+        Global::Tablespace(name) => format!("tablespace {name:?}"),
+        Global::Session => "session".to_owned(),
+        Global::OfTablespace => "of a tablespace".to_owned(),
+        Global::Other(other) => format!("other {:?}", other.beginning),
+    }
+}
+
+// Restoration --------------------------------------------------------------
+
+/// Of a planted manifest and its dump nothing gets to a program that was not meant
+/// for it: pg_dump gets options of what a dump holds, psql no command and no NUL.
+///
+/// The manifest ends at the first byte 0xff, the dump begins behind it.
+fn restoration(input: &[u8]) {
+    let at = input.iter().position(|byte| *byte == 0xff);
+    let (manifest, body) = input.split_at(at.unwrap_or(input.len()));
+    if let Ok(file) = ManifestFile::parse(manifest) {
+        manifest_is_harmless(&file);
+    }
+    let header = b"--\n-- PostgreSQL database dump\n--\n\n".as_slice();
+    let trailer = b"\n--\n-- PostgreSQL database dump complete\n--\n\n".as_slice();
+    let dump = [header, body.get(1..).unwrap_or_default(), trailer].concat();
+    let mut reader = DumpReader::new();
+    reader.feed(&dump);
+    // Old string rules can be set in ways that no reader of text can see: there
+    // psql's own restriction is the wall.
+    let lower = dump.to_ascii_lowercase();
+    let is_old = lower
+        .windows(27)
+        .any(|text| text == b"standard_conforming_strings");
+    if reader.finish().is_err() || is_old {
+        return;
+    }
+    assert!(!dump.contains(&0), "a NUL passes");
+    for command in psql::commands(&dump) {
+        let is_pg_dumps = [&b"\\restrict "[..], b"\\unrestrict ", b"\\connect "]
+            .iter()
+            .any(|known| command.starts_with(known));
+        assert!(is_pg_dumps, "{}", String::from_utf8_lossy(&command));
+    }
+}
+
+fn manifest_is_harmless(file: &ManifestFile) {
+    let manifest = &file.manifest;
+    assert!(!manifest.name.contains('\0'));
+    assert!(!manifest.stored.file.contains(['/', '\0']));
+    let Some(database) = &manifest.database else {
+        return;
+    };
+    let names = database.roles.iter().chain(&database.superusers);
+    for name in names
+        .chain(&database.tablespaces)
+        .chain(database.extensions.keys())
+    {
+        assert!(!name.is_empty() && !name.contains('\0'), "{name:?}");
+    }
+    // Where a dump comes from, where it goes, who makes it, what runs meanwhile.
+    const ELSEWHERE: [&str; 16] = [
+        "file",
+        "host",
+        "port",
+        "dbname",
+        "username",
+        "role",
+        "password",
+        "snapshot",
+        "lock",
+        "jobs",
+        "filter",
+        "format",
+        "include-foreign-data",
+        "superuser",
+        "sync",
+        "help",
+    ];
+    for argument in database
+        .options
+        .iter()
+        .filter_map(|option| option.argument())
+    {
+        let name = argument.strip_prefix("--").expect("a long option");
+        assert!(!name.contains('\0'));
+        let name = name.split('=').next().expect("one part at least");
+        let is_elsewhere = |other: &&str| name.starts_with(*other) || other.starts_with(name);
+        assert!(!ELSEWHERE.iter().any(is_elsewhere), "{argument}");
+    }
 }
 
 // Tar ----------------------------------------------------------------------

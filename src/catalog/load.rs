@@ -2,180 +2,181 @@
 //! and remove backups meanwhile, and what they are at work on must look neither
 //! damaged nor like another program's file.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
-use std::thread;
 
-use super::{Backup, Catalog, CatalogError, Unreadable, read_whole};
+use super::found::{FOREIGN_WEIGHT_MAX, Found, Unremembered, read_all};
+use super::salts::with_common_salts;
+use super::trust::Judged;
+use super::{
+    Backup, Catalog, CatalogError, RECORDS_READ_MAX, Trust, Unreadable, read_record, storage_id,
+};
+use crate::format::manifest::Manifest;
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key};
-use crate::format::run_record::{RunKey, RunRecord, RunStatus};
-use crate::storage::{ErrorKind, Storage, StorageError, StoredObject};
+use crate::format::run_record::{RunKey, RunStatus};
+use crate::series::{Series, series_of};
+use crate::storage::{ErrorKind, RECORDS, Storage, StorageError, StoredObject};
 
-/// Records of runs that change backups that are read in any case where an archive
-/// has no manifest.
+/// Records of runs that change backups that are looked at in any case where an archive
+/// has no manifest: what is not believed takes no place among them.
 const NEWEST_RECORDS: usize = 16;
-
-/// Fewer manifests are read before a thread has begun.
-const MANIFESTS_A_THREAD: usize = 200;
-/// More only get in each other's way.
-const THREADS_MAX: usize = 8;
 
 /// By key.
 type Objects = BTreeMap<String, StoredObject>;
 
 impl Catalog {
-    pub fn load(storage: &dyn Storage) -> Result<Self, CatalogError> {
+    /// `trust` decides which manifests are backups of ours.
+    pub fn load(storage: &dyn Storage, trust: Trust<'_>) -> Result<Self, CatalogError> {
         let mut objects = objects(storage)?;
-        let manifests: Vec<String> = objects
-            .keys()
-            .filter(|key| archive_of_manifest(key).is_some())
+        let manifests: Vec<StoredObject> = objects
+            .values()
+            .filter(|object| archive_of_manifest(&object.key).is_some())
             .cloned()
             .collect();
         add_archives(storage, &manifests, &mut objects)?;
         let mut catalog = Self::default();
-        for (key, found) in manifests.iter().zip(read_all(storage, &manifests)) {
-            objects.remove(key);
-            catalog.add(key, found?, &mut objects);
+        let all = with_common_salts(storage, trust, || {
+            Ok::<_, CatalogError>(read_all(storage, trust, &manifests))
+        })?;
+        let mut foreign = Vec::new();
+        for (manifest, found) in manifests.iter().zip(all) {
+            objects.remove(&manifest.key);
+            catalog.add(manifest, found, &mut objects, &mut foreign);
         }
+        catalog.name_misplaced(storage)?;
         // Anything else that lies there is not ours to speak of.
         objects.retain(|key, _| ArchiveName::parse(key).is_some());
         if !objects.is_empty() {
-            catalog.read_alone(storage, objects)?;
+            catalog.read_alone(storage, trust, objects, &mut foreign)?;
         }
-        catalog.backups.sort_by(|a, b| {
+        catalog.read_foreign(storage, trust, foreign);
+        let newest_first = |a: &Backup, b: &Backup| {
             let newest_first = b.created_at().cmp(&a.created_at());
             newest_first.then_with(|| b.archive.cmp(&a.archive))
-        });
-        catalog.set_superseded_aside();
+        };
+        catalog.backups.sort_by(|a, b| newest_first(a, b));
+        let foreign = &mut catalog.foreign;
+        foreign.sort_by(|a, b| newest_first(a.described(), b.described()));
+        catalog.count_each_once(storage, trust);
+        catalog.join_series();
         Ok(catalog)
     }
 
-    /// The backup of the manifest `key`; takes its archive out of `objects`.
-    fn add(&mut self, key: &str, found: Found, objects: &mut Objects) {
-        let Some(archive) = archive_of_manifest(key) else {
+    /// What has a manifest's name and is no file, or stands in the records' place: it
+    /// is passed over, but not in silence.
+    fn name_misplaced(&mut self, storage: &dyn Storage) -> Result<(), StorageError> {
+        let is_told = |key: &String| archive_of_manifest(key).is_some() || key == RECORDS;
+        let misplaced = storage.misplaced("")?.into_iter().filter(is_told);
+        self.unreadable.extend(misplaced.map(|key| Unreadable {
+            key,
+            error: ManifestError::Misplaced,
+        }));
+        Ok(())
+    }
+
+    /// Older backups of ours to the series that go on with them. What a foreign
+    /// manifest says joins nothing.
+    fn join_series(&mut self) {
+        let files = self.backups.iter().filter_map(|ours| ours.file.as_ref());
+        let manifests: Vec<&Manifest> = files.map(|file| &file.manifest).collect();
+        let mut series = series_of(&manifests).into_iter();
+        for ours in self.backups.iter_mut().filter(|ours| ours.file.is_some()) {
+            ours.set_series(series.next());
+        }
+    }
+
+    /// The backup of a manifest; takes its archive out of `objects`.
+    fn add(
+        &mut self,
+        manifest: &StoredObject,
+        found: Found,
+        objects: &mut Objects,
+        foreign: &mut Vec<Unremembered>,
+    ) {
+        let Some(archive) = archive_of_manifest(&manifest.key) else {
             return;
         };
         let stored = objects.remove(archive);
         match found {
-            Found::Manifest(file) => self.push(archive, stored, Some(*file)),
+            Found::Manifest(file, judged) => self.push(archive, stored, Some(*file), judged),
+            Found::Foreign { weight, why } => foreign.push(Unremembered {
+                weight,
+                why,
+                manifest: manifest.clone(),
+                stored,
+            }),
             Found::Broken(error) => self.unreadable.push(Unreadable {
-                key: key.to_owned(),
+                key: manifest.key.clone(),
                 error,
             }),
             Found::Gone => {}
         }
     }
 
+    /// As many of them as may be remembered, the small ones first: one large one must
+    /// not hide the others. The rest is named.
+    fn read_foreign(
+        &mut self,
+        storage: &dyn Storage,
+        trust: Trust<'_>,
+        mut foreign: Vec<Unremembered>,
+    ) {
+        foreign.sort_by(|a, b| (a.weight, &a.manifest.key).cmp(&(b.weight, &b.manifest.key)));
+        let mut weight = 0_u64;
+        for one in foreign {
+            weight = weight.saturating_add(one.weight);
+            let found = match weight > FOREIGN_WEIGHT_MAX {
+                true => Found::Broken(ManifestError::TooMuch(FOREIGN_WEIGHT_MAX)),
+                false => Found::read_whole(storage, trust, &one),
+            };
+            let stored = one.stored.map(|stored| (stored.key.clone(), stored));
+            let mut objects = stored.into_iter().collect();
+            self.add(&one.manifest, found, &mut objects, &mut Vec::new());
+        }
+    }
+
     /// Archives that had no manifest when the storage was listed: other programs'
     /// files, unless a run was at work on them.
-    fn read_alone(&mut self, storage: &dyn Storage, alone: Objects) -> Result<(), StorageError> {
-        let unfinished = unfinished(storage, &alone)?;
+    fn read_alone(
+        &mut self,
+        storage: &dyn Storage,
+        trust: Trust<'_>,
+        alone: Objects,
+        foreign: &mut Vec<Unremembered>,
+    ) -> Result<(), StorageError> {
+        let unfinished = with_common_salts(storage, trust, || unfinished(storage, trust, &alone))?;
         // Only after the records: what a run has ended since is seen here.
         let mut now = objects(storage)?;
         for archive in alone.keys().filter(|key| !unfinished.contains(*key)) {
             let manifest = manifest_key(archive);
-            if now.contains_key(&manifest) {
-                let found = Found::read(storage, &manifest)?;
-                self.add(&manifest, found, &mut now);
+            if let Some(object) = now.remove(&manifest) {
+                let found = Found::read(storage, trust, &object);
+                self.add(&object, found, &mut now, foreign);
             } else if let Some(stored) = now.remove(archive) {
-                self.push(archive, Some(stored), None);
+                self.push(archive, Some(stored), None, trust.judge_alone());
             }
         }
         Ok(())
     }
 
-    /// A backup is there once, however often its archive is.
-    fn set_superseded_aside(&mut self) {
-        let names = |backup: &Backup| {
-            let from = backup.file.as_ref()?.manifest.reencrypted_from.as_ref()?;
-            Some(from.file.clone())
-        };
-        let named: HashSet<String> = self.backups.iter().filter_map(names).collect();
-        if named.is_empty() {
-            return;
-        }
-        let all = std::mem::take(&mut self.backups);
-        let is_old = |backup: &Backup| {
-            named.contains(&backup.archive) && all.iter().any(|new| supersedes(new, backup))
-        };
-        let old: Vec<bool> = all.iter().map(is_old).collect();
-        for (backup, is_old) in all.into_iter().zip(old) {
-            match is_old {
-                true => self.superseded.push(backup),
-                false => self.backups.push(backup),
-            }
-        }
-    }
-
-    fn push(&mut self, archive: &str, stored: Option<StoredObject>, file: Option<ManifestFile>) {
-        let named = ArchiveName::parse(archive);
-        self.backups.push(Backup {
+    fn push(
+        &mut self,
+        archive: &str,
+        stored: Option<StoredObject>,
+        file: Option<ManifestFile>,
+        judged: Judged,
+    ) {
+        let backup = Backup {
             archive: archive.to_owned(),
             stored,
+            series: file.as_ref().map(|file| Series::of(&file.manifest)),
             file,
-            named,
-        });
-    }
-}
-
-/// What lies under a manifest's key.
-enum Found {
-    Manifest(Box<ManifestFile>),
-    Broken(ManifestError),
-    /// Removed since it was listed, by a prune for one.
-    Gone,
-}
-
-impl Found {
-    fn read(storage: &dyn Storage, key: &str) -> Result<Self, StorageError> {
-        let bytes = match read_whole(storage, key) {
-            Err(error) if error.kind == ErrorKind::NotFound => return Ok(Self::Gone),
-            read => read?,
+            named: ArchiveName::parse(archive),
+            vouched_only: false,
         };
-        Ok(match ManifestFile::parse(&bytes) {
-            Ok(file) => Self::Manifest(Box::new(file)),
-            Err(error) => Self::Broken(error),
-        })
+        self.push_judged(backup, judged);
     }
-}
-
-/// Reads manifests, in the order of their keys; many of them on several threads,
-/// because understanding them takes longer than reading them.
-fn read_all(storage: &dyn Storage, keys: &[String]) -> Vec<Result<Found, StorageError>> {
-    let read = |keys: &[String]| -> Vec<_> {
-        let read = keys.iter().map(|key| Found::read(storage, key));
-        read.collect()
-    };
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(THREADS_MAX).min(keys.len() / MANIFESTS_A_THREAD);
-    if threads <= 1 {
-        return read(keys);
-    }
-    let (mine, others) = keys.split_at(keys.len().div_ceil(threads));
-    thread::scope(|scope| {
-        let others: Vec<_> = others
-            .chunks(mine.len())
-            .map(|keys| (keys, scope.spawn(move || read(keys))))
-            .collect();
-        let mut found = read(mine);
-        for (keys, thread) in others {
-            // One that panicked has read nothing: then it is read here.
-            found.extend(thread.join().unwrap_or_else(|_| read(keys)));
-        }
-        found
-    })
-}
-
-/// Whether `new` is the backup `old`, written anew, and seems to be there whole.
-pub fn supersedes(new: &Backup, old: &Backup) -> bool {
-    let (Some(new_file), Some(old_file)) = (&new.file, &old.file) else {
-        return false;
-    };
-    let from = new_file.manifest.reencrypted_from.as_ref();
-    new.archive != old.archive
-        && new.stored_bytes() == new_file.manifest.stored.bytes
-        && new_file.manifest.id == old_file.manifest.id
-        && from.is_some_and(|from| from.file == old.archive)
 }
 
 /// All that lies in the storage, but its marker and the records.
@@ -189,10 +190,14 @@ fn objects(storage: &dyn Storage) -> Result<Objects, StorageError> {
 /// between may show its manifest, and not the archive that was there before it.
 fn add_archives(
     storage: &dyn Storage,
-    manifests: &[String],
+    manifests: &[StoredObject],
     objects: &mut Objects,
 ) -> Result<(), StorageError> {
-    let archives = || manifests.iter().filter_map(|key| archive_of_manifest(key));
+    let archives = || {
+        manifests
+            .iter()
+            .filter_map(|it| archive_of_manifest(&it.key))
+    };
     if archives().all(|archive| objects.contains_key(archive)) {
         return Ok(());
     }
@@ -209,26 +214,48 @@ fn add_archives(
 /// died. The record of a backup lies under the very second that stands in its
 /// archive's name; that of a delete, prune or rotation is among the last that such
 /// runs wrote, because the next one finishes its work. One that cannot be read
-/// hides nothing.
-fn unfinished(storage: &dyn Storage, archives: &Objects) -> Result<HashSet<String>, StorageError> {
+/// hides nothing, nor does with a key at hand one that no key of ours sealed.
+fn unfinished(
+    storage: &dyn Storage,
+    trust: Trust<'_>,
+    archives: &Objects,
+) -> Result<HashSet<String>, StorageError> {
     let made_at = |archive: &String| Some(ArchiveName::parse(archive)?.created.as_second());
     let seconds: HashSet<i64> = archives.keys().filter_map(made_at).collect();
-    let mut records: Vec<(RunKey, StoredObject)> = storage
-        .list("runs/")?
+    let listed = match storage.list("runs/") {
+        // It is named elsewhere, and hides nothing.
+        Err(error) if error.kind == ErrorKind::Misplaced => Vec::new(),
+        listed => listed?,
+    };
+    let mut records: Vec<(RunKey, StoredObject)> = listed
         .into_iter()
         .filter_map(|object| Some((RunKey::parse(&object.key)?, object)))
         .filter(|(key, _)| key.may_change_backups())
         .collect();
-    // By their last word: a run that waited for the lock lies under an early time.
-    records.sort_by_key(|(_, object)| std::cmp::Reverse(object.modified));
-    let looked_at = records.into_iter().enumerate().filter(|(at, (key, _))| {
-        *at < NEWEST_RECORDS || seconds.contains(&key.started.as_second())
-    });
-    let at_work_on = |(_, (_, object)): (usize, (RunKey, StoredObject))| {
-        let bytes = read_whole(storage, &object.key).ok()?;
-        let record: RunRecord = serde_json::from_slice(&bytes).ok()?;
-        let is_at_work = record.status == RunStatus::Running && record.changes_its_backup();
-        record.backup.filter(|_| is_at_work)
-    };
-    Ok(looked_at.filter_map(at_work_on).collect())
+    records.sort_by_key(|(_, object)| Reverse(object.modified));
+    let storage_id = storage_id(storage)?;
+    let mut newest = 0;
+    let mut found = HashSet::new();
+    for (key, object) in records.into_iter().take(RECORDS_READ_MAX) {
+        if newest >= NEWEST_RECORDS && !seconds.contains(&key.started.as_second()) {
+            continue;
+        }
+        let Ok(record) = read_record(storage, &object) else {
+            continue;
+        };
+        let is_believed = match trust {
+            Trust::NoKey | Trust::Unchecked => true,
+            Trust::Ring(ring) => {
+                record.is_of_storage(storage_id.as_deref()) && record.seal_holds(ring)
+            }
+        };
+        if !is_believed {
+            continue;
+        }
+        newest += 1;
+        if record.status == RunStatus::Running && record.changes_its_backup() {
+            found.extend(record.backup);
+        }
+    }
+    Ok(found)
 }

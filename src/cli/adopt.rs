@@ -11,8 +11,9 @@ use super::KindArg;
 ///
 /// Takes Kanbu's .enc archives, dumps (.sql, .dump, .dir.tar), trees (.tar),
 /// compressed by gzip or zstd or not at all, and KLUIS1 archives that lost their
-/// manifest. Each is read whole first; one that is damaged or cut is refused. A
-/// file from elsewhere is copied into the storage.
+/// manifest. A manifest without a seal is kept where it fits, and sealed. Each is read whole first; one that is damaged or cut is refused. A
+/// file from elsewhere is copied into the storage. Of several copies of one
+/// encrypted archive one is adopted.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("which").required(true).args(["files", "all"]),
@@ -22,16 +23,21 @@ Examples:
   kluis adopt /old/shop.sql.gz --name shop
   kluis adopt --all
 
-Exit code 2: not a kind of file that can be a backup. Exit code 4: damaged,
-cut, or its key is missing.")]
+Exit code 2: not a kind of file that can be a backup. Exit code 3: some were
+adopted, others not, or --all passed over what is nearly all hole. Exit code 4: damaged, cut, or its key is missing.")]
 pub struct Adopt {
-    /// File names in the storage, or paths
+    /// File names in the storage, ids as kluis list shows them, or paths
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// Every file of the storage that list shows without a checksum
+    /// Every file of the storage that has no manifest, or one that was never sealed
     #[arg(long, conflicts_with_all = ["name", "kind"])]
     pub all: bool,
+
+    /// With --all, and a key configured: also files that are not encrypted, Kanbu's,
+    /// or for a recipient alone, which anybody who can write there may have put there
+    #[arg(long, requires = "all")]
+    pub accept_unsealed: bool,
 
     /// The database's or tree's name, where the file's name does not tell it
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

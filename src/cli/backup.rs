@@ -39,7 +39,10 @@ process list: keep it in DATABASE_URL or a passfile.
 
 The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
 [encryption] key_file. Without one the backup is not encrypted, with a warning.
-A run that fails leaves nothing, and earlier backups as they were.")]
+A run that fails leaves nothing, and earlier backups as they were.
+
+Hooks and key_command get PATH, HOME, TZ and the locale of kluis' environment:
+name further variables in pass_env under [hooks], or in key_command_env.")]
 pub struct BackupDb {
     #[command(flatten)]
     pub databases: DatabaseFlags,
@@ -63,6 +66,10 @@ pub struct BackupDb {
     #[arg(short = 'T', long = "exclude-table", value_name = "TABLE")]
     pub exclude_tables: Vec<String>,
 
+    /// A -n or -t that finds nothing is no error
+    #[arg(long)]
+    pub ignore_missing: bool,
+
     #[command(flatten)]
     pub sealing: SealingFlags,
 
@@ -77,7 +84,7 @@ pub struct DatabaseFlags {
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub names: Vec<String>,
 
-    /// Every database of the server, templates left out
+    /// Every database of the server but template0 and template1
     #[arg(long, conflicts_with = "names")]
     pub all: bool,
 
@@ -133,7 +140,10 @@ Left out by default, at any depth: node_modules .git .turbo dist .next *.log
 .env.local .DS_Store coverage .nyc_output
 
 The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
-[encryption] key_file. Without one the backup is not encrypted, with a warning.")]
+[encryption] key_file. Without one the backup is not encrypted, with a warning.
+
+Hooks and key_command get PATH, HOME, TZ and the locale of kluis' environment:
+name further variables in pass_env under [hooks], or in key_command_env.")]
 pub struct BackupSource {
     /// The directories; without them those of the configuration
     #[arg(value_name = "PATH")]
@@ -162,6 +172,10 @@ pub struct BackupSource {
     /// Keep also what is left out by default
     #[arg(long)]
     pub no_default_excludes: bool,
+
+    /// A directory without files is no problem, also where it had some before
+    #[arg(long)]
+    pub allow_empty: bool,
 
     /// Do not enter other file systems
     #[arg(long)]
@@ -204,6 +218,10 @@ pub struct RecordFlags {
     /// What started the run, for the history
     #[arg(long, value_enum, value_name = "TRIGGER", default_value_t = TriggerArg::Manual)]
     pub trigger: TriggerArg,
+
+    /// The name that tells this host's backups from other hosts' in one storage
+    #[arg(long, value_name = "LABEL")]
+    pub host: Option<String>,
 
     /// Back up what this [[schedule]] of kluis.toml names, and prune by its rules
     #[arg(long, value_name = "NAME")]

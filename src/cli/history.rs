@@ -10,7 +10,8 @@ use crate::retention::Age;
 ///
 /// Every run leaves a record in the storage: backups, restores, verifications,
 /// deletions, prunes, changes of keys. One whose process is gone without a word
-/// is shown as interrupted.
+/// is shown as interrupted. With a key configured, a record that none of yours
+/// sealed is shown as not sealed: somebody may have put it there.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

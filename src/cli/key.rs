@@ -31,7 +31,8 @@ pub enum KeyCommand {
 Examples:
   kluis key generate -o /etc/kluis/key
   kluis key generate --age -o recovery.txt   its age1... line goes into
-                                             recipients of kluis.toml")]
+                                             recipients of kluis.toml
+  kluis key generate --signing -o /etc/kluis/signing.key")]
 pub struct KeyGenerate {
     /// The file to write
     #[arg(short, long, value_name = "FILE")]
@@ -41,4 +42,9 @@ pub struct KeyGenerate {
     /// this file opens
     #[arg(long)]
     pub age: bool,
+
+    /// A key that signs what a host makes: hosts that know its public half take
+    /// nothing else for a backup of theirs
+    #[arg(long, conflicts_with = "age")]
+    pub signing: bool,
 }

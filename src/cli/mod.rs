@@ -76,7 +76,7 @@ Exit codes:
   4    integrity: corrupt, wrong key, or content differs
   5    unhealthy (check)
   6    another run holds the lock
-  130  interrupted (143 after SIGTERM)"
+  130  interrupted (143 after SIGTERM, 142 at a limit)"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -131,6 +131,14 @@ pub struct GlobalFlags {
     /// Wait this long for another run to end, such as 30s or 10m
     #[arg(long, value_name = "DURATION", global = true, value_parser = parse_wait)]
     pub lock_wait: Option<Duration>,
+
+    /// Stop the run after this long, such as 12h; 0 is never
+    #[arg(long, value_name = "DURATION", global = true, value_parser = parse_wait)]
+    pub run_limit: Option<Duration>,
+
+    /// Stop a backup of which no byte moves for so long, such as 30m; 0 is never
+    #[arg(long, value_name = "DURATION", global = true, value_parser = parse_wait)]
+    pub stall_limit: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -204,8 +212,8 @@ pub struct Completions {
 Examples:
   kluis man /usr/local/share/man/man1")]
 pub struct Man {
-    /// The directory to write kluis.1 and a page per command to; kluis-archive.5
-    /// goes to the man5 beside it if it is a man1
+    /// The directory to write kluis.1 and a page per command to; kluis-archive.5 and
+    /// kluis-security.7 go to the man5 and man7 beside it if it is a man1
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }

@@ -50,6 +50,10 @@ pub struct Restore {
 
     // Conflicts and not `requires`: clap waives a requirement that conflicts
     // with a flag that is given, which is just the case to be refused.
+    /// With --replace: the backup is a part, and the rest may go
+    #[arg(long, conflicts_with_all = ["to", "into"])]
+    pub part: bool,
+
     /// With --replace: keep the replaced database under another name
     #[arg(long, conflicts_with_all = ["to", "into"])]
     pub keep_old: bool,
@@ -81,12 +85,25 @@ pub struct Restore {
     )]
     pub schemas: Vec<String>,
 
+    /// Database: where the login is a superuser's, also run with its rights what
+    /// stands in the dump, instead of with those of the role that owns it
+    #[arg(long, conflicts_with = "to")]
+    pub as_superuser: bool,
+
     #[command(flatten)]
     pub server: ServerFlags,
 
     /// Source: also make symlinks that point outside the restored tree
     #[arg(long, conflicts_with_all = ["into", "replace"])]
     pub links_outside: bool,
+
+    /// Also a backup that no key of ours sealed, which may be anybody's work
+    ///
+    /// A tree then comes without setuid and setgid bits, devices, and attributes
+    /// that give rights, such as capabilities. Only where a key is configured:
+    /// without one nothing can be told apart.
+    #[arg(long)]
+    pub accept_unsealed: bool,
 
     /// Do not ask; for scripts
     #[arg(long)]

@@ -17,8 +17,9 @@ Examples:
   kluis list --sort size --reverse --json
 
 PROOF: stored (the file lies there), verified (read to its end and found
-right), restored (restored and compared), FAILED (the last check found it
-broken), no checksum (another program's file, without a manifest).
+right), restored (restored and compared), DOES NOT RESTORE (it is whole, and
+the last proof of it failed), DAMAGED (it is not what was written), no checksum
+(another program's file, without a manifest).
 MARKS: kept (prune never removes it), plain (not encrypted), part (of the
 database only), replaced (made of what a restore was about to replace; latest
 passes it over).")]
@@ -70,7 +71,8 @@ Examples:
   kluis verify --pending
   kluis verify --all --quick
 
-Exit code 4: at least one is not right, or its key is missing. A wrong key
+Exit code 3: one that no key of yours proved is nearly all hole, and was not
+read. Exit code 4: at least one is not right, or its key is missing. A wrong key
 takes no earlier proof away.")]
 pub struct Verify {
     /// Id, its first digits, file name, path, latest, latest:db or latest:NAME
@@ -97,6 +99,16 @@ pub struct Verify {
     /// instead of a throwaway server on this machine
     #[arg(long, requires = "restore")]
     pub in_server: bool,
+
+    /// With --in-server: also where that login is a superuser's. Code that stands
+    /// in the dump runs with its rights there
+    #[arg(long, requires = "in_server")]
+    pub as_superuser: bool,
+
+    /// With --restore: also a backup that no key of ours sealed; what it holds is
+    /// run to prove it
+    #[arg(long, requires = "restore")]
+    pub accept_unsealed: bool,
 
     #[command(flatten)]
     pub server: ServerFlags,

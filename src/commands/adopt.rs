@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::catalog::Backup;
 use crate::cli::Adopt;
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
-use crate::operations::{AdoptFile, Adopted, Reporter, Told, adopt};
+use crate::operations::{AdoptFile, Adopted, Reporter, Told, adopt, is_anybodys, refuse_hollow};
 use crate::render::{AdoptReport, AdoptRow, RefusedRow};
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring;
@@ -19,22 +20,32 @@ struct Named {
 }
 
 pub fn run(session: &Session<'_>, wanted: &Adopt) -> anyhow::Result<Exit> {
-    let (storage, named) = match wanted.all {
-        true => of_storage(session)?,
+    session.ring()?;
+    let (storage, chosen) = match wanted.all {
+        true => of_storage(session, wanted.accept_unsealed)?,
         false => {
             let storage = wiring::storage(&session.settings)?;
             let files = wanted.files.iter();
-            let named = files.map(|file| place(&storage, file));
+            let named = files.map(|file| place(session, &storage, file));
             let named = named.collect::<anyhow::Result<Vec<_>>>()?;
-            (storage, named)
+            (
+                storage,
+                Chosen {
+                    named,
+                    ..Chosen::default()
+                },
+            )
         }
     };
     let vault = session.vault(&storage, "adopt", Trigger::Manual)?;
-    let files: Vec<AdoptFile<'_>> = named
+    let seals = session.ring()?.seals();
+    let files: Vec<AdoptFile<'_>> = chosen
+        .named
         .iter()
         .map(|named| AdoptFile {
             key: named.key.clone(),
             elsewhere: named.elsewhere.as_ref().map(|it| it as &dyn Storage),
+            accepted: !wanted.all || wanted.accept_unsealed || !seals,
         })
         .collect();
     let told = Told {
@@ -51,15 +62,20 @@ pub fn run(session: &Session<'_>, wanted: &Adopt) -> anyhow::Result<Exit> {
     let mut report = AdoptReport {
         storage: storage.location(),
         adopted: Vec::new(),
-        refused: Vec::new(),
+        refused: chosen.hollow,
+        left: chosen.left,
+        left_plain: chosen.left_plain,
     };
-    let seals = vault.ring.writers().next().is_some();
-    let mut worst = Exit::Done;
+    let writes = vault.ring.writers().next().is_some();
+    let mut worst = match report.refused.is_empty() {
+        true => Exit::Done,
+        false => Exit::Incomplete,
+    };
     for (file, result) in files.iter().zip(results) {
         match result {
             Ok(adopted) => {
                 let is_plain = adopted.manifest.encryption.is_none();
-                if is_plain && session.settings.encryption.enabled.value && seals {
+                if is_plain && session.settings.encryption.enabled.value && writes {
                     session.console.warn(&format!(
                         "{} is not encrypted, although a key is configured; kluis key rotate \
                          --reencrypt {} encrypts it",
@@ -77,25 +93,64 @@ pub fn run(session: &Session<'_>, wanted: &Adopt) -> anyhow::Result<Exit> {
             }
         }
     }
+    if !report.adopted.is_empty() && !matches!(worst, Exit::Done | Exit::Integrity) {
+        worst = Exit::Incomplete;
+    }
     session.end(&report, worst)
 }
 
-/// Every file of the storage that has no manifest.
-fn of_storage(session: &Session<'_>) -> anyhow::Result<(LocalStorage, Vec<Named>)> {
-    let opened = session.open()?;
-    let backups = opened.catalog.backups.iter();
-    let named = backups
-        .filter(|backup| backup.file.is_none())
-        .map(|backup| Named {
-            key: backup.archive.clone(),
-            elsewhere: None,
-        })
-        .collect();
-    Ok((opened.storage, named))
+/// What is to be adopted.
+#[derive(Default)]
+struct Chosen {
+    named: Vec<Named>,
+    hollow: Vec<RefusedRow>,
+    /// So many are another's.
+    left: u64,
+    /// And these nobody needed a key to make, or to name.
+    left_plain: Vec<String>,
 }
 
-/// A bare name is the storage's file if that has one of this name.
-fn place(storage: &LocalStorage, file: &Path) -> anyhow::Result<Named> {
+/// Every file of the storage that has no manifest, or one without a seal. The oldest
+/// first: of several copies of an archive the later ones may be somebody's.
+fn of_storage(session: &Session<'_>, with_plain: bool) -> anyhow::Result<(LocalStorage, Chosen)> {
+    let opened = session.open()?;
+    let (storage, catalog) = (&opened.storage, &opened.catalog);
+    let alone = catalog.backups.iter().filter(|ours| ours.file.is_none());
+    let (unsealed, left): (Vec<_>, Vec<_>) = catalog
+        .foreign
+        .iter()
+        .partition(|foreign| foreign.why.lacks_seal() && foreign.described().stored.is_some());
+    let unsealed = unsealed.iter().map(|foreign| foreign.described());
+    let mut all: Vec<&Backup> = alone.map(|ours| &**ours).chain(unsealed).collect();
+    let copy = |backup: &Backup| backup.named.as_ref().map_or(0, |named| named.copy);
+    all.sort_by_key(|it| (it.created_at(), copy(it), it.archive.clone()));
+    let ring = session.ring()?;
+    let tells = !with_plain && ring.seals();
+    // What cannot be looked at is told when it is adopted.
+    let is_plain =
+        |backup: &&Backup| tells && matches!(is_anybodys(storage, ring, backup), Ok(true));
+    let (plain, named): (Vec<_>, Vec<_>) = all.into_iter().partition(is_plain);
+    let (mut chosen_named, mut hollow) = (Vec::new(), Vec::new());
+    for backup in named {
+        match refuse_hollow(storage, &backup.archive, backup.stored_bytes(), "adopt") {
+            Ok(()) => chosen_named.push(Named {
+                key: backup.archive.clone(),
+                elsewhere: None,
+            }),
+            Err(error) => hollow.push(refused(&backup.archive, error.into()).0),
+        }
+    }
+    let chosen = Chosen {
+        named: chosen_named,
+        hollow,
+        left: left.len() as u64,
+        left_plain: plain.iter().map(|it| it.archive.clone()).collect(),
+    };
+    Ok((opened.storage, chosen))
+}
+
+/// A bare name is the storage's file if that has one of this name or id.
+fn place(session: &Session<'_>, storage: &LocalStorage, file: &Path) -> anyhow::Result<Named> {
     let root = storage.local_root();
     let is_bare = file.components().count() == 1 && !file.is_absolute();
     let bare = file.to_str().filter(|_| is_bare);
@@ -104,6 +159,15 @@ fn place(storage: &LocalStorage, file: &Path) -> anyhow::Result<Named> {
     {
         return Ok(Named {
             key: name.to_owned(),
+            elsewhere: None,
+        });
+    }
+    if let Some(id) = bare
+        && !file.exists()
+        && let Ok(found) = session.open()?.find(id)
+    {
+        return Ok(Named {
+            key: found.backup().archive.clone(),
             elsewhere: None,
         });
     }
@@ -135,7 +199,7 @@ fn row(adopted: Adopted) -> AdoptRow {
         kind: manifest.kind,
         name: manifest.name.clone(),
         created_at: manifest.created_at,
-        file: manifest.stored.file.clone(),
+        file: manifest.stored.file.to_string(),
         stored_bytes: manifest.stored.bytes,
         raw_bytes: manifest.content.raw_bytes,
         encrypted: manifest.encryption.is_some(),

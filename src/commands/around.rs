@@ -172,8 +172,15 @@ fn record(
     let actor = session.actor(command, trigger);
     let written = || -> anyhow::Result<()> {
         let storage = wiring::existing_storage(&session.settings)?;
-        if !has_record(&storage, &actor, session.now)? {
-            record_failure(&storage, &actor, about, session.now, &whole(error))?;
+        if !has_record(&storage, session.trust(), &actor, session.now)? {
+            record_failure(
+                &storage,
+                session.ring().ok(),
+                &actor,
+                about,
+                session.now,
+                &whole(error),
+            )?;
         }
         Ok(())
     };

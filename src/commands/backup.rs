@@ -1,29 +1,28 @@
 //! `kluis backup db` and `kluis backup source`.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 
 use crate::cli::RecordFlags;
-use crate::config::{ArchiveFormat as EncryptedAs, Settings};
+use crate::config::{ArchiveFormat as EncryptedAs, EncryptionSettings, Settings};
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of};
-use crate::format::manifest::{Codec, GLOBALS_NAME, Kind};
+use crate::format::manifest::{Codec, GLOBALS_NAME, Kind, Manifest};
 use crate::format::names::ArchiveFormat;
 use crate::operations::{
-    self, BackupPlan, Encryption, OperationError, PruneScope, Reporter, Vault, backup,
+    self, BackupPlan, Encryption, OperationError, PruneScope, Reporter, Vault,
 };
 use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
 use crate::storage::Storage;
-use crate::wiring;
 
 use super::around::problem_of;
 use super::session::Session;
 
 mod databases;
+mod trees;
 
 pub(super) use databases::all_names;
 pub use databases::db;
+pub use trees::source;
 
 /// As small as `pigz -6` makes it at the least time: by `benches/compare`, dumps
 /// need level 6 for that, trees are smaller already at 5.
@@ -32,53 +31,6 @@ const GZIP_LEVEL_SOURCE: u32 = 5;
 const ZSTD_LEVEL: u32 = 3;
 /// Problems that a report names; the manifest names more.
 const PROBLEMS_SHOWN: usize = 100;
-
-pub fn source(session: &Session<'_>, record: &RecordFlags) -> anyhow::Result<Exit> {
-    let settings = &session.settings.source;
-    let roots = &settings.paths.value;
-    let usage = |what: &str| OperationError::Usage {
-        what: what.to_owned(),
-    };
-    if roots.is_empty() {
-        return Err(usage(
-            "no directory to back up; name one, or set BACKUP_SOURCE_PATH or [source] paths",
-        )
-        .into());
-    }
-    if settings.name.is_some() && roots.len() > 1 {
-        return Err(usage("--name fits one directory; several are backed up here").into());
-    }
-    let storage = wiring::storage(&session.settings)?;
-    let vault = session.vault_to_back_up(&storage, "backup source", record.trigger.into())?;
-    let excludes = wiring::read_excludes(&settings.exclude_from.value)?;
-    let encryption = encryption(session, &vault);
-    // All of them are there before the first is read.
-    let roots: Vec<PathBuf> = roots
-        .iter()
-        .map(|root| absolute(root))
-        .collect::<Result<_, _>>()?;
-    let mut reports = Vec::new();
-    for root in &roots {
-        let name = match &settings.name {
-            Some(name) => name.value.clone(),
-            None => name_of(root),
-        };
-        let plan = plan(session, encryption, &name, ArchiveFormat::Tree, record);
-        let done = backup(&vault, &plan, Timestamp::now(), || {
-            wiring::tree_source(root, settings, &excludes, &storage, session.cancel)
-        });
-        happened(session, &vault, Kind::Source, &name, done.as_ref());
-        match done {
-            Ok(done) => reports.push(report(&storage.location(), &done)),
-            Err(error) => {
-                // What was made before is told before what was not.
-                finish(session, &vault, reports, Vec::new())?;
-                return Err(not_made(&name, error.into()));
-            }
-        }
-    }
-    finish(session, &vault, reports, Vec::new())
-}
 
 /// Keeps what came of one backup for those who are told of it.
 fn happened(
@@ -89,6 +41,8 @@ fn happened(
     done: Result<&operations::BackupDone, &OperationError>,
 ) {
     let event_kind = match done {
+        // Who waits for failures must hear that something is missing.
+        Ok(done) if !done.manifest.is_complete() => EventKind::BackupFailed,
         Ok(_) => EventKind::BackupCompleted,
         Err(_) => EventKind::BackupFailed,
     };
@@ -102,10 +56,7 @@ fn happened(
         Ok(done) => Event {
             backup: Some(EventBackup::of(&done.manifest)),
             duration_ms: u64::try_from(done.took.as_millis()).ok(),
-            problem: (done.problems() > 0).then(|| {
-                let problems = done.problems();
-                format!("incomplete: {problems} files changed, vanished or could not be read")
-            }),
+            problem: problem_in(done).map(|problem| format!("incomplete: {problem}")),
             ..event
         },
         Err(error) => Event {
@@ -113,6 +64,43 @@ fn happened(
             ..event
         },
     });
+}
+
+/// What is not in a backup as it was; `None` where all is.
+fn problem_in(done: &operations::BackupDone) -> Option<String> {
+    let tree = done.manifest.source.as_ref();
+    let unsteady = tree.map_or(0, |tree| tree.changed + tree.vanished);
+    let unsteady = (unsteady > 0)
+        .then(|| format!("{unsteady} of its files changed or vanished while they were read"));
+    let problems: Vec<String> = done.manifest.lack().into_iter().chain(unsteady).collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+/// The first problems by name.
+fn named_problems(manifest: &Manifest) -> Vec<Problem> {
+    let files = manifest.source.iter().flat_map(|tree| &tree.problems);
+    let files = files.map(|problem| Problem {
+        path: problem.path.clone(),
+        problem: problem.problem.clone(),
+        detail: problem.detail.clone(),
+    });
+    let databases = manifest.database.iter();
+    let left_out = databases.flat_map(|database| database.left_out.named());
+    let left_out = left_out.map(|(object, why)| Problem {
+        path: object,
+        problem: "left out".to_owned(),
+        detail: why,
+    });
+    let databases = manifest.database.iter();
+    let warned = databases.flat_map(|database| &database.warned.warnings);
+    let warned = warned.filter(|warning| warning.lacks);
+    let warned = warned.map(|warning| Problem {
+        path: manifest.name.clone(),
+        problem: "left out".to_owned(),
+        detail: warning.text.clone(),
+    });
+    let all = files.chain(left_out).chain(warned);
+    all.take(PROBLEMS_SHOWN).collect()
 }
 
 /// Tells what a failure means for the data, before its reason. Other ends (a
@@ -124,20 +112,6 @@ fn not_made(name: &str, error: anyhow::Error) -> anyhow::Error {
         )),
         _ => error,
     }
-}
-
-/// The directory's one path, whatever led to it: retention tells trees of the
-/// same name apart by it.
-fn absolute(root: &Path) -> Result<PathBuf, OperationError> {
-    std::fs::canonicalize(root).map_err(|error| OperationError::Usage {
-        what: format!("cannot back up {}: {error}", root.display()),
-    })
-}
-
-/// The directory's own name.
-fn name_of(root: &Path) -> String {
-    let name = root.file_name().map(|name| name.to_string_lossy());
-    name.map_or_else(|| "root".to_owned(), |name| name.into_owned())
 }
 
 pub(super) fn plan(
@@ -154,6 +128,9 @@ pub(super) fn plan(
     };
     BackupPlan {
         name: name.to_owned(),
+        label: session.settings.host.value.clone(),
+        given_root: None,
+        allow_empty: false,
         format,
         codec,
         level,
@@ -177,20 +154,79 @@ fn compression(settings: &Settings, kind: Kind) -> (Codec, i32) {
     (codec, i32::try_from(level).unwrap_or(i32::MAX))
 }
 
-/// How the run's archives are encrypted; a warning where that is not.
-pub(super) fn encryption(session: &Session<'_>, vault: &Vault<'_>) -> Encryption {
+/// Why a backup would be refused that is not encrypted, and what to do; for the
+/// doctor too. A storage that is not there yet holds no encrypted ones.
+pub(super) fn unencrypted_refused(
+    settings: &EncryptionSettings,
+    has_key: bool,
+    storage: Option<&dyn Storage>,
+) -> Result<Option<(String, String)>, OperationError> {
+    let required = settings.required.value;
+    let remedy = "set BACKUP_ENCRYPTION_KEY_FILE or [encryption] key_file";
+    let holds_encrypted = || storage.map_or(Ok(false), operations::holds_encrypted);
+    Ok(match (settings.enabled.value, has_key) {
+        (true, true) => None,
+        (false, _) if required => Some((
+            format!(
+                "encryption.required is set, and {} turns encryption off",
+                settings.enabled.origin
+            ),
+            "take one of the two back".to_owned(),
+        )),
+        (false, _) => None,
+        (true, false) if required => Some((
+            "encryption.required is set, and no key is configured".to_owned(),
+            remedy.to_owned(),
+        )),
+        (true, false) if holds_encrypted()? => Some((
+            format!(
+                "the backups in {} are encrypted, and no key is configured",
+                storage.map_or_else(String::new, Storage::location)
+            ),
+            format!("{remedy}, or use --no-encrypt if plain text is intended"),
+        )),
+        (true, false) => None,
+    })
+}
+
+/// How the run's archives are encrypted. A key that went missing must not turn a
+/// storage's backups into plain text without a word: who means that says it.
+pub(super) fn encryption(
+    session: &Session<'_>,
+    vault: &Vault<'_>,
+) -> Result<Encryption, OperationError> {
     let settings = &session.settings.encryption;
-    match (settings.enabled.value, settings.format.value) {
-        (false, _) => Encryption::None,
-        (true, _) if vault.ring.writers().next().is_none() => {
+    if vault.ring.signer().is_none() && !vault.ring.verifiers().is_empty() {
+        session.console.warn(
+            "verify_keys are configured and no signing_key: this host's own backups are not \
+             signed, and do not count here; kluis key generate --signing makes a key",
+        );
+    }
+    let has_key = vault.ring.writers().next().is_some();
+    if let Some((what, remedy)) = unencrypted_refused(settings, has_key, Some(vault.storage))? {
+        return Err(OperationError::Usage {
+            what: format!("{what}: {remedy}; nothing was backed up"),
+        });
+    }
+    if !settings.enabled.value && vault.ring.verifiers().is_empty() && !vault.can_seal() {
+        session.console.warn(
+            "this host has recipients only and can seal nothing: a backup that is not encrypted \
+             does not count; set encryption.signing_key (kluis key generate --signing makes one)",
+        );
+    }
+    match (settings.enabled.value, has_key) {
+        (true, true) => Ok(match settings.format.value {
+            EncryptedAs::Kluis1 => Encryption::Kluis1,
+            EncryptedAs::Kanbu => Encryption::Kanbu,
+        }),
+        (false, _) => Ok(Encryption::None),
+        (true, false) => {
             session.console.warn(
                 "no encryption key is configured: the backup is not encrypted; set \
                  BACKUP_ENCRYPTION_KEY_FILE, or say --no-encrypt to mean it",
             );
-            Encryption::None
+            Ok(Encryption::None)
         }
-        (true, EncryptedAs::Kluis1) => Encryption::Kluis1,
-        (true, EncryptedAs::Kanbu) => Encryption::Kanbu,
     }
 }
 
@@ -205,9 +241,10 @@ fn finish(
     // On stderr too: a timer's job often throws stdout away.
     for backup in backups.iter().filter(|backup| !backup.complete) {
         session.console.warn(&format!(
-            "{} is incomplete: {} of its files changed, vanished or could not be read; \
-             kluis show {} names them",
-            backup.file, backup.problem_count, backup.id
+            "{} is incomplete: {}; kluis show {} names them",
+            backup.file,
+            backup.problem.as_deref().unwrap_or_default(),
+            backup.id
         ));
     }
     if backups.is_empty() {
@@ -221,7 +258,7 @@ fn finish(
     })
 }
 
-/// Prunes the names that were just backed up, where that is configured; whether
+/// Prunes the series that were just backed up, where that is configured; whether
 /// all went well. The backups are made, so a failure is only told.
 fn prune_behind(
     session: &Session<'_>,
@@ -238,8 +275,8 @@ fn prune_behind(
     let mut all_well = true;
     for backup in backups {
         let scope = PruneScope {
-            kind: Some(backup.kind),
-            name: Some(backup.name.clone()),
+            beside: Some(backup.file.clone()),
+            ..PruneScope::default()
         };
         match operations::prune(&vault, &scope, &policies, Timestamp::now(), zone) {
             Ok(done) => {
@@ -260,14 +297,13 @@ fn prune_behind(
 
 fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
     let manifest = &done.manifest;
-    let problems = manifest.source.iter().flat_map(|tree| &tree.problems);
     render::BackupDone {
         id: manifest.id.to_string(),
         kind: manifest.kind,
         name: manifest.name.clone(),
         created_at: manifest.created_at,
         location: format!("{location}/{}", manifest.stored.file),
-        file: manifest.stored.file.clone(),
+        file: manifest.stored.file.to_string(),
         stored_bytes: manifest.stored.bytes,
         raw_bytes: manifest.content.raw_bytes,
         codec: manifest.content.codec,
@@ -287,15 +323,10 @@ fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
             special: tree.special,
         }),
         complete: done.problems() == 0,
-        problems: problems
-            .take(PROBLEMS_SHOWN)
-            .map(|problem| Problem {
-                path: problem.path.clone(),
-                problem: problem.problem.clone(),
-                detail: problem.detail.clone(),
-            })
-            .collect(),
+        problems: named_problems(manifest),
         problem_count: done.problems(),
+        problem: problem_in(done),
+        warnings: done.manifest.warnings(),
         pruned: None,
     }
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::catalog::Ours;
 use crate::cli::Check;
 use crate::event::{Event, EventKind};
 use crate::exit::Exit;
 use crate::format::manifest::{Kind, Trigger};
 use crate::health::{Facts, Finding, Level, judge, worst};
 use crate::operations::{self, HistoryFilter, Reporter};
-use crate::render::{CheckReport, Console, StatusReport, nagios, nagios_unknown, prometheus};
+use crate::render::{
+    CheckReport, Console, StatusReport, foreign_line, nagios, nagios_unknown, prometheus,
+};
+use crate::series::Series;
 use crate::storage::Storage;
 use crate::wiring;
 
@@ -29,7 +33,8 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
     }
     let (facts, findings) = look(session, wanted.no_server)?;
     if let Some(path) = &wanted.prometheus {
-        write_metrics(path, &prometheus(&facts, &findings, session.now))?;
+        let place = wiring::existing_storage(&session.settings)?.location();
+        write_metrics(path, &prometheus(&facts, &findings, &place, session.now))?;
     }
     let level = worst(&findings);
     // Who collects metrics is told by them.
@@ -44,6 +49,9 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
         session
             .console
             .also_wrong(&wrong.subject, &wrong.text, remedy);
+    }
+    if facts.foreign > 0 {
+        session.console.warn(foreign_line(facts.foreign).trim_end());
     }
     session.print(&CheckReport {
         healthy: level == Level::Ok,
@@ -84,15 +92,15 @@ fn was_told(session: &Session<'_>, what: &str, trigger: Trigger) -> bool {
     let what = format!("unhealthy: {what}");
     let told = || -> anyhow::Result<bool> {
         let storage = wiring::existing_storage(&session.settings)?;
-        let told = operations::was_told(&storage, COMMAND, &what, session.now)?;
+        let actor = session.actor(COMMAND, trigger);
+        let told = operations::was_told(&storage, session.trust(), &actor, &what, session.now)?;
         match told {
             true => {
                 let still = format!("{}{what}", operations::STILL);
                 session.record_idle(&storage, COMMAND, trigger, &still);
             }
             false => {
-                let actor = session.actor(COMMAND, trigger);
-                operations::record_told(&storage, &actor, &what, session.now)?;
+                operations::record_told(&storage, session.ring().ok(), &actor, &what, session.now)?;
             }
         }
         Ok(told)
@@ -125,7 +133,12 @@ pub fn plugin_failed(console: &Console, error: &anyhow::Error) -> Exit {
 
 fn look(session: &Session<'_>, no_server: bool) -> anyhow::Result<(Facts, Vec<Finding>)> {
     let opened = session.open()?;
-    let mut facts = operations::facts(&opened.storage, &opened.catalog, session.now)?;
+    let mut facts = operations::facts(
+        &opened.storage,
+        session.trust(),
+        &opened.catalog,
+        session.now,
+    )?;
     let findings = judged(session, &opened, &mut facts, no_server);
     Ok((facts, findings))
 }
@@ -137,32 +150,38 @@ pub(super) fn judged(
     facts: &mut Facts,
     no_server: bool,
 ) -> Vec<Finding> {
-    if !no_server && wiring::says_where(&session.settings.database) {
-        facts.uncovered = uncovered(session, opened);
+    if let Err(error) = session.ring() {
+        facts.keyless = Some((error.to_string(), error.hint()));
     }
-    let thresholds = session.settings.check.thresholds();
+    if !no_server && wiring::says_where(&session.settings.database) {
+        match uncovered(session, opened) {
+            Ok(names) => facts.uncovered = Some(names),
+            Err(error) => facts.unasked = Some(format!("{error:#}")),
+        }
+    }
+    let thresholds = session.thresholds();
     let zone = &session.settings.time_zone.value;
     judge(facts, &thresholds, session.now, zone)
 }
 
 /// The server's databases that have no backup and are not left out on purpose.
-/// A server that does not answer is another check's business: it is told, no
-/// more.
-fn uncovered(session: &Session<'_>, opened: &Opened) -> Option<Vec<String>> {
-    let names = super::backup::all_names(session);
-    let names = match names {
-        Ok(names) => names,
-        Err(error) => {
-            let text = format!("the server was not asked for its databases: {error:#}");
-            session.console.warn(&text);
-            return None;
-        }
-    };
+fn uncovered(session: &Session<'_>, opened: &Opened) -> anyhow::Result<Vec<String>> {
+    let (names, label) = super::backup::all_names(session)?;
     let backups = opened.catalog.backups.iter();
-    let databases =
-        backups.filter(|backup| backup.file.is_some() && backup.kind() == Some(Kind::Db));
+    let covers = |backup: &&Ours| {
+        let series = backup.series.as_ref();
+        // Those without a label may be any server's.
+        let file = backup.file.as_ref();
+        let may_be_of = |series: &Series| {
+            series.label == label || file.is_some_and(|file| file.manifest.label.is_none())
+        };
+        series.is_some_and(|it| it.kind == Kind::Db && it.is_whole() && may_be_of(it))
+    };
+    let databases = backups.filter(covers);
     let covered: BTreeSet<&str> = databases.map(|backup| backup.name()).collect();
-    Some(without_backup(names, &covered))
+    let mut uncovered = without_backup(names.open, &covered);
+    uncovered.extend(names.refused.into_iter().map(|(name, _)| name));
+    Ok(uncovered)
 }
 
 /// Whoever keeps something in the maintenance database backs it up by name.
@@ -182,16 +201,22 @@ fn write_metrics(path: &Path, text: &str) -> anyhow::Result<()> {
 
 pub fn status(session: &Session<'_>) -> anyhow::Result<Exit> {
     let opened = session.open()?;
-    let facts = operations::facts(&opened.storage, &opened.catalog, session.now)?;
-    let thresholds = session.settings.check.thresholds();
+    let facts = operations::facts(
+        &opened.storage,
+        session.trust(),
+        &opened.catalog,
+        session.now,
+    )?;
+    let thresholds = session.thresholds();
     let zone = &session.settings.time_zone.value;
     let findings = judge(&facts, &thresholds, session.now, zone);
-    let runs = operations::history(&opened.storage, &HistoryFilter::default())?.runs;
+    let runs =
+        operations::history(&opened.storage, session.trust(), &HistoryFilter::default())?.runs;
     session.print(&StatusReport::new(
         opened.storage.location(),
         &facts,
         findings,
-        runs.first(),
+        runs.iter().find(|run| run.is_believed),
         wiring::says_where(&session.settings.database),
     ))?;
     Ok(Exit::Done)

@@ -18,13 +18,17 @@ pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
         state: wanted.result.map(RunState::from),
         about: wanted.about.clone(),
         since: wanted.since.map(|age| age.before(session.now, zone)),
+        label: None,
         newest: None,
     };
-    let history = operations::history(&storage, &filter)?;
+    let history = operations::history(&storage, session.trust(), &filter)?;
     for (key, why) in &history.unreadable {
         session
             .console
             .warn(&format!("the record {key} cannot be read: {why}"));
+    }
+    if let Some(text) = history.passed_over() {
+        session.console.warn(&text);
     }
     let limit = match wanted.limit {
         0 => usize::MAX,
@@ -39,10 +43,11 @@ pub fn run(session: &Session<'_>, wanted: &History) -> anyhow::Result<Exit> {
 }
 
 /// Of every run that fits, shown or not. A message that was not sent is no run
-/// that failed.
+/// that failed, and what no key of ours sealed may be no run at all.
 pub(super) fn totals(past: &[PastRun]) -> HistoryTotals {
     let is_message = |run: &&PastRun| run.record.command == NOTIFY;
-    let (unsent, runs): (Vec<_>, Vec<_>) = past.iter().partition(is_message);
+    let (sealed, not_sealed): (Vec<_>, Vec<_>) = past.iter().partition(|run| run.is_believed);
+    let (unsent, runs): (Vec<_>, Vec<_>) = sealed.into_iter().partition(is_message);
     let of = |state: RunState| runs.iter().filter(|run| run.state == state).count() as u64;
     let mut durations: Vec<u64> = runs
         .iter()
@@ -58,6 +63,7 @@ pub(super) fn totals(past: &[PastRun]) -> HistoryTotals {
         completed,
         failed,
         interrupted,
+        not_sealed: not_sealed.len() as u64,
         unsent_messages: unsent.len() as u64,
         success_percent: (ended > 0).then(|| completed as f64 * 100.0 / ended as f64),
         running: of(RunState::Running),
@@ -68,16 +74,22 @@ pub(super) fn totals(past: &[PastRun]) -> HistoryTotals {
 
 pub(super) fn row(run: PastRun) -> HistoryRow {
     let record = run.record;
+    let incomplete = record.is_incomplete();
     HistoryRow {
         id: record.id.to_string(),
         command: record.command,
         trigger: record.trigger,
         schedule: record.schedule,
-        result: result_word(run.state),
+        result: match incomplete {
+            true => "incomplete",
+            false => result_word(run.state),
+        },
+        not_sealed: !run.is_believed,
         backup: record.backup,
         bytes: record.bytes,
         error: record.error,
         detail: record.detail,
+        warnings: record.warnings,
         started: record.started,
         duration_ms: record.duration_ms,
         user: record.user,

@@ -1,6 +1,5 @@
 //! `kluis man DIR`: man pages made from the command line's types, one for kluis
-//! and one for each command; and the one of the archive format, which is written
-//! by hand.
+//! and one for each command; and those that are written by hand.
 
 use std::fs;
 use std::io;
@@ -16,45 +15,49 @@ use crate::cli::Cli;
 /// pages change only when the command line does.
 const PAGES_DATE: &str = "2026-11-21";
 
-/// The specification of the archive format: a kluis that is at hand brings it
-/// along.
-const FORMAT_NAME: &str = "kluis-archive.5";
-const FORMAT_PAGE: &str = include_str!("../../man/kluis-archive.5");
+/// The specification of the archive format, and who could attack: a kluis that is
+/// at hand brings them along.
+const WRITTEN_BY_HAND: [(&str, &str); 2] = [
+    ("kluis-archive.5", include_str!("../../man/kluis-archive.5")),
+    (
+        "kluis-security.7",
+        include_str!("../../man/kluis-security.7"),
+    ),
+];
 
-/// Writes the pages into a directory, over those of the same name. That of
-/// section 5 goes to where `man` looks for it.
+/// Writes the pages into a directory, over those of the same name. Those of other
+/// sections go to where `man` looks for them.
 pub fn write(directory: &Path) -> anyhow::Result<()> {
-    let section_5 = directory_of_section_5(directory);
-    for directory in [directory, &section_5] {
-        let shown = directory.display();
-        fs::create_dir_all(directory).with_context(|| format!("cannot create {shown}"))?;
-    }
     for (name, page) in pages().context("cannot make the man pages")? {
-        let path = match name == FORMAT_NAME {
-            true => section_5.join(name),
-            false => directory.join(name),
-        };
+        let directory = directory_of(&name, directory);
+        let shown = directory.display();
+        fs::create_dir_all(&directory).with_context(|| format!("cannot create {shown}"))?;
+        let path = directory.join(name);
         fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// `man5` beside a `man1`; any other directory takes all pages.
-fn directory_of_section_5(directory: &Path) -> PathBuf {
-    match directory.file_name() {
-        Some(name) if name == "man1" => directory.with_file_name("man5"),
+/// Beside a `man1` the directory of the page's section; any other directory takes
+/// all pages.
+fn directory_of(page: &str, directory: &Path) -> PathBuf {
+    match (directory.file_name(), page.rsplit_once('.')) {
+        (Some(name), Some((_, section))) if name == "man1" => {
+            directory.with_file_name(format!("man{section}"))
+        }
         _ => directory.to_owned(),
     }
 }
 
-/// File names and pages: the commands in their order, then the format's.
+/// File names and pages: the commands in their order, then those by hand.
 pub fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     // Building spreads the global flags into the commands.
     let mut root = Cli::command();
     root.build();
     let mut pages = Vec::new();
     collect(&root, "kluis", &mut pages)?;
-    pages.push((FORMAT_NAME.to_owned(), FORMAT_PAGE.into()));
+    let by_hand = WRITTEN_BY_HAND.map(|(name, page)| (name.to_owned(), page.into()));
+    pages.extend(by_hand);
     Ok(pages)
 }
 

@@ -28,6 +28,18 @@ const UNBEGUN_LIMIT: Duration = Duration::from_secs(10);
 /// Who stopped the run waits no longer.
 const STOPPED_LIMIT: Duration = Duration::from_secs(3);
 
+/// What to do about [`in_clear`].
+pub const USE_HTTPS: &str = "give it an https:// URL";
+
+/// What to tell of a receiver whose URL everybody on the way can read.
+pub fn in_clear(receiver: &Receiver) -> Option<String> {
+    let notifier = receiver.notifier.as_ref().ok()?;
+    notifier.is_in_clear().then(|| {
+        let (name, host) = (&receiver.name, notifier.host());
+        format!("messages to {name} at {host} go by http: its URL and what they tell can be read on the way")
+    })
+}
+
 /// Those who are told of a run, from its beginning to its end.
 pub struct Messages {
     command: &'static str,
@@ -50,6 +62,11 @@ pub fn starting(session: &Session<'_>, command: &'static str, trigger: Trigger) 
         receivers: wiring::receivers(&session.settings),
         failed: Vec::new(),
     };
+    for receiver in &messages.receivers {
+        if let Some(what) = in_clear(receiver) {
+            session.console.warn(&format!("{what}; {USE_HTTPS}"));
+        }
+    }
     let schedule = session.schedule.as_deref();
     let text = begin_wording(command, &process::host());
     let patience = Patience::short(BEGIN_LIMIT, session.cancel.clone());
@@ -193,14 +210,20 @@ impl Messages {
                  kluis notify test --to {receiver}"
             ));
         }
-        if let Err(error) = self.record(settings, actor, events) {
+        if let Err(error) = self.record(session, settings, actor, events) {
             let text = format!("the messages that were not sent leave no record: {error:#}");
             session.console.detail(&text);
         }
     }
 
     /// A record for each failure, in a storage that is kluis' own.
-    fn record(&self, settings: &Settings, actor: &Actor, events: &[Event]) -> anyhow::Result<()> {
+    fn record(
+        &self,
+        session: &Session<'_>,
+        settings: &Settings,
+        actor: &Actor,
+        events: &[Event],
+    ) -> anyhow::Result<()> {
         if self.failed.is_empty() {
             return Ok(());
         }
@@ -208,11 +231,12 @@ impl Messages {
         if Marker::load(&storage)?.is_none() {
             return Ok(());
         }
+        let ring = session.ring().ok();
         let about = events.iter().find_map(|event| event.backup.as_ref());
         let about = about.map(|backup| backup.file.as_str());
         for failure in &self.failed {
             let error = format!("{}: {}", failure.receiver, failure.error);
-            record_failure(&storage, actor, about, failure.at, &error)?;
+            record_failure(&storage, ring, actor, about, failure.at, &error)?;
         }
         Ok(())
     }

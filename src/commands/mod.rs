@@ -14,6 +14,7 @@ use crate::format::manifest::Kind;
 use crate::operations::Reporter;
 use crate::process;
 use crate::render::Console;
+use crate::signals;
 
 mod adopt;
 mod around;
@@ -39,7 +40,7 @@ mod verify;
 pub use check::plugin_failed;
 
 use around::{Around, Happened, around};
-use session::{GivenFlags, Session};
+use session::{GivenFlags, Keys, Session};
 
 /// Runs the command that was asked for.
 pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<Exit> {
@@ -65,6 +66,15 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     for warning in &settings.warnings {
         console.warn(warning);
     }
+    // It runs for years, and its jobs are runs themselves.
+    if !matches!(cli.command, Command::Serve(_)) {
+        signals::stop_after(settings.run_limit.value, cancel.clone(), || {
+            process::terminate_all(process::GRACE);
+        })?;
+        signals::stop_stalled(settings.stall_limit.value, cancel.clone(), |first| {
+            process::terminate_from(first, process::GRACE);
+        })?;
+    }
     let now = Timestamp::now();
     let view = console.view(now, settings.time_zone.value.clone());
     let session = Session {
@@ -78,6 +88,8 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         user,
         schedule: schedule_of(&cli.command),
         happened: Happened::default(),
+        keys: Keys::default(),
+        told_of_clear_way: Default::default(),
     };
     dispatch(&session, cli.command)
 }

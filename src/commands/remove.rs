@@ -16,10 +16,11 @@ use crate::retention::{Age, Candidate, Decision, Night, PrunePlan, Simulated};
 use super::session::{Session, each_backup};
 
 pub fn delete(session: &Session<'_>, wanted: &Delete) -> anyhow::Result<Exit> {
+    session.ring()?;
     let opened = session.open()?;
     let mut backups: Vec<&Backup> = Vec::new();
     for wanted in &wanted.backups {
-        let backup = opened.find(wanted)?;
+        let backup = opened.find(wanted)?.backup();
         if !backups.iter().any(|known| known.archive == backup.archive) {
             backups.push(backup);
         }
@@ -52,9 +53,11 @@ pub fn delete(session: &Session<'_>, wanted: &Delete) -> anyhow::Result<Exit> {
 }
 
 pub fn keep(session: &Session<'_>, wanted: &Keep) -> anyhow::Result<Exit> {
+    session.ring()?;
     let kept = !wanted.release;
     let mut files = Vec::new();
-    each_backup(session, &wanted.backups, |opened, backup| {
+    each_backup(session, &wanted.backups, |opened, named| {
+        let backup = named.backup();
         let vault = session.vault(&opened.storage, "keep", Trigger::Manual)?;
         operations::keep(&vault, backup, kept, session.now)?;
         files.push(backup.archive.clone());
@@ -65,10 +68,14 @@ pub fn keep(session: &Session<'_>, wanted: &Keep) -> anyhow::Result<Exit> {
 }
 
 pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
+    if !wanted.dry_run && wanted.simulate.is_none() {
+        session.ring()?;
+    }
     let opened = session.open()?;
     let scope = PruneScope {
         kind: wanted.kind.map(Kind::from),
         name: wanted.name.clone(),
+        beside: None,
     };
     let rules = session.settings.retention.policies();
     let zone = &session.settings.time_zone.value;
@@ -86,13 +93,13 @@ pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
     }
     let vault = session.vault(&opened.storage, "prune", wanted.run.trigger.into())?;
     let done = operations::prune(&vault, &scope, &rules, session.now, zone)?;
-    session.print(&prune_report(
-        &opened.catalog,
-        &done.plan,
-        false,
-        done.freed_bytes,
-    ))?;
-    Ok(Exit::Done)
+    let mut report = prune_report(&opened.catalog, &done.plan, false, done.freed_bytes);
+    report.tell_what_stays(&done.removed);
+    session.print(&report)?;
+    Ok(match done.is_incomplete() {
+        true => Exit::Incomplete,
+        false => Exit::Done,
+    })
 }
 
 /// After each month, and at the end: the nights between look alike.
@@ -109,8 +116,9 @@ fn simulate_report(simulated: &Simulated, span: Age) -> SimulateReport {
         let of_decision = |candidate: &&Candidate| candidate.id == decision.id;
         let candidate = simulated.left.iter().find(of_decision)?;
         Some(SimulatedRow {
-            kind: candidate.kind,
-            name: candidate.name.clone(),
+            kind: candidate.series.kind,
+            name: candidate.series.name.clone(),
+            series: candidate.series.to_string(),
             created_at: candidate.created_at,
             bytes: candidate.bytes,
             reasons: decision.reasons.iter().map(ToString::to_string).collect(),
@@ -133,7 +141,7 @@ fn prune_report(
 ) -> PruneReport {
     let known = catalog.backups.iter().filter_map(|backup| {
         let id = &backup.file.as_ref()?.manifest.id;
-        Some((id.as_str(), backup))
+        Some((id.as_str(), &**backup))
     });
     let known: HashMap<&str, &Backup> = known.collect();
     let backups = plan.decisions.iter().filter_map(|decision| {
@@ -144,17 +152,21 @@ fn prune_report(
         dry_run,
         backups: backups.collect(),
         freed_bytes,
+        foreign: catalog.foreign.len() as u64,
     }
 }
 
 fn prune_row(backup: &Backup, decision: &Decision) -> Option<PruneRow> {
     Some(PruneRow {
         id: id(backup),
+        file: backup.archive.clone(),
         kind: backup.kind()?,
         name: backup.name().to_owned(),
+        series: backup.series.as_ref()?.to_string(),
         created_at: backup.created_at(),
         stored_bytes: backup.stored_bytes(),
         keep: decision.keep,
+        stays: false,
         reasons: decision.reasons.iter().map(ToString::to_string).collect(),
     })
 }

@@ -44,20 +44,25 @@ fn gather(session: &Session<'_>, no_server: bool) -> anyhow::Result<ReportPage> 
         newest: Some(RUNS_MAX),
         ..HistoryFilter::default()
     };
-    let past = operations::history(&opened.storage, &filter)?;
+    let past = operations::history(&opened.storage, session.trust(), &filter)?;
     for (key, why) in &past.unreadable {
         let text = format!("the record {key} cannot be read: {why}");
         session.console.warn(&text);
     }
     let (storage, catalog) = (&opened.storage, &opened.catalog);
-    let mut facts = operations::facts_with(storage, catalog, &past.runs, session.now);
+    let titles = catalog.titles();
+    let mut facts = operations::facts_with(storage, catalog, &past, session.now);
     let findings = check::judged(session, &opened, &mut facts, no_server);
     Ok(ReportPage::new(ReportParts {
         storage: storage.location(),
         now: session.now,
         facts: &facts,
         findings,
-        backups: catalog.backups.iter().filter_map(list::row).collect(),
+        backups: catalog
+            .backups
+            .iter()
+            .filter_map(|it| list::row(it, &titles))
+            .collect(),
         totals: history::totals(&past.runs),
         records: past.records,
         runs: past.runs.into_iter().map(history::row).collect(),

@@ -6,18 +6,21 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::Backup;
 use crate::cli::Restore;
+use crate::dump::Needs;
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{DatabaseContent, Kind, Manifest, Trigger};
-use crate::operations::{OperationError, Reporter, RestoreSteps, restore};
+use crate::operations::{Accepted, OperationError, Reporter, RestoreSteps, accept, restore};
 use crate::postgres::{Preflight, RestoreNeeds, Server};
+use crate::reached::Goal;
 use crate::render;
-use crate::storage::LocalStorage;
+use crate::series::left_out_by_options;
+use crate::storage::{LocalStorage, Storage};
 use crate::target::{
     DatabaseTarget, DirectoryTarget, InPlaceTarget, Placement, RestoreTreeOptions, Target,
     dumped_again,
 };
-use crate::wiring;
+use crate::wiring::{self, Database};
 
 use super::around::problem;
 use super::session::{Opened, Session};
@@ -29,14 +32,23 @@ mod select;
 mod wizard;
 
 pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
+    session.ring()?;
     let wanted = wizard::completed(session, wanted)?;
     let (opened, key) = session.open_for(wizard::backup(&wanted)?)?;
-    let backup = opened.find(&key)?;
-    if wanted.destination.list && !backup.holds_globals() {
-        return select::list(session, &opened, backup);
+    let named = opened.find(&key)?;
+    if wanted.destination.list && !named.backup().holds_globals() {
+        return select::list(session, &opened, named.backup());
     }
+    let accepted = accept(
+        &opened.storage,
+        session.ring()?,
+        named,
+        wanted.accept_unsealed,
+    )?;
+    tell_unsealed(session, &opened.storage, &accepted);
+    let backup: &Backup = &accepted.backup;
     let begun = Instant::now();
-    let result = carry_out(session, &wanted, &opened, backup);
+    let result = carry_out(session, &wanted, &opened, &accepted);
     // What was only looked at, or asked for wrongly, is nobody else's business.
     let is_news = match &result {
         Ok(_) => true,
@@ -50,6 +62,23 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
         wizard::tell_command(session, answered);
     }
     Ok(exit)
+}
+
+/// What an operator must know of a backup that no key of ours vouches for.
+fn tell_unsealed(session: &Session<'_>, storage: &LocalStorage, accepted: &Accepted<'_>) {
+    let archive = &accepted.backup.archive;
+    if let Some(why) = &accepted.without_manifest {
+        session.console.warn(&format!(
+            "{archive}: its manifest is passed over ({why}); only what the archive itself shows \
+             counts. kluis adopt {}/{archive} writes one that is sealed",
+            storage.location()
+        ));
+    }
+    if accepted.unsealed {
+        session.console.warn(&format!(
+            "{archive} is not sealed by a key of ours: what it restores may be anybody's work"
+        ));
+    }
 }
 
 /// Keeps what came of the restore for those who are told of it.
@@ -82,8 +111,9 @@ fn carry_out(
     session: &Session<'_>,
     wanted: &Restore,
     opened: &Opened,
-    backup: &Backup,
+    accepted: &Accepted<'_>,
 ) -> anyhow::Result<Exit> {
+    let backup: &Backup = &accepted.backup;
     if backup.holds_globals() {
         return globals::run(session, opened, backup, wanted);
     }
@@ -94,6 +124,7 @@ fn carry_out(
         backup,
         destination: destination(backup, wanted)?,
         wanted,
+        unsealed: accepted.unsealed,
     };
     match (&restoring.destination, wanted.dry_run) {
         (Destination::Directory(to), false) => restoring.tree(to),
@@ -164,6 +195,8 @@ struct Restoring<'a> {
     backup: &'a Backup,
     destination: Destination,
     wanted: &'a Restore,
+    /// Nobody's rights come of it.
+    unsealed: bool,
 }
 
 impl Restoring<'_> {
@@ -186,6 +219,7 @@ impl Restoring<'_> {
         }
         let options = RestoreTreeOptions {
             links_outside: self.wanted.links_outside,
+            without_rights: self.unsealed,
         };
         let target = DirectoryTarget::new(to, options, self.session.cancel.clone())?;
         Ok(Box::new(target))
@@ -194,19 +228,29 @@ impl Restoring<'_> {
     fn tree(&self, to: &Path) -> anyhow::Result<Exit> {
         let session = self.session;
         let target = self.open_directory(to)?;
-        let steps = RestoreSteps::staged(move || Ok(target));
+        let goal = self.goal(to.exists(), false);
+        let steps = RestoreSteps::staged(goal, move || Ok(target));
         let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
         self.finish(restore(&vault, self.backup, session.now, steps), None)
     }
 
     fn database(&self, to: &DatabaseDestination) -> anyhow::Result<Exit> {
         let session = self.session;
+        if to.replace && !self.wanted.part {
+            select::refuse_part(self.backup, self.content(), &to.name)?;
+        }
         let database = session.database_to_change();
-        let server = database.map_err(OperationError::from)?.server;
-        wiring::sweep_staging(&server, session.console);
-        let (target, preflight) = self.open_database(&server, to)?;
+        let database = database.map_err(OperationError::from)?;
+        let server = &database.server;
+        wiring::sweep_staging(server, session.console);
+        let choice = select::choice(session, self.opened, self.backup, self.wanted, || {
+            // What stands in the way of any part is told before the dump is read for it.
+            self.open_database(server, to, Some(&Needs::default()))
+        })?;
+        let needs = choice.as_ref().map(|choice| &choice.needs);
+        let (target, preflight) = self.open_database(server, to, needs)?;
         self.tell(to, &preflight);
-        let target = select::only_chosen(session, self.opened, self.backup, self.wanted, target)?;
+        let target = select::only_chosen(session, choice, target);
         // Whatever the format, the targets of databases receive SQL text.
         let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
         let target = wiring::text_target(self.backup, target, &programs, session.cancel)?;
@@ -214,12 +258,21 @@ impl Restoring<'_> {
             drop(target);
             return self.dry_run();
         }
-        let storage = before::storage(self, &server, to, &preflight)?;
+        let storage = before::storage(self, server, to, &preflight)?;
         if to.replace && !self.wanted.yes {
             self.confirm_replacing(to, storage.is_some())?;
         }
         let check = wiring::check_target(self.backup, &programs, session.cancel)?;
-        self.carry_out(&server, to, storage.as_ref(), check, target)
+        let goal = self.goal(preflight.standing.is_some(), to.in_place);
+        self.carry_out(&database, to, storage.as_ref(), goal, [check, target])
+    }
+
+    fn goal(&self, existed: bool, in_place: bool) -> Goal {
+        Goal {
+            shown: self.destination.to_string(),
+            existed,
+            in_place,
+        }
     }
 
     /// What was found on the way, and what the operator may not think of.
@@ -231,8 +284,8 @@ impl Restoring<'_> {
         for text in &preflight.warnings {
             console.warn(text);
         }
-        let part = self.content().map(|content| &content.selection);
-        if let Some(part) = part.filter(|part| to.replace && !part.is_everything()) {
+        let part = self.content().map(left_out_by_options);
+        if let Some(part) = part.filter(|part| to.replace && !part.is_empty()) {
             console.warn(&format!(
                 "this backup holds only a part of the database (pg_dump{part}); all else in {} \
                  will be gone, --into brings the part back beside it",
@@ -245,11 +298,11 @@ impl Restoring<'_> {
     /// replaced.
     fn carry_out(
         &self,
-        server: &Server,
+        database: &Database,
         to: &DatabaseDestination,
         storage: Option<&LocalStorage>,
-        check: Box<dyn Target>,
-        target: Box<dyn Target>,
+        goal: Goal,
+        [check, target]: [Box<dyn Target>; 2],
     ) -> anyhow::Result<Exit> {
         let session = self.session;
         let back_up_in = match storage {
@@ -259,15 +312,24 @@ impl Restoring<'_> {
         let mut backed_up = None;
         let before_change = || {
             if let Some(vault) = &back_up_in {
-                backed_up = Some(before::back_up(self, vault, server, to)?);
+                backed_up = Some(before::back_up(self, vault, database, to)?);
             }
-            Ok(())
+            Ok(backed_up
+                .as_ref()
+                .map(|copy: &before::SafetyCopy| copy.file.clone()))
         };
         let read_back = |advance: &dyn Fn(u64)| {
-            dumped_again(server, &to.name, self.content(), session.cancel, advance)
+            dumped_again(
+                &database.server,
+                &to.name,
+                self.content(),
+                session.cancel,
+                advance,
+            )
         };
         let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;
         let steps = RestoreSteps {
+            goal,
             check: Some(check),
             before_change: Box::new(before_change),
             start: Box::new(move || Ok(target)),
@@ -282,12 +344,15 @@ impl Restoring<'_> {
         &self,
         server: &Server,
         to: &DatabaseDestination,
+        chosen: Option<&Needs>,
     ) -> Result<(Box<dyn Target>, Preflight), OperationError> {
-        let globals = before::newest_globals(&self.opened.catalog);
+        let globals = before::newest_globals(&self.opened.catalog, self.backup);
         let needs = RestoreNeeds {
             content: self.content(),
+            chosen,
             raw_bytes: self.manifest().map(|manifest| manifest.content.raw_bytes),
             globals: globals.as_deref(),
+            as_superuser: self.wanted.as_superuser,
         };
         let cancel = self.session.cancel.clone();
         if to.in_place {

@@ -1,22 +1,25 @@
 //! What every command needs: the settings, who runs it, and the way from BACKUP
 //! to a storage and its catalogue.
 
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::catalog::{Backup, Catalog};
+use crate::catalog::{Catalog, Named, Trust};
 use crate::cli::GlobalFlags;
 use crate::config::Settings;
 use crate::exit::Exit;
 use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
+use crate::health::Thresholds;
 use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault, record_told};
 use crate::postgres::{PostgresError, Server};
 use crate::process;
 use crate::render::{Console, Report, View};
+use crate::secrets::SecretError;
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database};
 
@@ -29,6 +32,8 @@ pub struct GivenFlags {
     pub env_file: Option<PathBuf>,
     pub storage: Option<PathBuf>,
     pub lock_wait: Option<Duration>,
+    pub run_limit: Option<Duration>,
+    pub stall_limit: Option<Duration>,
     pub verbose: u8,
     pub quiet: bool,
 }
@@ -46,6 +51,17 @@ pub struct Session<'a> {
     /// The `[[schedule]]` that the run belongs to.
     pub schedule: Option<String>,
     pub happened: Happened,
+    pub keys: Keys,
+    /// A run reaches its server for each database; that is told once.
+    pub told_of_clear_way: Cell<bool>,
+}
+
+/// The configured keys, had once a run, and only where something asks for them.
+#[derive(Default)]
+pub struct Keys {
+    ring: OnceCell<Keyring>,
+    /// That they could not be had was told.
+    told: Cell<bool>,
 }
 
 impl GivenFlags {
@@ -55,6 +71,8 @@ impl GivenFlags {
             env_file: flags.env_file.clone(),
             storage: flags.storage.clone(),
             lock_wait: flags.lock_wait,
+            run_limit: flags.run_limit,
+            stall_limit: flags.stall_limit,
             verbose: flags.verbose,
             quiet: flags.quiet,
         }
@@ -65,6 +83,8 @@ impl GivenFlags {
 pub struct Opened {
     pub storage: LocalStorage,
     pub catalog: Catalog,
+    /// When this run began: what is dated later is no `latest`.
+    now: Timestamp,
 }
 
 impl Session<'_> {
@@ -99,11 +119,31 @@ impl Session<'_> {
         Ok(database)
     }
 
+    /// What is still healthy.
+    pub fn thresholds(&self) -> Thresholds {
+        let settings = &self.settings;
+        settings.check.thresholds(settings.run_limit.value)
+    }
+
     fn tell_way(&self, server: &Server) {
+        if let Some((what, remedy)) = server.access().in_clear()
+            && !self.told_of_clear_way.replace(true)
+        {
+            self.console.warn(&format!("{what}; {remedy}"));
+        }
+        let left_out = server.access().left_out_parameters();
+        if !left_out.is_empty() {
+            let left_out = left_out.join(", ");
+            let text = format!("parameters of the URL for another driver are left out: {left_out}");
+            self.console.detail(&text);
+        }
         let (place, container) = (server.place(), server.access().container());
         match server.way_reason() {
             None => self.console.detail(&format!("the server is {place}")),
-            Some(why) if container.is_some() && wiring::says_where(&self.settings.database) => {
+            Some(why)
+                if server.stands_in()
+                    || container.is_some() && wiring::says_where(&self.settings.database) =>
+            {
                 self.console.warn(&format!("taking {place} instead: {why}"));
             }
             Some(why) => self
@@ -120,16 +160,68 @@ impl Session<'_> {
         }
     }
 
-    /// The configured storage with its catalogue.
+    /// The configured keys. A command that changes, removes or restores something
+    /// asks for them first: without them it cannot tell what is ours.
+    pub fn ring(&self) -> Result<&Keyring, SecretError> {
+        if let Some(ring) = self.keys.ring.get() {
+            return Ok(ring);
+        }
+        let ring = wiring::keyring(&self.settings)?;
+        Ok(self.keys.ring.get_or_init(|| ring))
+    }
+
+    /// The configured storage with its catalogue, for who only looks.
     pub fn open(&self) -> anyhow::Result<Opened> {
         let storage = wiring::existing_storage(&self.settings)?;
-        let catalog = Catalog::load(&storage)?;
-        Ok(Opened { storage, catalog })
+        self.opened(storage)
+    }
+
+    pub fn opened(&self, storage: LocalStorage) -> anyhow::Result<Opened> {
+        let catalog = Catalog::load(&storage, self.trust())?;
+        Ok(Opened {
+            storage,
+            catalog,
+            now: self.now,
+        })
+    }
+
+    /// What the keys tell of who wrote what, for who only looks: keys that cannot be
+    /// had are worth a line.
+    pub fn trust(&self) -> Trust<'_> {
+        match self.ring() {
+            Ok(ring) => Trust::of(ring),
+            Err(error) => {
+                if !self.keys.told.replace(true) {
+                    let text = format!("{error}; so no seal was checked of what is shown");
+                    self.console.warn(&text);
+                }
+                Trust::Unchecked
+            }
+        }
     }
 
     /// The storage that `wanted` lies in, and its name there: a path leads to
     /// the file's own directory, anything else to the configured storage.
+    ///
+    /// A manifest that cannot be read is told: `latest` may have meant that one.
     pub fn open_for(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
+        let (opened, wanted) = self.place_of(wanted)?;
+        self.warn_of_unreadable(&opened.catalog);
+        if let Some(text) = opened.catalog.passed_over(&wanted, self.now) {
+            self.console.warn(&text);
+        }
+        Ok((opened, wanted))
+    }
+
+    /// Tells each manifest that cannot be read.
+    pub fn warn_of_unreadable(&self, catalog: &Catalog) {
+        for broken in &catalog.unreadable {
+            let text = format!("{}: {}", broken.what(), broken.error);
+            self.console.warn(&text);
+        }
+    }
+
+    fn place_of(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
         let configured = self.settings.storage.place.is_some();
         let path = Path::new(wanted);
         // A database may have a slash in its name.
@@ -138,8 +230,7 @@ impl Session<'_> {
             return Ok((self.open()?, wanted.to_owned()));
         }
         let (storage, key) = wiring::storage_of_file(path)?;
-        let catalog = Catalog::load(&storage)?;
-        Ok((Opened { storage, catalog }, key))
+        Ok((self.opened(storage)?, key))
     }
 
     /// What an operation needs around `storage`.
@@ -149,7 +240,7 @@ impl Session<'_> {
         command: &str,
         trigger: Trigger,
     ) -> anyhow::Result<Vault<'v>> {
-        let ring = wiring::keyring(&self.settings)?;
+        let ring = self.ring()?.share();
         self.vault_with(ring, storage, command, trigger)
     }
 
@@ -172,8 +263,7 @@ impl Session<'_> {
         trigger: Trigger,
     ) -> anyhow::Result<Vault<'v>> {
         Ok(Vault {
-            // A directory without a marker is somebody else's: only read there.
-            ours: Marker::load(storage)?.is_some(),
+            ours: self.is_configured(storage) && Marker::load(storage)?.is_some(),
             storage,
             ring,
             workers: self.settings.compression.workers.value,
@@ -184,6 +274,16 @@ impl Session<'_> {
         })
     }
 
+    /// Whether it is the storage of the settings. Any other directory is only read:
+    /// a marker in it may be anybody's.
+    fn is_configured(&self, storage: &LocalStorage) -> bool {
+        let configured = self.settings.storage_path().ok();
+        let configured = configured.and_then(|path| path.canonicalize().ok());
+        let here = storage.local_root();
+        let here = here.and_then(|path| path.canonicalize().ok());
+        configured.is_some() && configured == here
+    }
+
     /// A scheduled run that found nothing to do leaves a record all the same: else
     /// it would count as missed. It is no reason to fail, if that is not possible.
     pub fn record_idle(&self, storage: &LocalStorage, command: &str, trigger: Trigger, what: &str) {
@@ -191,7 +291,7 @@ impl Session<'_> {
             return;
         }
         let actor = self.actor(command, trigger);
-        if let Err(error) = record_told(storage, &actor, what, self.now) {
+        if let Err(error) = record_told(storage, self.ring().ok(), &actor, what, self.now) {
             let text = format!("this run leaves no record: {error}");
             self.console.warn(&text);
         }
@@ -201,6 +301,7 @@ impl Session<'_> {
         Actor {
             user: self.user.clone(),
             host: process::host(),
+            label: self.settings.host.value.clone(),
             command: command.to_owned(),
             trigger,
             schedule: self.schedule.clone(),
@@ -210,8 +311,10 @@ impl Session<'_> {
 }
 
 impl Opened {
-    pub fn find(&self, wanted: &str) -> anyhow::Result<&Backup> {
-        Ok(self.catalog.find(wanted, &self.storage.location())?)
+    pub fn find(&self, wanted: &str) -> anyhow::Result<Named<'_>> {
+        Ok(self
+            .catalog
+            .find(wanted, self.now, &self.storage.location())?)
     }
 }
 
@@ -220,7 +323,7 @@ impl Opened {
 pub fn each_backup(
     session: &Session<'_>,
     wanted: &[String],
-    mut act: impl FnMut(&Opened, &Backup) -> anyhow::Result<()>,
+    mut act: impl FnMut(&Opened, Named<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let opened: Vec<(Opened, String)> = wanted
         .iter()

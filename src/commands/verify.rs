@@ -1,18 +1,21 @@
 //! `kluis verify`.
 
-use crate::catalog::Backup;
+use crate::catalog::{Backup, Foreign, Named, Unproven};
 use crate::cli::Verify;
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
-use crate::format::manifest::{Kind, ProofLevel, Trigger};
-use crate::operations::{Depth, OperationError, Reporter, UnusedCopy, VerifyDone, verify};
-use crate::render::{VerifyReport, VerifyRow};
+use crate::format::manifest::{Kind, ProofLevel, Standing, Trigger};
+use crate::operations::{
+    Depth, OperationError, Reporter, UnusedCopy, VerifyDone, accept, refuse_hollow, verify,
+};
+use crate::render::{VerifyFinding, VerifyReport, VerifyRow};
 use crate::wiring;
 
 use super::around::problem_of;
 use super::session::{Opened, Session, each_backup};
 
 pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
+    session.ring()?;
     let (depth, level) = match (wanted.quick, wanted.restore) {
         (true, _) => (Depth::Quick, ProofLevel::Stored),
         (_, true) => (Depth::Restore, ProofLevel::Restored),
@@ -22,6 +25,7 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         Depth::Restore => Some(wiring::proof_plan(
             &session.settings,
             wanted.in_server,
+            wanted.as_superuser,
             session.path.as_deref(),
         )?),
         _ => None,
@@ -34,11 +38,23 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     let trigger: Trigger = wanted.run.trigger.into();
     let mut worst = Exit::Done;
     let mut rows = Vec::new();
-    let (mut unreadable, mut passed_over) = (0, 0);
+    let (mut unreadable, mut passed_over, mut unsealed) = (0, 0, 0);
     let named_none = wanted.backups.is_empty();
-    let mut act = |opened: &Opened, backup: &Backup| -> anyhow::Result<()> {
+    let mut act = |opened: &Opened, named: Named<'_>, backup: &Backup| -> anyhow::Result<()> {
         let vault = session.vault(&opened.storage, "verify", trigger)?;
-        let (row, exit) = match verify(&vault, backup, depth, session.now, &check) {
+        // What somebody names is read, however it looks.
+        let anybodys = named_none && !named.is_checked();
+        let refused = match anybodys {
+            true => refuse_hollow(
+                &opened.storage,
+                &backup.archive,
+                backup.stored_bytes(),
+                "verify",
+            ),
+            false => Ok(()),
+        };
+        let verified = refused.and_then(|()| verify(&vault, backup, depth, session.now, &check));
+        let (mut row, exit) = match verified {
             // What a prune took away meanwhile is not one of them all.
             Err(gone @ OperationError::Gone { .. }) if named_none => {
                 session.console.detail(&format!("passed over: {gone}"));
@@ -46,6 +62,8 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
             }
             verified => judged(backup, verified)?,
         };
+        row.warnings
+            .extend(counts_nowhere(named).filter(|_| row.ok));
         happened(session, backup, &row, trigger);
         if worst != Exit::Integrity && exit != Exit::Done {
             worst = exit;
@@ -56,11 +74,12 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
     if named_none {
         let opened = session.open()?;
         let chosen = chosen(&opened, wanted, depth, level);
-        passed_over = chosen.passed_over;
-        for backup in chosen.backups {
-            act(&opened, backup)?;
+        (passed_over, unsealed) = (chosen.passed_over, chosen.unsealed);
+        for named in chosen.backups {
+            act(&opened, named, named.backup())?;
         }
-        unreadable = tell_unreadable(session, &opened);
+        session.warn_of_unreadable(&opened.catalog);
+        unreadable = opened.catalog.unreadable.len() as u64;
         if unreadable > 0 {
             worst = Exit::Integrity;
         }
@@ -68,7 +87,15 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
             session.record_idle(&opened.storage, "verify", trigger, "nothing was pending");
         }
     } else {
-        each_backup(session, &wanted.backups, act)?;
+        each_backup(session, &wanted.backups, |opened, named| {
+            if depth == Depth::Restore {
+                // It runs what the archive says.
+                let ring = session.ring()?;
+                let accepted = accept(&opened.storage, ring, named, wanted.accept_unsealed)?;
+                return act(opened, named, &accepted.backup);
+            }
+            act(opened, named, named.backup())
+        })?;
     }
     for row in rows.iter().filter(|row| !row.ok) {
         let (text, hint) = (row.problems.join("; "), row.hint.as_deref());
@@ -80,6 +107,7 @@ pub fn run(session: &Session<'_>, wanted: &Verify) -> anyhow::Result<Exit> {
         backups: rows,
         unreadable,
         passed_over,
+        unsealed,
     };
     session.end(&report, worst)
 }
@@ -102,9 +130,11 @@ fn judged(
 
 /// What `--all` or `--pending` takes of a storage.
 struct Chosen<'a> {
-    backups: Vec<&'a Backup>,
+    backups: Vec<Named<'a>>,
     /// Those that cannot be proven so far.
     passed_over: u64,
+    /// Those that are not run to prove them.
+    unsealed: u64,
 }
 
 fn chosen<'a>(opened: &'a Opened, wanted: &Verify, depth: Depth, level: ProofLevel) -> Chosen<'a> {
@@ -118,22 +148,40 @@ fn chosen<'a>(opened: &'a Opened, wanted: &Verify, depth: Depth, level: ProofLev
     let can_be = |backup: &&Backup| {
         depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
     };
-    let backups = opened.catalog.backups.iter();
-    let (mut backups, others): (Vec<_>, Vec<_>) = backups.partition(can_be);
+    let catalog = &opened.catalog;
+    let ours = catalog.backups.iter();
+    let (mut backups, others): (Vec<_>, Vec<_>) = ours.partition(|ours| can_be(&&***ours));
     backups.retain(|backup| wanted.all || !checked(backup));
+    // What others put there is read with --all, and restored to prove it on the
+    // operator's word only. What was ours and is no more is looked at in any case.
+    let is_read = |foreign: &&Foreign| match depth {
+        Depth::Restore => wanted.accept_unsealed && can_be(&foreign.described()),
+        _ => wanted.all || foreign.why.is_alarming(),
+    };
+    let (read, passed): (Vec<_>, Vec<_>) = catalog.foreign.iter().partition(is_read);
+    let ours = backups.into_iter().map(Named::Ours);
     Chosen {
-        backups,
+        backups: ours.chain(read.into_iter().map(Named::Foreign)).collect(),
         passed_over: others.len() as u64,
+        unsealed: match depth {
+            Depth::Restore => passed.len() as u64,
+            _ => 0,
+        },
     }
 }
 
-/// How many manifests cannot be read; each is told.
-fn tell_unreadable(session: &Session<'_>, opened: &Opened) -> u64 {
-    for broken in &opened.catalog.unreadable {
-        let text = format!("the manifest {}: {}", broken.key, broken.error);
-        session.console.warn(&text);
-    }
-    opened.catalog.unreadable.len() as u64
+/// What is right and yet no backup of ours.
+fn counts_nowhere(named: Named<'_>) -> Option<String> {
+    let foreign = named.foreign()?;
+    let archive = &foreign.described().archive;
+    let remedy = match foreign.why.lacks_seal() {
+        true => format!("kluis adopt {archive} makes it ours"),
+        false => Unproven::OTHER_KEY_REMEDY.to_owned(),
+    };
+    Some(format!(
+        "it is right, but not sealed by a key of ours ({}): counts nowhere; {remedy}",
+        foreign.why
+    ))
 }
 
 /// Keeps what is wrong with a backup for those who are told of it. What could
@@ -154,6 +202,12 @@ fn happened(session: &Session<'_>, backup: &Backup, row: &VerifyRow, trigger: Tr
 }
 
 fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
+    let is_refused =
+        backup.standing() == Some(Standing::DoesNotRestore) && done.level < ProofLevel::Restored;
+    let refused = is_refused.then(|| {
+        let archive = &backup.archive;
+        format!("an earlier proof found that it does not restore; kluis verify --restore {archive} tries again")
+    });
     // Of an undamaged copy this is worth a note.
     let unused = done.unused_copy.map(|unused| {
         let remedy = unused.remedy(&backup.archive);
@@ -165,7 +219,12 @@ fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
         level: done.level,
         read_bytes: done.stored_bytes,
         duration_ms: u64::try_from(done.took.as_millis()).unwrap_or(u64::MAX),
-        warnings: done.warnings.into_iter().chain(unused).collect(),
+        warnings: done
+            .warnings
+            .into_iter()
+            .chain(unused)
+            .chain(refused)
+            .collect(),
         ..empty(backup)
     }
 }
@@ -175,6 +234,7 @@ fn restorable(backup: &Backup, mut done: VerifyDone, damaged: &UnusedCopy) -> Ve
     done.unused_copy = None;
     VerifyRow {
         ok: false,
+        finding: Some(VerifyFinding::Damaged),
         problems: vec![damaged.to_string()],
         hint: Some(damaged.remedy(&backup.archive)),
         ..right(backup, done)
@@ -182,29 +242,51 @@ fn restorable(backup: &Backup, mut done: VerifyDone, damaged: &UnusedCopy) -> Ve
 }
 
 fn wrong(backup: &Backup, error: OperationError) -> (VerifyRow, Exit) {
-    let lacks_key = error.lacks_key();
+    let finding = finding(&error);
     let said = error.to_string();
     // The row names the archive already.
     let problem = said.strip_prefix(&format!("{}: ", backup.archive));
     let problem = problem.unwrap_or(&said).to_owned();
     let error = anyhow::Error::new(error);
     let exit = exit_of(&error);
-    let damaged = || {
-        let name = backup.name();
-        let kind = match backup.kind() {
-            Some(Kind::Source) => "source",
-            _ => "db",
-        };
-        format!("make a new one with kluis backup {kind}, and restore {name} from another backup")
-    };
-    let hint = hint_of(&error).or_else(|| (exit == Exit::Integrity).then(damaged));
+    let hint = hint_of(&error).or_else(|| remedy(backup, finding));
     let row = VerifyRow {
-        unknown: lacks_key || exit != Exit::Integrity,
+        unknown: finding.is_unknown(),
+        finding: Some(finding),
         problems: vec![problem],
         hint,
         ..empty(backup)
     };
     (row, exit)
+}
+
+fn finding(error: &OperationError) -> VerifyFinding {
+    match error.standing() {
+        Some(Standing::Damaged) => VerifyFinding::Damaged,
+        Some(Standing::DoesNotRestore) => VerifyFinding::DoesNotRestore,
+        _ if error.is_of_the_place() => VerifyFinding::NotProvable,
+        _ => VerifyFinding::NotDone,
+    }
+}
+
+fn remedy(backup: &Backup, finding: VerifyFinding) -> Option<String> {
+    let name = backup.name();
+    let archive = &backup.archive;
+    let kind = match backup.kind() {
+        Some(Kind::Source) => "source",
+        _ => "db",
+    };
+    match finding {
+        VerifyFinding::Damaged => Some(format!(
+            "make a new one with kluis backup {kind}, and restore {name} from another backup; \
+             keep this one until the new one is proven"
+        )),
+        VerifyFinding::DoesNotRestore => Some(format!(
+            "all its data is there: `kluis decrypt {archive}` writes it out; mend in {name} what \
+             the server refuses, make a new one with kluis backup {kind}, and prove that"
+        )),
+        VerifyFinding::NotProvable | VerifyFinding::NotDone => None,
+    }
 }
 
 fn empty(backup: &Backup) -> VerifyRow {
@@ -221,6 +303,7 @@ fn empty(backup: &Backup) -> VerifyRow {
         ok: false,
         restorable: false,
         unknown: false,
+        finding: None,
         level: ProofLevel::Stored,
         read_bytes: 0,
         duration_ms: 0,

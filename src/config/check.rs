@@ -1,6 +1,7 @@
 //! The settings of `[check]`: what is still healthy.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::duration::parse_age;
 use super::layers::{Layers, or_default};
@@ -56,7 +57,9 @@ impl Layers<'_> {
 
 impl CheckSettings {
     /// A percentage or number of days of 0 turns its check off.
-    pub fn thresholds(&self) -> Thresholds {
+    ///
+    /// `run_limit` is the run's own.
+    pub fn thresholds(&self, run_limit: Duration) -> Thresholds {
         let on = |number: &Sourced<u32>| (number.value > 0).then_some(number.value);
         Thresholds {
             max_age: self.max_age.value,
@@ -66,6 +69,7 @@ impl CheckSettings {
             table_drift_rows: self.table_drift_rows.value,
             failures: Some(self.failures.value),
             proof_age: self.proof_age.value,
+            run_limit: (!run_limit.is_zero()).then_some(run_limit),
             free_percent: on(&self.free),
             days_until_full: on(&self.days_until_full),
             unverified: self.unverified.as_ref().map(|number| number.value),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::duration::parse_wait;
 use super::layers::{Layers, flag, joined, or_default, switch, wrong};
 use super::settings::{DatabaseSettings, DockerSettings, DumpSettings, PgMode};
-use super::values::{parse_dump_format, parse_mode};
+use super::values::{checked_label, parse_dump_format, parse_mode};
 use super::{ConfigError, Origin, Sourced};
 use crate::cli::{DatabaseFlags, ModeArg, ServerFlags};
 use crate::format::names::ArchiveFormat;
-use crate::postgres::check_dump_option;
+use crate::postgres::DumpOption;
 use crate::secrets::SecretText;
 
 const LOCK_WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -38,6 +38,7 @@ impl Layers<'_> {
         let docker = self.docker(server.container)?;
         let mode = self.mode(server.mode, &docker)?;
         Ok(DatabaseSettings {
+            server: self.server(&url, &docker)?,
             url,
             name,
             libpq: self.environment.libpq_variables(),
@@ -51,6 +52,21 @@ impl Layers<'_> {
                 true,
             ),
         })
+    }
+
+    /// The file's label is its server's: one that a flag names is another.
+    fn server(
+        &self,
+        url: &Option<Sourced<SecretText>>,
+        docker: &DockerSettings,
+    ) -> Result<Option<Sourced<String>>, ConfigError> {
+        let by_flag = url.as_ref().is_some_and(|url| url.origin.is_flag())
+            || docker
+                .container
+                .as_ref()
+                .is_some_and(|it| it.origin.is_flag());
+        let label = self.key(&self.keys.database.server);
+        label.filter(|_| !by_flag).map(checked_label).transpose()
     }
 
     /// A container that is named by a flag means its server, whatever mode the
@@ -83,6 +99,13 @@ impl Layers<'_> {
         if command.value.first().is_none_or(String::is_empty) {
             return Err(wrong(&command.origin, "docker_command names no program"));
         }
+        let socket = self.key(&keys.container_socket);
+        if let Some(it) = socket.as_ref().filter(|it| !it.value.starts_with('/')) {
+            return Err(wrong(
+                &it.origin,
+                "container_socket is a directory in the container: /..",
+            ));
+        }
         Ok(DockerSettings {
             container: flag("--container", container)
                 .or(self.variable("POSTGRES_CONTAINER")?)
@@ -99,6 +122,8 @@ impl Layers<'_> {
             user: self
                 .variable("POSTGRES_USER")?
                 .or(self.key(&keys.container_user)),
+            port: self.key(&keys.container_port),
+            socket,
             command,
         })
     }
@@ -120,10 +145,13 @@ impl Layers<'_> {
         if !(1..=JOBS_MAX).contains(&jobs.value) {
             return Err(wrong(&jobs.origin, format!("jobs must be 1 to {JOBS_MAX}")));
         }
-        let options = or_default(self.key(&keys.dump_options), Vec::new());
-        for option in &options.value {
-            check_dump_option(option).map_err(|why| wrong(&options.origin, why))?;
-        }
+        let options: Sourced<Vec<String>> = or_default(self.key(&keys.dump_options), Vec::new());
+        let checked = options.value.iter().map(|option| DumpOption::asked(option));
+        let checked = checked.collect::<Result<_, _>>();
+        let options = Sourced {
+            value: checked.map_err(|why| wrong(&options.origin, why))?,
+            origin: options.origin,
+        };
         let format = or_default(
             flag("--format", given.format.map(ArchiveFormat::from))
                 .or(self.parsed_key(&keys.format, parse_dump_format)?),

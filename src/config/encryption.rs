@@ -9,22 +9,27 @@ use super::settings::{ArchiveFormat, EncryptionSettings};
 use super::values::parse_format;
 use super::{ConfigError, Origin, Sourced};
 use crate::format::age::AgeRecipient;
+use crate::format::signing::Verifier;
 use crate::secrets::{KeySource, SecretText};
 
 const TEXT: &str = "BACKUP_ENCRYPTION_KEY";
 const FILE: &str = "BACKUP_ENCRYPTION_KEY_FILE";
 const COMMAND: &str = "BACKUP_ENCRYPTION_KEY_COMMAND";
+const SIGNING: &str = "BACKUP_SIGNING_KEY_FILE";
+const COMMAND_ENV: &str = "BACKUP_ENCRYPTION_KEY_COMMAND_ENV";
 
 impl Layers<'_> {
     pub(super) fn encryption(&self, no_encrypt: bool) -> Result<EncryptionSettings, ConfigError> {
         let keys = &self.keys.encryption;
         let read = self.paths_variable("BACKUP_READ_KEY_FILES");
+        let key_command_env = self.key_command_env()?;
         Ok(EncryptionSettings {
             enabled: or_default(
                 switch("--no-encrypt", no_encrypt, false).or(self.key(&keys.enabled)),
                 true,
             ),
-            key: self.encryption_key()?,
+            key: self.encryption_key(&key_command_env.value)?,
+            key_command_env,
             also_key_files: or_default(self.paths_key(&keys.also_key_files), Vec::new()),
             recipients: self.recipients()?,
             read_key_files: or_default(read.or(self.paths_key(&keys.read_key_files)), Vec::new()),
@@ -32,18 +37,38 @@ impl Layers<'_> {
                 self.parsed_key(&keys.format, parse_format)?,
                 ArchiveFormat::Kluis1,
             ),
+            required: or_default(self.key(&keys.required), false),
+            signing_key: self
+                .path_variable(SIGNING)
+                .or(self.path_key(&keys.signing_key)),
+            verify_keys: self.verify_keys()?,
         })
     }
 
+    fn verify_keys(&self) -> Result<Sourced<Vec<Verifier>>, ConfigError> {
+        let list = or_default(self.key(&self.keys.encryption.verify_keys), Vec::new());
+        let parse = |text: &String| {
+            let key = text.parse::<Verifier>();
+            key.map_err(|what| wrong(&list.origin, format!("{text:?}: {what}")))
+        };
+        let keys = list.value.iter().map(parse).collect::<Result<_, _>>()?;
+        Ok(Sourced::new(keys, list.origin))
+    }
+
+    fn key_command_env(&self) -> Result<Sourced<Vec<String>>, ConfigError> {
+        let variable = self.variable(COMMAND_ENV)?.map(apart);
+        self.variable_names(variable.or(self.key(&self.keys.encryption.key_command_env)))
+    }
+
     /// The environment's key goes before the file's, and that before systemd's.
-    fn encryption_key(&self) -> Setting<KeySource> {
+    fn encryption_key(&self, pass_env: &[String]) -> Setting<KeySource> {
         let set = [TEXT, FILE, COMMAND].map(|name| self.environment.present(name).map(|_| name));
         let mut set = set.into_iter().flatten();
         if let (Some(one), Some(other)) = (set.next(), set.next()) {
             let what = format!("{other} is set too; unset one of them");
             return Err(wrong(&self.environment.origin(one), what));
         }
-        if let Some(source) = self.key_of_environment()? {
+        if let Some(source) = self.key_of_environment(pass_env)? {
             return Ok(Some(source));
         }
         let keys = &self.keys.encryption;
@@ -54,12 +79,12 @@ impl Layers<'_> {
                 Err(wrong(&command.origin, what))
             }
             (Some(file), None) => Ok(Some(Sourced::new(KeySource::File(file.value), file.origin))),
-            (None, Some(command)) => not_empty(command.value, command.origin),
+            (None, Some(command)) => not_empty(command.value, pass_env, command.origin),
             (None, None) => Ok(self.credential()),
         }
     }
 
-    fn key_of_environment(&self) -> Setting<KeySource> {
+    fn key_of_environment(&self, pass_env: &[String]) -> Setting<KeySource> {
         let of = |name: &'static str| {
             let value = self.environment.present(name)?;
             Some((name, value, self.environment.origin(name)))
@@ -87,7 +112,7 @@ impl Layers<'_> {
             _ => {
                 let words = text(value).ok_or(ConfigError::NotUtf8 { name })?;
                 match shlex::split(&words) {
-                    Some(argv) => not_empty(argv, origin),
+                    Some(argv) => not_empty(argv, pass_env, origin),
                     None => Err(wrong(&origin, "a quotation mark in it is not closed")),
                 }
             }
@@ -101,10 +126,6 @@ impl Layers<'_> {
     }
 
     fn recipients(&self) -> Result<Sourced<Vec<AgeRecipient>>, ConfigError> {
-        let apart = |list: Sourced<String>| {
-            let apart = list.value.split([',', ' ']).filter(|one| !one.is_empty());
-            Sourced::new(apart.map(str::to_owned).collect(), list.origin)
-        };
         let variable = self.variable("BACKUP_AGE_RECIPIENTS")?.map(apart);
         let list: Sourced<Vec<String>> = or_default(
             variable.or(self.key(&self.keys.encryption.recipients)),
@@ -126,9 +147,21 @@ impl Layers<'_> {
     }
 }
 
-fn not_empty(argv: Vec<String>, origin: Origin) -> Setting<KeySource> {
+/// What stands in a variable with commas or blanks between.
+fn apart(list: Sourced<String>) -> Sourced<Vec<String>> {
+    let apart = list.value.split([',', ' ']).filter(|one| !one.is_empty());
+    Sourced::new(apart.map(str::to_owned).collect(), list.origin)
+}
+
+fn not_empty(argv: Vec<String>, pass_env: &[String], origin: Origin) -> Setting<KeySource> {
     match argv.first().is_some_and(|program| !program.is_empty()) {
-        true => Ok(Some(Sourced::new(KeySource::Command(argv), origin))),
+        true => {
+            let pass_env = pass_env.to_vec();
+            Ok(Some(Sourced::new(
+                KeySource::Command { argv, pass_env },
+                origin,
+            )))
+        }
         false => Err(wrong(
             &origin,
             "it is empty; name a program that prints the key",

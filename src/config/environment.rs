@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::{ConfigError, Origin};
+use crate::process;
+use crate::series::host_label;
 
 /// Variables, and the facts about this machine that defaults depend on.
 pub struct Environment {
@@ -19,6 +21,8 @@ pub struct Environment {
     pub cores: usize,
     /// The machine's own time zone.
     pub time_zone: TimeZone,
+    /// The machine's own name, or what stands for it: see `series`.
+    pub host: String,
 }
 
 struct Variable {
@@ -46,6 +50,7 @@ impl Environment {
                 .collect(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             time_zone: TimeZone::system(),
+            host: host_label(&process::host(), process::is_in_container()).to_owned(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Environment {
             variables: BTreeMap::from(variables),
             cores: 2,
             time_zone: TimeZone::UTC,
+            host: "web1".to_owned(),
         }
     }
 

@@ -3,9 +3,8 @@
 //! told with its line. Values are not judged here but in `resolve`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use toml::Spanned;
 use super::schedule::ScheduleKeys;
 use super::serve::ServeKeys;
 use super::{ConfigError, Environment};
+use crate::strict;
 
 mod notify;
 
@@ -32,7 +32,11 @@ pub type Entry<T> = Option<Spanned<T>>;
 pub struct Keys {
     pub time_zone: Entry<String>,
     pub lock_wait: Entry<String>,
+    pub run_limit: Entry<String>,
+    pub stall_limit: Entry<String>,
     pub work_dir: Entry<PathBuf>,
+    pub allow_readable_secrets: Entry<bool>,
+    pub host: Entry<String>,
     pub storage: StorageKeys,
     pub database: DatabaseKeys,
     pub source: SourceKeys,
@@ -58,12 +62,15 @@ pub struct StorageKeys {
 pub struct DatabaseKeys {
     pub url: Entry<String>,
     pub name: Entry<String>,
+    pub server: Entry<String>,
     pub mode: Entry<String>,
     pub container: Entry<String>,
     pub container_label: Entry<String>,
     pub container_pattern: Entry<String>,
     pub container_database: Entry<String>,
     pub container_user: Entry<String>,
+    pub container_port: Entry<u16>,
+    pub container_socket: Entry<String>,
     pub docker_command: Entry<Vec<String>>,
     pub client_bin_dir: Entry<PathBuf>,
     pub names: Entry<Vec<String>>,
@@ -88,6 +95,7 @@ pub struct SourceKeys {
     pub exclude_if_present: Entry<Vec<String>>,
     pub default_excludes: Entry<bool>,
     pub one_file_system: Entry<bool>,
+    pub allow_empty: Entry<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -104,10 +112,14 @@ pub struct EncryptionKeys {
     pub enabled: Entry<bool>,
     pub key_file: Entry<PathBuf>,
     pub key_command: Entry<Vec<String>>,
+    pub key_command_env: Entry<Vec<String>>,
     pub also_key_files: Entry<Vec<PathBuf>>,
     pub recipients: Entry<Vec<String>>,
     pub read_key_files: Entry<Vec<PathBuf>>,
     pub format: Entry<String>,
+    pub required: Entry<bool>,
+    pub signing_key: Entry<PathBuf>,
+    pub verify_keys: Entry<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -150,6 +162,7 @@ pub struct HookKeys {
     pub finally: Entry<Vec<Vec<String>>>,
     pub commands: Entry<Vec<String>>,
     pub limit: Entry<String>,
+    pub pass_env: Entry<Vec<String>>,
 }
 
 /// The rules for one name.
@@ -195,15 +208,9 @@ impl ConfigFile {
     }
 
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable {
-            what: "the configuration",
-            path: path.to_owned(),
-            source,
-        };
-        let text = read_text(path).map_err(unreadable)?;
-        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
+        let (text, readable_by_others) = read_text("the configuration", path)?;
         let mut file = Self::parse(path, text)?;
-        file.readable_by_others = mode & 0o044 != 0;
+        file.readable_by_others = readable_by_others;
         Ok(file)
     }
 
@@ -230,24 +237,43 @@ pub fn find(asked: Option<&Path>, environment: &Environment) -> Option<PathBuf> 
         .filter(|path| path.is_absolute())
         .or_else(|| home.map(|home| home.join(".config")));
     let own = xdg.map(|directory| directory.join("kluis/kluis.toml"));
-    // `symlink_metadata`, so that one that dangles or may not be read is an
-    // error later and not silently another configuration.
-    [Some(PathBuf::from(SYSTEM_FILE)), own]
-        .into_iter()
-        .flatten()
-        .find(|path| fs::symlink_metadata(path).is_ok())
+    // Also one that dangles is found, and an error later.
+    let own = own.filter(|path| fs::symlink_metadata(path).is_ok());
+    let system = PathBuf::from(SYSTEM_FILE);
+    match may_be_there(&system) {
+        true => Some(system),
+        false => own,
+    }
 }
 
-/// The whole text of a small file.
-pub fn read_text(path: &Path) -> std::io::Result<String> {
+/// What this user may not look for is found as well: it is an error later, and not
+/// silently another configuration, or none.
+fn may_be_there(path: &Path) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+    }
+}
+
+/// The whole text of a small file that nobody else can have written, and whether
+/// others may read it. `what` it is, is for messages.
+pub fn read_text(what: &'static str, path: &Path) -> Result<(String, bool), ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    let opened = strict::open(path).map_err(|error| ConfigError::of_file(what, path, error))?;
     let mut text = String::new();
-    let mut file = File::open(path)?.take(FILE_BYTES_MAX + 1);
-    file.read_to_string(&mut text)?;
+    let mut file = opened.file.take(FILE_BYTES_MAX + 1);
+    file.read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         let what = format!("larger than {FILE_BYTES_MAX} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, what));
+        let error = io::Error::new(io::ErrorKind::FileTooLarge, what);
+        return Err(unreadable(error));
     }
-    Ok(text)
+    Ok((text, opened.readable_by_others))
 }
 
 fn line_of(text: &str, byte: usize) -> usize {
@@ -357,5 +383,16 @@ mod tests {
             let none = Environment::of([("XDG_CONFIG_HOME", "relative")]);
             assert_eq!(find(None, &none), None);
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_for_is_not_taken_for_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let (around, file) = (dir.path().join("around"), dir.path().join("file"));
+        std::os::unix::fs::symlink(&around, &around).unwrap();
+        fs::write(&file, "").unwrap();
+        assert!(may_be_there(&around.join("kluis.toml")));
+        assert!(!may_be_there(&file.join("kluis.toml")));
+        assert!(!may_be_there(&dir.path().join("kluis.toml")));
     }
 }

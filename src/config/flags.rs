@@ -18,6 +18,9 @@ pub struct Flags {
     pub env_file: Option<PathBuf>,
     pub storage: Option<PathBuf>,
     pub lock_wait: Option<Duration>,
+    pub run_limit: Option<Duration>,
+    pub stall_limit: Option<Duration>,
+    pub host: Option<String>,
     pub server: ServerFlags,
     pub databases: DatabaseFlags,
     /// Off: nothing is backed up before it is replaced.
@@ -43,6 +46,7 @@ pub struct SourceFlags {
     pub exclude_if_present: Vec<String>,
     pub no_default_excludes: bool,
     pub one_file_system: bool,
+    pub allow_empty: bool,
 }
 
 impl Flags {
@@ -55,6 +59,8 @@ impl Flags {
             env_file: global.env_file.take(),
             storage: global.storage.take(),
             lock_wait: global.lock_wait.take(),
+            run_limit: global.run_limit.take(),
+            stall_limit: global.stall_limit.take(),
             ..Self::default()
         };
         match &mut cli.command {
@@ -85,6 +91,7 @@ impl Flags {
 
     fn take_db(&mut self, db: &mut BackupDb) {
         self.of_schedule(db.record.schedule.as_ref(), Work::Db);
+        self.host = db.record.host.take();
         self.server = std::mem::take(&mut db.server);
         self.databases = std::mem::take(&mut db.databases);
         self.take_sealing(&db.sealing);
@@ -92,6 +99,7 @@ impl Flags {
 
     fn take_source(&mut self, source: &mut BackupSource) {
         self.of_schedule(source.record.schedule.as_ref(), Work::Source);
+        self.host = source.record.host.take();
         self.source = SourceFlags {
             paths: std::mem::take(&mut source.paths),
             name: source.name.take(),
@@ -101,6 +109,7 @@ impl Flags {
             exclude_if_present: std::mem::take(&mut source.exclude_if_present),
             no_default_excludes: source.no_default_excludes,
             one_file_system: source.one_file_system,
+            allow_empty: source.allow_empty,
         };
         self.take_sealing(&source.sealing);
     }

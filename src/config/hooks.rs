@@ -34,8 +34,34 @@ impl Layers<'_> {
             failed: self.argvs(&keys.failed)?,
             finally: self.argvs(&keys.finally)?,
             commands: or_default(commands, vec![COMMANDS_DEFAULT.to_owned()]),
+            pass_env: self.variable_names(self.key(&keys.pass_env))?,
             limit: or_default(self.parsed_key(&keys.limit, parse_wait)?, LIMIT_DEFAULT),
         })
+    }
+
+    /// Names of variables of our environment.
+    pub(super) fn variable_names(
+        &self,
+        names: Option<Sourced<Vec<String>>>,
+    ) -> Result<Sourced<Vec<String>>, ConfigError> {
+        let names = or_default(names, Vec::new());
+        let is_none = |name: &&String| name.is_empty() || name.contains(['=', '\0', ' ']);
+        let is_pattern = |name: &&String| name.contains(['*', '?', '[', ']', '{', '}']);
+        if let Some(name) = names.value.iter().find(is_pattern) {
+            let what = format!(
+                "{name:?} is a pattern, and patterns are not taken; list each variable's name: \
+                 [\"AWS_ACCESS_KEY_ID\", \"AWS_SECRET_ACCESS_KEY\"]"
+            );
+            return Err(wrong(&names.origin, what));
+        }
+        match names.value.iter().find(is_none) {
+            Some(name) => {
+                let what =
+                    format!("{name:?} is not a variable's name; values are never written here");
+                Err(wrong(&names.origin, what))
+            }
+            None => Ok(names),
+        }
     }
 
     fn argvs(
@@ -62,6 +88,13 @@ impl HookSettings {
             Moment::Failed => &self.failed.value,
             Moment::Finally => &self.finally.value,
         }
+    }
+
+    /// Of every hook, whenever it is run.
+    pub fn programs(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.before, &self.after, &self.failed, &self.finally];
+        let all = all.into_iter().flat_map(|argvs| &argvs.value);
+        all.filter_map(|argv| argv.first().map(String::as_str))
     }
 
     /// Whether there are some around this command: "backup db" is a "backup".

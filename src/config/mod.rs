@@ -24,6 +24,8 @@ mod notify;
 mod resolve;
 mod retention;
 mod schedule;
+mod scope;
+mod secret_files;
 mod serve;
 mod settings;
 mod show;
@@ -42,6 +44,8 @@ pub use settings::{
     StorageSettings, WebhookSettings, WhenSettings,
 };
 pub use show::{SettingRow, show};
+
+use crate::strict::StrictError;
 
 const CORRECT_THE_LINE: &str = "correct that line; examples/kluis.toml explains every key";
 
@@ -110,6 +114,14 @@ pub enum ConfigError {
         #[source]
         source: io::Error,
     },
+    /// It says what kluis runs, and others could have written it.
+    #[error("{what} {} is not taken: {source}", path.display())]
+    NotOurs {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: StrictError,
+    },
     /// A configuration that is not understood; `line` counts from 1.
     #[error("{}:{line}: {what}", path.display())]
     File {
@@ -141,9 +153,19 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Why a file that the operator named is not taken.
+    pub fn of_file(what: &'static str, path: &Path, error: StrictError) -> Self {
+        let path = path.to_owned();
+        match error {
+            StrictError::Unreadable(source) => Self::Unreadable { what, path, source },
+            source => Self::NotOurs { what, path, source },
+        }
+    }
+
     /// What the operator can do about it.
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
+            Self::NotOurs { source, .. } => source.remedy().unwrap_or_default(),
             Self::Unreadable { .. } => "check the path, and that this user may read it",
             Self::File { .. } => CORRECT_THE_LINE,
             Self::EnvFile { .. } => "an env file has lines of KEY=VALUE and # comments",
@@ -167,15 +189,13 @@ pub fn load(flags: Flags, mut environment: Environment) -> Result<Settings, Conf
     let file = file::find(flags.config.as_deref(), &environment)
         .map(|path| ConfigFile::read(&path))
         .transpose()?;
-    resolve(flags, &environment, file.as_ref())
+    let mut settings = resolve(flags, &environment, file.as_ref())?;
+    settings.warnings.extend(secret_files::warnings(&settings));
+    Ok(settings)
 }
 
 fn read_env_file(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
-    let text = file::read_text(path).map_err(|source| ConfigError::Unreadable {
-        what: "the env file",
-        path: path.to_owned(),
-        source,
-    })?;
+    let (text, _) = file::read_text("the env file", path)?;
     env_file::parse(&text).map_err(|problem| ConfigError::EnvFile {
         path: path.to_owned(),
         line: problem.line,

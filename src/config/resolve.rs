@@ -8,20 +8,26 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::duration::parse_wait;
-use super::file::Keys;
+use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
-use super::layers::{Layers, flag, joined, or_default, switch, wrong};
+use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
 use super::schedule;
 use super::settings::{
     CompressionSettings, Settings, SourceSettings, StoragePlace, StorageSettings,
 };
-use super::values::{check_level, parse_codec, parse_zone};
+use super::values::{check_level, checked_label, parse_codec, parse_zone};
 use super::{ConfigError, ConfigFile, Environment, Flags, Origin, Sourced};
 use crate::format::manifest::Codec;
 use crate::secrets::{has_password, mask_url};
 
 /// Not /tmp: that is often memory.
 const WORK_DIR_DEFAULT: &str = "/var/tmp";
+/// A nightly run that is still at it in the night after next has hung.
+const RUN_LIMIT_DEFAULT: Duration = Duration::from_secs(2 * 86_400);
+/// Longer than a dump is silent by itself, while it reads catalogues or passes over
+/// what was deleted; and a scheduled run waits twice as long for the storage, so a
+/// dump that hangs costs no other run its turn.
+const STALL_LIMIT_DEFAULT: Duration = Duration::from_secs(30 * 60);
 const WORKERS_MAX: usize = 256;
 
 /// The settings of a run.
@@ -45,6 +51,7 @@ pub fn resolve(
     )?;
     let names = chosen.and_then(|chosen| chosen.names.clone());
     let paths = chosen.and_then(|chosen| chosen.paths.clone());
+    let scheduled = layers.scheduled_rules(&schedules)?;
     let rules = chosen.and_then(|chosen| chosen.retention.as_ref());
     Ok(Settings {
         config_file: file.map(|file| file.path.clone()),
@@ -58,15 +65,23 @@ pub fn resolve(
         source: layers.source(flags.source, paths),
         compression: layers.compression(flags.codec, level)?,
         encryption: layers.encryption(flags.no_encrypt)?,
-        retention: layers.retention(flags.retention, rules)?,
+        retention: layers.retention(flags.retention, rules, scheduled)?,
         check: layers.check()?,
         notify: layers.notify()?,
         hooks: layers.hooks()?,
+        host: layers.host(flags.host)?,
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
-            .or(layers.parsed_key(&layers.keys.lock_wait, parse_wait)?)
+            .or(layers.wait("KLUIS_LOCK_WAIT", &layers.keys.lock_wait)?)
             .unwrap_or_else(|| Sourced::default(Duration::ZERO)),
+        run_limit: flag("--run-limit", flags.run_limit)
+            .or(layers.wait("KLUIS_RUN_LIMIT", &layers.keys.run_limit)?)
+            .unwrap_or_else(|| Sourced::default(RUN_LIMIT_DEFAULT)),
+        stall_limit: flag("--stall-limit", flags.stall_limit)
+            .or(layers.wait("KLUIS_STALL_LIMIT", &layers.keys.stall_limit)?)
+            .unwrap_or_else(|| Sourced::default(STALL_LIMIT_DEFAULT)),
         work_dir: layers.work_dir(),
+        allow_readable_secrets: layers.allow_readable_secrets()?,
         warnings: layers.warnings(),
         serve: layers.serve()?,
         schedules,
@@ -74,6 +89,11 @@ pub fn resolve(
 }
 
 impl Layers<'_> {
+    fn wait(&self, variable: &'static str, key: &Entry<String>) -> Setting<Duration> {
+        let of_variable = self.parsed_variable(variable, parse_wait)?;
+        Ok(of_variable.or(self.parsed_key(key, parse_wait)?))
+    }
+
     fn storage(&self, given: Option<PathBuf>) -> Result<StorageSettings, ConfigError> {
         let remote = self
             .variable("BACKUP_STORAGE")?
@@ -137,6 +157,10 @@ impl Layers<'_> {
                     .or(self.key(&keys.default_excludes)),
                 true,
             ),
+            allow_empty: or_default(
+                switch("--allow-empty", flags.allow_empty, true).or(self.key(&keys.allow_empty)),
+                false,
+            ),
             one_file_system: or_default(
                 switch("--one-file-system", flags.one_file_system, true)
                     .or(self.key(&keys.one_file_system)),
@@ -179,6 +203,14 @@ impl Layers<'_> {
             .path_key(&self.keys.work_dir)
             .or(self.path_variable("TMPDIR"));
         or_default(directory, PathBuf::from(WORK_DIR_DEFAULT))
+    }
+
+    fn host(&self, given: Option<String>) -> Result<Sourced<String>, ConfigError> {
+        let own = self.environment.host.clone();
+        let label = flag("--host", given)
+            .or(self.variable("KLUIS_HOST")?)
+            .or(self.key(&self.keys.host));
+        label.map_or(Ok(Sourced::default(own)), checked_label)
     }
 
     pub(super) fn time_zone(&self) -> Result<Sourced<TimeZone>, ConfigError> {
@@ -396,7 +428,8 @@ mod tests {
     #[test]
     fn no_storage_at_all_is_an_error_that_names_the_ways_to_set_it() {
         let settings = of_environment([]).unwrap();
-        let hint = settings.storage_path().unwrap_err().hint();
+        let error = settings.storage_path().unwrap_err();
+        let hint = error.hint();
         assert!(
             hint.contains("-s DIR") && hint.contains("BACKUP_LOCAL_PATH"),
             "{hint}"
@@ -475,7 +508,7 @@ mod tests {
             "vault kv get -field=key 'secret/two words'",
         );
         let settings = of_environment([COMMAND]).unwrap();
-        let Some(KeySource::Command(argv)) = settings.key_source() else {
+        let Some(KeySource::Command { argv, .. }) = settings.key_source() else {
             panic!("no command");
         };
         assert_eq!(argv[3..], ["-field=key", "secret/two words"]);

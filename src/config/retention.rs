@@ -4,11 +4,12 @@
 use super::duration::parse_age;
 use super::file::{Entry, PolicyKeys};
 use super::layers::{Layers, Setting, flag, or_default, wrong};
-use super::settings::{PolicySettings, RetentionSettings};
+use super::scope::refuse_two_rules;
+use super::settings::{PolicySettings, RetentionSettings, ScheduledRulesSettings};
 use super::values::{parse_count, parse_days, parse_kind};
 use super::{ConfigError, Sourced};
 use crate::cli::RetentionFlags;
-use crate::retention::{Age, KeepRules, NamedRules, Policies};
+use crate::retention::{Age, KeepRules, NamedRules, Policies, ScheduledRules};
 
 const KEEP_DAILY_DEFAULT: u32 = 7;
 const KEEP_WEEKLY_DEFAULT: u32 = 4;
@@ -20,7 +21,8 @@ impl Layers<'_> {
     pub(super) fn retention(
         &self,
         flags: RetentionFlags,
-        scheduled: Option<&PolicySettings>,
+        chosen: Option<&PolicySettings>,
+        scheduled: Vec<ScheduledRulesSettings>,
     ) -> Result<RetentionSettings, ConfigError> {
         let keys = &self.keys.retention;
         let at_least = or_default(self.key(&keys.keep_at_least), KEEP_AT_LEAST_DEFAULT);
@@ -53,6 +55,8 @@ impl Layers<'_> {
             (false, Some(_)) => 0,
             _ => count,
         };
+        let policies = self.policies()?;
+        refuse_two_rules(&policies, &scheduled)?;
         Ok(RetentionSettings {
             last: or_default(last, 0),
             hourly: or_default(hourly, 0),
@@ -64,13 +68,13 @@ impl Layers<'_> {
             max_age,
             at_least,
             prune_after_backup: or_default(
-                scheduled
+                chosen
                     .map(|rules| Sourced::new(true, rules.name.origin.clone()))
                     .or(self.key(&keys.prune_after_backup)),
                 false,
             ),
-            policies: self.policies()?,
-            scheduled: scheduled.cloned(),
+            policies,
+            scheduled,
         })
     }
 
@@ -118,20 +122,24 @@ impl Layers<'_> {
 }
 
 impl RetentionSettings {
-    /// The rules for everything and for single names. A flag beats the file's
+    /// The rules for everything, for single names and for what schedules back up: the
+    /// same whoever prunes, previews or simulates. A flag beats the file's
     /// policies too, and what a policy leaves open is as for everything.
     pub fn policies(&self) -> Policies {
         let rules = self.rules();
-        if let Some(scheduled) = &self.scheduled {
-            return Policies::from(self.rules_of(scheduled, &rules));
-        }
         let named = self.policies.iter().map(|policy| NamedRules {
             kind: policy.kind.as_ref().map(|kind| kind.value),
             name: policy.name.value.clone(),
             rules: self.rules_of(policy, &rules),
         });
+        let scheduled = self.scheduled.iter().map(|scheduled| ScheduledRules {
+            kind: scheduled.kind,
+            of: scheduled.of.clone(),
+            rules: self.rules_of(&scheduled.policy, &rules),
+        });
         Policies {
             named: named.collect(),
+            scheduled: scheduled.collect(),
             rules,
         }
     }
@@ -203,6 +211,7 @@ mod tests {
     use crate::config::{ConfigFile, Environment, Flags, resolve};
     use crate::format::manifest::Kind;
     use crate::retention::Policies;
+    use crate::series::Series;
 
     fn policies(text: &str, flags: Flags) -> Policies {
         let file = ConfigFile::parse(Path::new("kluis.toml"), text.to_owned()).unwrap();
@@ -217,20 +226,20 @@ mod tests {
     #[test]
     fn a_policy_holds_for_its_name_and_leaves_the_rest_as_for_all() {
         let policies = policies(TEXT, Flags::default());
-        let shop = policies.of(Kind::Db, "shop");
+        let shop = policies.of(&Series::called(Kind::Db, "shop"));
         assert_eq!(
             (shop.daily, shop.weekly, shop.floor),
             (Some(30), Some(4), 3)
         );
         for (kind, name) in [(Kind::Source, "shop"), (Kind::Db, "wiki")] {
-            assert_eq!(policies.of(kind, name).daily, Some(5));
+            assert_eq!(policies.of(&Series::called(kind, name)).daily, Some(5));
         }
     }
 
     #[test]
     fn a_policy_of_an_age_alone_keeps_what_is_younger_and_nothing_older() {
         let policies = policies(TEXT, Flags::default());
-        let logs = policies.of(Kind::Db, "logs");
+        let logs = policies.of(&Series::called(Kind::Db, "logs"));
         assert_eq!((logs.daily, logs.weekly, logs.floor), (None, None, 1));
         assert_eq!(logs.max_age, "7d".parse().ok());
     }
@@ -241,8 +250,14 @@ mod tests {
         flags.retention.keep_daily = Some(2);
         flags.retention.max_age = "9d".parse().ok();
         let policies = policies(TEXT, flags);
-        assert_eq!(policies.of(Kind::Db, "shop").daily, Some(2));
-        assert_eq!(policies.of(Kind::Db, "logs").max_age, "9d".parse().ok());
+        assert_eq!(
+            policies.of(&Series::called(Kind::Db, "shop")).daily,
+            Some(2)
+        );
+        assert_eq!(
+            policies.of(&Series::called(Kind::Db, "logs")).max_age,
+            "9d".parse().ok()
+        );
     }
 
     #[test]

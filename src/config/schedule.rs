@@ -306,6 +306,7 @@ mod tests {
     use super::{Work, chosen};
     use crate::config::{ConfigError, ConfigFile, Environment, Flags, Settings, resolve};
     use crate::format::manifest::Kind;
+    use crate::series::Series;
 
     const NIGHTLY: &str =
         "[[schedule]]\nname = \"nightly\"\nwhat = \"db\"\ncron = \"17 3 * * *\"\n";
@@ -420,26 +421,72 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_schedule_names_the_databases_and_prunes_by_its_rules() {
+    fn a_schedules_rules_hold_for_what_it_backs_up_whoever_prunes() {
         let text = format!(
             "[database]\nnames = [\"other\"]\nall = true\n[retention]\nkeep_daily = 5\n\
-             [[retention.policy]]\nname = \"shop\"\nkeep_daily = 99\n\
              {NIGHTLY}names = [\"shop\", \"wiki\"]\nkeep_daily = 30\nmax_age = \"90d\"\n"
         );
         let chosen = settings(&text, Some(("nightly", Work::Db))).unwrap();
         assert_eq!(chosen.database.dump.names.value, ["shop", "wiki"]);
         assert!(!chosen.database.dump.all.value);
         assert!(chosen.retention.prune_after_backup.value);
-        let policies = chosen.retention.policies();
-        let rules = policies.of(Kind::Db, "shop");
-        assert_eq!((rules.daily, rules.weekly), (Some(30), Some(4)));
-        assert_eq!(rules.max_age, "90d".parse().ok());
-        // Without it everything is as before.
         let without = settings(&text, None).unwrap();
         assert_eq!(without.database.dump.names.value, ["other"]);
         assert!(!without.retention.prune_after_backup.value);
-        let policies = without.retention.policies();
-        assert_eq!(policies.of(Kind::Db, "shop").daily, Some(99));
+        let policies = chosen.retention.policies();
+        assert_eq!(policies, without.retention.policies());
+        let rules = policies.of(&Series::called(Kind::Db, "shop"));
+        assert_eq!((rules.daily, rules.weekly), (Some(30), Some(4)));
+        assert_eq!(rules.max_age, "90d".parse().ok());
+        let others = [(Kind::Db, "other"), (Kind::Source, "shop")];
+        for (kind, name) in others {
+            assert_eq!(policies.of(&Series::called(kind, name)).daily, Some(5));
+        }
+    }
+
+    #[test]
+    fn two_rules_for_one_series_are_refused() {
+        let shop = format!("{NIGHTLY}names = [\"shop\"]\nkeep_daily = 30\n");
+        let policy = "[[retention.policy]]\nname = \"shop\"\nkeep_daily = 99\n";
+        let hourly = shop.replace("nightly", "hourly");
+        let all = |name: &str| NIGHTLY.replace("nightly", name) + "keep_daily = 9\n";
+        let twice = policy.to_owned() + "kind = \"db\"\n" + policy;
+        for text in [
+            format!("{policy}{shop}"),
+            format!("{shop}{hourly}"),
+            all("a") + &all("b"),
+            twice,
+        ] {
+            let said = refusal(&text);
+            assert!(said.starts_with("kluis.toml:"), "{said}");
+        }
+        // Who names it goes before who takes all, and another kind is another's.
+        let text = format!("{}{shop}{}", all("a"), policy.replace("shop", "wiki"));
+        let policies = settings(&text, None).unwrap().retention.policies();
+        let daily = |name| policies.of(&Series::called(Kind::Db, name)).daily;
+        assert_eq!(
+            [daily("shop"), daily("wiki"), daily("x")],
+            [Some(30), Some(99), Some(9)]
+        );
+    }
+
+    #[test]
+    fn trees_of_one_name_have_the_rules_of_their_roots() {
+        let tree = |name: &str, keep: u32| {
+            format!(
+                "[[schedule]]\nname = \"{name}\"\nwhat = \"source\"\ncron = \"0 4 * * *\"\n\
+                 paths = [\"/{name}/app\"]\nkeep_daily = {keep}\n"
+            )
+        };
+        let text = tree("x", 30) + &tree("y", 2);
+        let policies = settings(&text, None).unwrap().retention.policies();
+        for (root, keep) in [("/x/app", 30), ("/y/app", 2)] {
+            let series = Series {
+                root: Some(root.to_owned()),
+                ..Series::called(Kind::Source, "app")
+            };
+            assert_eq!(policies.of(&series).daily, Some(keep), "{root}");
+        }
     }
 
     #[test]

@@ -14,7 +14,9 @@ use super::{ConfigError, Sourced};
 use crate::format::age::AgeRecipient;
 use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat as DumpFormat;
-use crate::retention::Age;
+use crate::format::signing::Verifier;
+use crate::postgres::DumpOption;
+use crate::retention::{Age, Covered};
 use crate::secrets::{KeySource, SecretText};
 
 mod notify;
@@ -41,10 +43,18 @@ pub struct Settings {
     pub serve: ServeSettings,
     /// Where throwaway servers and dumps in directory format are made.
     pub work_dir: Sourced<PathBuf>,
+    /// Secrets' files that others may read are no reason for a warning.
+    pub allow_readable_secrets: Sourced<bool>,
+    /// Tells this host's backups from those of others in one storage.
+    pub host: Sourced<String>,
     /// For retention's days and weeks, and for times shown to people.
     pub time_zone: Sourced<TimeZone>,
     /// How long to wait for another run's lock.
     pub lock_wait: Sourced<Duration>,
+    /// How long a run may take; zero is for ever.
+    pub run_limit: Sourced<Duration>,
+    /// For how long no byte of a backup may move; zero is for ever.
+    pub stall_limit: Sourced<Duration>,
     /// What the operator should be told, such as a password others can read.
     pub warnings: Vec<String>,
 }
@@ -67,6 +77,9 @@ pub struct DatabaseSettings {
     /// The database; where it is `None`, the one that the URL or libpq's
     /// variables name.
     pub name: Option<Sourced<String>>,
+    /// Tells the server's backups from those of others in one storage; `None`: as
+    /// it is reached.
+    pub server: Option<Sourced<String>>,
     /// libpq's `PG...` variables, passwords among them.
     pub libpq: BTreeMap<String, OsString>,
     pub mode: Sourced<PgMode>,
@@ -93,12 +106,16 @@ pub struct DockerSettings {
     pub container: Option<Sourced<String>>,
     /// `key=value`.
     pub label: Option<Sourced<String>>,
-    /// A glob over the names of running containers.
+    /// A glob over the names of running containers, or a part of them.
     pub pattern: Option<Sourced<String>>,
     /// The database and the user; `None`: as the container's own environment
     /// says.
     pub database: Option<Sourced<String>>,
     pub user: Option<Sourced<String>>,
+    /// Of the server in it, where they are not the usual ones.
+    pub port: Option<Sourced<u16>>,
+    /// A directory in the container.
+    pub socket: Option<Sourced<String>>,
     /// The program and its first arguments: `["sudo", "docker"]`, `["podman"]`.
     pub command: Sourced<Vec<String>>,
 }
@@ -115,8 +132,8 @@ pub struct DumpSettings {
     pub format: Sourced<DumpFormat>,
     /// Tables dumped at once, in directory format.
     pub jobs: Sourced<u32>,
-    /// Further options of pg_dump, each `--name` or `--name=value`.
-    pub options: Sourced<Vec<String>>,
+    /// Further options of pg_dump.
+    pub options: Sourced<Vec<DumpOption>>,
     /// How long pg_dump waits for a table's lock.
     pub lock_wait_timeout: Sourced<Duration>,
 }
@@ -131,6 +148,7 @@ pub struct SourceSettings {
     pub exclude_if_present: Sourced<Vec<String>>,
     pub default_excludes: Sourced<bool>,
     pub one_file_system: Sourced<bool>,
+    pub allow_empty: Sourced<bool>,
 }
 
 pub struct CompressionSettings {
@@ -146,6 +164,8 @@ pub struct EncryptionSettings {
     pub enabled: Sourced<bool>,
     /// The first key that new archives open with.
     pub key: Option<Sourced<KeySource>>,
+    /// Variables of our environment that the key's command is given besides.
+    pub key_command_env: Sourced<Vec<String>>,
     /// Files of further keys that new archives open with.
     pub also_key_files: Sourced<Vec<PathBuf>>,
     /// New archives open with their identities too.
@@ -154,6 +174,12 @@ pub struct EncryptionSettings {
     pub read_key_files: Sourced<Vec<PathBuf>>,
     /// What new archives are written as.
     pub format: Sourced<ArchiveFormat>,
+    /// A backup that would not be encrypted fails, whatever else is said.
+    pub required: Sourced<bool>,
+    /// The file of the key that this host signs its backups with.
+    pub signing_key: Option<Sourced<PathBuf>>,
+    /// Where there are any, or a signing key, only what they signed is ours.
+    pub verify_keys: Sourced<Vec<Verifier>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +215,8 @@ pub struct HookSettings {
     pub commands: Sourced<Vec<String>>,
     /// How long each of them may take.
     pub limit: Sourced<Duration>,
+    /// Variables of our environment that they are given besides.
+    pub pass_env: Sourced<Vec<String>>,
 }
 
 /// The keep rules; a count of 0 turns a rule off.
@@ -206,9 +234,16 @@ pub struct RetentionSettings {
     /// Prune what was just backed up, after each backup that was made.
     pub prune_after_backup: Sourced<bool>,
     pub policies: Vec<PolicySettings>,
-    /// Rules of the `[[schedule]]` that the run belongs to: they hold for all
-    /// that it backs up, before every policy.
-    pub scheduled: Option<PolicySettings>,
+    /// Those of schedules, which hold for what they back up.
+    pub scheduled: Vec<ScheduledRulesSettings>,
+}
+
+/// The keep rules of a `[[schedule]]`.
+pub struct ScheduledRulesSettings {
+    pub kind: Kind,
+    /// `None`: all of its kind that nobody else has rules for.
+    pub of: Option<Vec<Covered>>,
+    pub policy: PolicySettings,
 }
 
 /// Keep rules for one name; what is `None` is as for everything.

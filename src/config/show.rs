@@ -12,6 +12,7 @@ use super::settings::{
 use super::{Origin, Sourced};
 use crate::format::manifest::Codec;
 use crate::format::names::ArchiveFormat as DumpFormat;
+use crate::postgres::DumpOption;
 use crate::retention::Age;
 use crate::secrets::{KeySource, SecretSource, mask_url};
 
@@ -38,8 +39,20 @@ pub fn show(settings: &Settings) -> Vec<SettingRow> {
         row("lock_wait", &settings.lock_wait, |wait| {
             seconds(wait.as_secs())
         }),
+        row("run_limit", &settings.run_limit, |limit| {
+            seconds(limit.as_secs())
+        }),
+        row("stall_limit", &settings.stall_limit, |limit| {
+            seconds(limit.as_secs())
+        }),
         row("work_dir", &settings.work_dir, |directory| path(directory)),
+        row(
+            "allow_readable_secrets",
+            &settings.allow_readable_secrets,
+            |on| json!(on),
+        ),
     ];
+    rows.push(row("host", &settings.host, text));
     rows.extend(storage(settings));
     rows.extend(database(settings));
     rows.extend(source(settings));
@@ -117,6 +130,7 @@ fn database(settings: &Settings) -> Vec<SettingRow> {
             json!(mask_url(url.expose()))
         }),
         optional("database.name", database.name.as_ref(), text),
+        optional("database.server", database.server.as_ref(), text),
         row("database.mode", &database.mode, |mode| {
             json!(match mode {
                 PgMode::Auto => "auto",
@@ -140,7 +154,7 @@ fn database(settings: &Settings) -> Vec<SettingRow> {
     rows
 }
 
-fn docker(docker: &DockerSettings) -> [SettingRow; 6] {
+fn docker(docker: &DockerSettings) -> [SettingRow; 8] {
     [
         optional("database.container", docker.container.as_ref(), text),
         optional("database.container_label", docker.label.as_ref(), text),
@@ -151,6 +165,10 @@ fn docker(docker: &DockerSettings) -> [SettingRow; 6] {
             text,
         ),
         optional("database.container_user", docker.user.as_ref(), text),
+        optional("database.container_port", docker.port.as_ref(), |port| {
+            json!(port)
+        }),
+        optional("database.container_socket", docker.socket.as_ref(), text),
         row("database.docker_command", &docker.command, |argv| {
             json!(argv)
         }),
@@ -172,7 +190,8 @@ fn dump(dump: &DumpSettings) -> [SettingRow; 8] {
         }),
         row("database.jobs", &dump.jobs, |count| json!(count)),
         row("database.dump_options", &dump.options, |options| {
-            json!(options)
+            let options = options.iter().map(DumpOption::as_str);
+            json!(options.collect::<Vec<_>>())
         }),
         row(
             "database.lock_wait_timeout",
@@ -182,7 +201,7 @@ fn dump(dump: &DumpSettings) -> [SettingRow; 8] {
     ]
 }
 
-fn source(settings: &Settings) -> [SettingRow; 8] {
+fn source(settings: &Settings) -> [SettingRow; 9] {
     let source = &settings.source;
     [
         row("source.paths", &source.paths, |list| paths(list)),
@@ -205,10 +224,11 @@ fn source(settings: &Settings) -> [SettingRow; 8] {
         row("source.one_file_system", &source.one_file_system, |on| {
             json!(on)
         }),
+        row("source.allow_empty", &source.allow_empty, |on| json!(on)),
     ]
 }
 
-fn sealing(settings: &Settings) -> [SettingRow; 9] {
+fn sealing(settings: &Settings) -> [SettingRow; 13] {
     let compression = &settings.compression;
     let encryption = &settings.encryption;
     [
@@ -230,7 +250,7 @@ fn sealing(settings: &Settings) -> [SettingRow; 9] {
             KeySource::Text { text, .. } if text.expose().is_empty() => json!("set, but empty"),
             KeySource::Text { .. } => json!("set"),
             KeySource::File(file) => json!(format!("in the file {}", file.display())),
-            KeySource::Command(argv) => json!(format!(
+            KeySource::Command { argv, .. } => json!(format!(
                 "what {} prints",
                 argv.first().map_or("", String::as_str)
             )),
@@ -238,6 +258,11 @@ fn sealing(settings: &Settings) -> [SettingRow; 9] {
                 json!(format!("in the credential {}", file.display()))
             }
         }),
+        row(
+            "encryption.key_command_env",
+            &encryption.key_command_env,
+            |names| json!(names),
+        ),
         row(
             "encryption.also_key_files",
             &encryption.also_key_files,
@@ -261,6 +286,15 @@ fn sealing(settings: &Settings) -> [SettingRow; 9] {
                 ArchiveFormat::Kluis1 => "kluis1",
                 ArchiveFormat::Kanbu => "kanbu",
             })
+        }),
+        row("encryption.required", &encryption.required, |on| json!(on)),
+        optional(
+            "encryption.signing_key",
+            encryption.signing_key.as_ref(),
+            |file| json!(format!("in the file {}", file.display())),
+        ),
+        row("encryption.verify_keys", &encryption.verify_keys, |keys| {
+            json!(keys.iter().map(ToString::to_string).collect::<Vec<_>>())
         }),
     ]
 }
@@ -291,7 +325,7 @@ fn check(settings: &Settings) -> [SettingRow; 9] {
     ]
 }
 
-fn hooks(settings: &Settings) -> [SettingRow; 6] {
+fn hooks(settings: &Settings) -> [SettingRow; 7] {
     let hooks = &settings.hooks;
     let argvs = |key, setting| row(key, setting, |argvs: &Vec<Vec<String>>| json!(argvs));
     [
@@ -303,6 +337,7 @@ fn hooks(settings: &Settings) -> [SettingRow; 6] {
         row("hooks.limit", &hooks.limit, |limit| {
             seconds(limit.as_secs())
         }),
+        row("hooks.pass_env", &hooks.pass_env, |names| json!(names)),
     ]
 }
 

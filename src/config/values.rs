@@ -28,6 +28,22 @@ pub fn parse_days(text: &str) -> Result<Age, &'static str> {
     days.ok_or("not a number of days, 1 or more")
 }
 
+/// A label of a host or server: it stands before a slash in what operators write.
+pub fn checked_label(label: Sourced<String>) -> Result<Sourced<String>, ConfigError> {
+    const CHARS_MAX: usize = 255;
+    let text = &label.value;
+    let is_odd = |c: char| c == '/' || c.is_control() || c.is_whitespace();
+    match text.is_empty() || text.chars().any(is_odd) || text.chars().count() > CHARS_MAX {
+        false => Ok(label),
+        true => Err(wrong(
+            &label.origin,
+            format!(
+                "{text:?} is no label: it has 1 to {CHARS_MAX} characters, without blanks and /"
+            ),
+        )),
+    }
+}
+
 pub fn parse_codec(text: &str) -> Result<Codec, &'static str> {
     match text {
         "gzip" => Ok(Codec::Gzip),

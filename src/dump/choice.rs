@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::closure::Closure;
 use super::pattern::Pattern;
-use super::{Contents, Entry, Name};
+use super::{Contents, Entry, Name, Needs};
 use crate::ledger::{Difference, LargeObjects, Ledger};
 
 /// Names as far apart as this are not worth a mention.
@@ -26,6 +26,8 @@ pub struct Choice {
     pub relations: Vec<Name>,
     pub left_out: Vec<LeftOut>,
     pub part: Part,
+    /// What of the server's it names.
+    pub needs: Needs,
     /// What the reading that this was chosen from found in that part.
     expected: Ledger,
     /// Bytes of the dump that are let through, ascending, with a gap between
@@ -139,6 +141,7 @@ impl Choice {
             left_out,
             expected: expected_part(&contents.ledger, &part),
             part,
+            needs: Needs::of(contents, |at| closure.is_in(at)),
             passes: passes(contents, &closure),
             raw_bytes: contents.raw_bytes(),
         })

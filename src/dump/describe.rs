@@ -43,6 +43,7 @@ pub(super) fn statement(entry: &mut Entry, text: &[u8], backslashes: bool) {
     if ends_early(entry) {
         return;
     }
+    entry.needs.read(text, backslashes);
     let text = match entry.object_type.as_str() {
         // The rows may follow in the same statement, and are long.
         "TABLE DATA" => &text[..text.len().min(4096)],

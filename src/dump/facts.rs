@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::tokens::{Token, tokens};
+use crate::checked::{RecordedOption, SqlName};
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{DumpReader, LedgerError, ObjectTitle, Watch};
 
@@ -42,7 +43,7 @@ impl FactsReader {
         let (ledger, facts, _) = self.reader.finish_watched()?;
         let mut options = Vec::new();
         if facts.has_inserts {
-            options.push("--inserts".to_owned());
+            options.push(RecordedOption::new("--inserts"));
         }
         let has_tables = ledger.objects.contains_key("TABLE");
         let has_data = !ledger.tables.is_empty()
@@ -50,7 +51,7 @@ impl FactsReader {
             || !ledger.large_objects.is_empty();
         // A dump to compare with must leave the empty tables' data out, too.
         if has_tables && !has_data {
-            options.push("--schema-only".to_owned());
+            options.push(RecordedOption::new("--schema-only"));
         }
         Ok(DatabaseContent {
             server_version: told(&self.head, b"-- Dumped from database version "),
@@ -60,15 +61,21 @@ impl FactsReader {
             extensions: facts
                 .extensions
                 .into_iter()
-                .map(|name| (name, String::new()))
+                .filter_map(|name| Some((SqlName::new(name).ok()?, String::new())))
                 .collect(),
-            roles: facts.roles.into_iter().collect(),
-            tablespaces: facts.tablespaces.into_iter().collect(),
+            roles: names(facts.roles),
+            tablespaces: names(facts.tablespaces),
             options,
             ledger,
             ..DatabaseContent::default()
         })
     }
+}
+
+/// What is no name is not told.
+fn names(found: BTreeSet<String>) -> Vec<SqlName> {
+    let names = found.into_iter().map(SqlName::new);
+    names.filter_map(Result::ok).collect()
 }
 
 /// The rest of the line that begins so; empty where there is none.

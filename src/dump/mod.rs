@@ -19,12 +19,14 @@ mod choice;
 mod closure;
 mod describe;
 mod facts;
+mod needs;
 mod pattern;
 mod reader;
 mod tokens;
 
 pub use choice::{Choice, ChoiceError, LeftOut, Part, expected_part, without_objects};
 pub use facts::FactsReader;
+pub use needs::Needs;
 pub use pattern::{Pattern, PatternError};
 pub use reader::ContentsReader;
 
@@ -104,6 +106,8 @@ pub struct Entry {
     pub(crate) member: Option<(String, String)>,
     /// Every qualified name that its SQL mentions.
     pub(crate) uses: BTreeSet<Name>,
+    /// What its SQL names that is the server's.
+    pub(crate) needs: Needs,
     /// Its defining statement has been read.
     pub(crate) is_described: bool,
     /// The schema that an extension puts its objects in.
@@ -190,6 +194,8 @@ pub struct Contents {
     /// In the dump's order.
     pub entries: Vec<Entry>,
     pub ledger: Ledger,
+    /// What the settings between the sections name.
+    pub(crate) needs: Needs,
     pub(crate) sections: Vec<Section>,
 }
 

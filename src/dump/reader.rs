@@ -4,7 +4,7 @@
 //! first byte to its last.
 
 use super::describe;
-use super::{Contents, Entry, Section};
+use super::{Contents, Entry, Needs, Section};
 use crate::ledger::{DumpReader, LedgerError, ObjectTitle, Watch};
 
 /// The ledger's reader with an eye for the sections.
@@ -42,6 +42,7 @@ impl ContentsReader {
         Ok(Contents {
             sections: collector.cuts.into_iter().zip(ends).map(section).collect(),
             entries: collector.entries,
+            needs: collector.needs,
             ledger,
         })
     }
@@ -49,6 +50,8 @@ impl ContentsReader {
 
 struct Collector {
     entries: Vec<Entry>,
+    /// Of the settings between them.
+    needs: Needs,
     /// Where each section begins, and its entry if it holds one.
     cuts: Vec<(u64, Option<usize>)>,
 }
@@ -58,6 +61,7 @@ impl Default for Collector {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
+            needs: Needs::default(),
             cuts: vec![(0, None)],
         }
     }
@@ -82,6 +86,7 @@ impl Watch for Collector {
             // for all that follow.
             let start = end.saturating_sub(text.len() as u64 + 1);
             self.cuts.push((start, None));
+            self.needs.read(text, backslashes);
             return;
         }
         describe::statement(&mut self.entries[*at], text, backslashes);

@@ -4,8 +4,6 @@
 //! Invariant: [`open`] returns keys only from a copy whose HMAC was checked, so
 //! nothing of an archive is believed before its header is.
 
-use std::ops::Range;
-
 use sha2::{Digest, Sha256};
 
 use super::keyring::Keyring;
@@ -15,10 +13,13 @@ use super::slots::{Fields, Slot};
 mod copies;
 mod copy_name;
 mod peek;
+mod seal_key;
+mod slots_tried;
 
 pub use copies::{copies_agree, copy_holds};
 pub use copy_name::CopyName;
 pub use peek::{generations, has_magic, peek};
+pub use seal_key::{SealKey, seal_key, vouches};
 
 pub const MAGIC: [u8; 8] = *b"\x89KLUIS\r\n";
 pub const VERSION: u8 = 1;
@@ -112,6 +113,12 @@ pub enum HeaderError {
     CopiesConflict(u32),
     #[error("no configured key opens it; it wants {}", .wants.join(" or "))]
     NoKey { wants: Vec<String> },
+    /// Others before it have spent what a run spends on them.
+    #[error(
+        "its passphrase slots were not tried: those of this and other archives ask for more \
+         rounds than a run spends on slots that open nothing; verify it alone"
+    )]
+    TooCostly,
     /// The key is here, so it is not the key that is missing.
     #[error("header damaged: its slot for key {0}, which is here, does not open")]
     DamagedSlot(KeyId),
@@ -246,14 +253,21 @@ impl Header {
 
     /// The keys behind the first slot that the ring opens, by the cheapest keys
     /// first: a passphrase is derived only where nothing else opens.
-    fn unlock(&self, ring: &Keyring, places: Range<usize>) -> Result<ArchiveKeys, HeaderError> {
+    fn unlock(&self, ring: &Keyring, places: &[usize]) -> Result<ArchiveKeys, HeaderError> {
+        let cost = |slot: &&Slot| match slot {
+            Slot::Passphrase {
+                salt, iterations, ..
+            } => ring.cost(salt, *iterations),
+            Slot::Raw { .. } | Slot::Age { .. } => 0,
+        };
         let is_slow = |slot: &Slot| matches!(slot, Slot::Passphrase { .. });
         let open = |slot: &Slot| {
-            let mut places = places.clone();
+            let mut places = places.iter().copied();
             places.find_map(|index| slot.unwrap(ring, index, &self.archive_id, &self.salt))
         };
         let fast = self.slots.iter().filter(|slot| !is_slow(slot));
-        let slow = self.slots.iter().filter(|slot| is_slow(slot));
+        let mut slow: Vec<&Slot> = self.slots.iter().filter(|slot| is_slow(slot)).collect();
+        slow.sort_by_key(cost);
         let data = fast.chain(slow).find_map(open);
         match data {
             Some(data) => Ok(ArchiveKeys::derive(
@@ -267,38 +281,18 @@ impl Header {
     }
 }
 
-impl Header {
-    /// Why none of the ring's keys opened it.
-    fn unopened(&self, ring: &Keyring, places: Range<usize>) -> HeaderError {
-        let at_hand = self.slots.iter().find_map(|slot| match slot {
-            Slot::Raw { key_id, .. } => places
-                .clone()
-                .any(|index| ring.raw(index, *key_id).is_some())
-                .then_some(*key_id),
-            Slot::Passphrase { .. } | Slot::Age { .. } => None,
-        });
-        let names = self.slots.iter().map(|slot| slot.name().to_string());
-        match at_hand {
-            Some(id) => HeaderError::DamagedSlot(id),
-            None => HeaderError::NoKey {
-                wants: names.collect(),
-            },
-        }
-    }
-}
-
 /// Opens an archive by its first 8192 bytes: both copies are looked at, the
 /// newest whole one is taken.
 pub fn open(head: &[u8], ring: &Keyring) -> Result<Opened, HeaderError> {
-    open_among(head, ring, 0..ring.keys().len())
+    open_among(head, ring, &ring.places())
 }
 
 /// [`open`] with the ring's key of that place alone.
 pub fn open_with(head: &[u8], ring: &Keyring, index: usize) -> Result<Opened, HeaderError> {
-    open_among(head, ring, index..index + 1)
+    open_among(head, ring, &[index])
 }
 
-fn open_among(head: &[u8], ring: &Keyring, places: Range<usize>) -> Result<Opened, HeaderError> {
+fn open_among(head: &[u8], ring: &Keyring, places: &[usize]) -> Result<Opened, HeaderError> {
     if head.len() >= MAGIC.len() && !has_magic(head) {
         return Err(HeaderError::NotKluis);
     }
@@ -306,7 +300,7 @@ fn open_among(head: &[u8], ring: &Keyring, places: Range<usize>) -> Result<Opene
     let (Some(a), Some(b)) = (copy_bytes(head, 0), copy_bytes(head, HEADER_LEN)) else {
         return Err(truncated);
     };
-    let opened_a = open_copy(a, CopyName::A, ring, places.clone());
+    let opened_a = open_copy(a, CopyName::A, ring, places);
     let opened_b = open_copy(b, CopyName::B, ring, places);
     match (opened_a, opened_b) {
         (Ok(a), Ok(b)) => newest(a, b),
@@ -314,7 +308,7 @@ fn open_among(head: &[u8], ring: &Keyring, places: Range<usize>) -> Result<Opene
         (Err(error), Ok(b)) => Ok(with_one_copy(b, CopyName::B, a, error)),
         // A missing key says more than a damaged twin does, and anything more
         // than that copy A lost its magic.
-        (Err(_), Err(error @ HeaderError::NoKey { .. })) => Err(error),
+        (Err(_), Err(error @ (HeaderError::NoKey { .. } | HeaderError::TooCostly))) => Err(error),
         (Err(HeaderError::NotKluis), Err(error)) => Err(error),
         (Err(error), Err(_)) => Err(error),
     }
@@ -329,7 +323,7 @@ fn with_one_copy(
     error: HeaderError,
 ) -> Opened {
     let error = match error {
-        HeaderError::NoKey { .. } | HeaderError::DamagedSlot(_)
+        HeaderError::NoKey { .. } | HeaderError::TooCostly | HeaderError::DamagedSlot(_)
             if !Header::hmac_holds(bytes, &keys.header) =>
         {
             HeaderError::Forged
@@ -353,7 +347,7 @@ fn open_copy(
     bytes: &[u8; HEADER_LEN],
     copy: CopyName,
     ring: &Keyring,
-    places: Range<usize>,
+    places: &[usize],
 ) -> Result<(Header, ArchiveKeys), HeaderError> {
     let header = Header::parse(bytes, copy)?;
     let keys = header.unlock(ring, places)?;

@@ -2,13 +2,19 @@
 //! what lies there. Nothing here prints or clones a key.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use zeroize::Zeroizing;
 
 use super::age::{AgeIdentity, AgeRecipient};
 use super::keys::{KeyId, SecretKey, derive_passphrase_key, equal_in_constant_time};
 use super::legacy::legacy_key;
+use super::signing::{Signer, Verifier};
+use passphrases::{Derived, Passphrases};
+
+mod passphrases;
+
+pub(super) use passphrases::Purse;
 
 /// What is wrong with a key's text, as the end of "the key in FILE ..".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +50,11 @@ impl KeyMaterial {
         if AgeRecipient::is_meant(text) {
             return text.parse().map(Self::Recipient).map_err(KeyError::Age);
         }
+        if Signer::is_meant(text) || text.parse::<Verifier>().is_ok() {
+            let what = "it is a key for signatures, which opens nothing; set \
+                        encryption.signing_key or verify_keys to it";
+            return Err(KeyError::Age(what));
+        }
         let mut bytes = Zeroizing::new([0; 32]);
         Ok(match hex::decode_to_slice(text, bytes.as_mut()) {
             Ok(()) => Self::Raw(SecretKey::from_bytes(*bytes)),
@@ -58,6 +69,11 @@ impl KeyMaterial {
             Self::Passphrase(text) => Some(legacy_key(text)),
             Self::Identity(_) | Self::Recipient(_) => None,
         }
+    }
+
+    /// Whether who writes for it must have it, too.
+    fn is_secret(&self) -> bool {
+        matches!(self, Self::Raw(_) | Self::Passphrase(_))
     }
 
     /// Whether it can open an archive.
@@ -113,24 +129,97 @@ impl fmt::Display for NamedKey {
 /// once for each salt and kept: a storage has one salt, and 10,000 archives.
 #[derive(Default)]
 pub struct Keyring {
-    keys: Vec<NamedKey>,
-    derived: Mutex<Vec<Derived>>,
-}
-
-struct Derived {
-    /// Of the passphrase in the ring.
-    index: usize,
-    salt: [u8; 16],
-    iterations: u32,
-    key: Arc<SecretKey>,
+    keys: Vec<Arc<NamedKey>>,
+    derived: Arc<Mutex<Passphrases>>,
+    signer: Option<Arc<Signer>>,
+    verifiers: Vec<Verifier>,
+    /// Of the storage, once its archives have confirmed it.
+    salt: Arc<OnceLock<[u8; 16]>>,
 }
 
 impl Keyring {
     pub fn new(keys: Vec<NamedKey>) -> Self {
         Self {
-            keys,
-            derived: Mutex::default(),
+            keys: keys.into_iter().map(Arc::new).collect(),
+            ..Self::default()
         }
+    }
+
+    /// With a host's own signature on what it makes, and the keys that one of a
+    /// backup's must be of. The signer's own is among them.
+    pub fn signing(mut self, signer: Option<Signer>, mut verifiers: Vec<Verifier>) -> Self {
+        verifiers.extend(signer.as_ref().map(Signer::verifier));
+        self.signer = signer.map(Arc::new);
+        self.verifiers = verifiers;
+        self
+    }
+
+    /// The same keys, with what was derived of them, for another step of the run.
+    pub fn share(&self) -> Self {
+        Self {
+            keys: self.keys.clone(),
+            derived: Arc::clone(&self.derived),
+            signer: self.signer.clone(),
+            verifiers: self.verifiers.clone(),
+            salt: Arc::clone(&self.salt),
+        }
+    }
+
+    /// The places of all keys.
+    pub(super) fn places(&self) -> Vec<usize> {
+        (0..self.keys.len()).collect()
+    }
+
+    /// Whether a key is among them that nobody can write for who does not have it.
+    pub fn has_secret(&self) -> bool {
+        self.keys.iter().any(|key| key.material.is_secret())
+    }
+
+    pub fn has_identity(&self) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|key| matches!(key.material, KeyMaterial::Identity(_)))
+    }
+
+    /// The places of the keys that tell by opening an archive that it is ours.
+    pub(super) fn vouching(&self) -> Vec<usize> {
+        let is_wanted = |at: &usize| !self.has_secret() || self.keys[*at].material.is_secret();
+        self.places().into_iter().filter(is_wanted).collect()
+    }
+
+    /// Whether a passphrase is among the keys.
+    pub fn has_passphrase(&self) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|key| matches!(key.material, KeyMaterial::Passphrase(_)))
+    }
+
+    /// The storage's salt, looked for once a run.
+    pub fn salt_or<E>(&self, find: impl FnOnce() -> Result<[u8; 16], E>) -> Result<[u8; 16], E> {
+        match self.salt.get() {
+            Some(salt) => Ok(*salt),
+            None => {
+                let salt = find()?;
+                Ok(*self.salt.get_or_init(|| salt))
+            }
+        }
+    }
+
+    pub fn signer(&self) -> Option<&Signer> {
+        self.signer.as_deref()
+    }
+
+    /// Where there are any, only what one of them signed is ours.
+    pub fn verifiers(&self) -> &[Verifier] {
+        &self.verifiers
+    }
+
+    /// Whether a key here makes seals of its own: see `own_seal`.
+    pub fn seals(&self) -> bool {
+        self.signer.is_some() || self.keys.iter().any(|key| key.material.opens())
+    }
+
+    /// Whether nothing tells here what is ours.
+    pub fn knows_nothing(&self) -> bool {
+        self.keys.is_empty() && self.verifiers.is_empty()
     }
 
     /// A ring of one key that writes and opens.
@@ -144,7 +233,7 @@ impl Keyring {
 
     /// One more key behind the others; returns its place.
     pub fn push(&mut self, key: NamedKey) -> usize {
-        self.keys.push(key);
+        self.keys.push(Arc::new(key));
         self.keys.len() - 1
     }
 
@@ -152,13 +241,14 @@ impl Keyring {
         self.keys.is_empty()
     }
 
-    pub fn keys(&self) -> &[NamedKey] {
+    pub fn keys(&self) -> &[Arc<NamedKey>] {
         &self.keys
     }
 
     /// The keys that new archives open with, and their places in the ring.
     pub fn writers(&self) -> impl Iterator<Item = (usize, &NamedKey)> {
-        self.keys.iter().enumerate().filter(|(_, key)| key.writes)
+        let keys = self.keys.iter().map(|key| &**key).enumerate();
+        keys.filter(|(_, key)| key.writes)
     }
 
     /// The raw key of that place if it has that id.
@@ -176,32 +266,88 @@ impl Keyring {
         }
     }
 
-    /// The passphrase of that place as the key for this salt. Derived once; takes
-    /// a good part of a second on purpose.
+    /// The passphrase of that place as the key for this salt, which is one of our
+    /// own. Derived once; takes a good part of a second on purpose.
     pub fn passphrase_key(
         &self,
         index: usize,
         salt: &[u8; 16],
         iterations: u32,
     ) -> Option<Arc<SecretKey>> {
+        self.opened_something(salt, iterations);
+        self.try_passphrase(index, salt, iterations, Purse::Archives)
+    }
+
+    /// [`Keyring::passphrase_key`] of a salt that somebody asks for. `None` also
+    /// where it would cost too much: see [`Keyring::is_too_costly`].
+    pub(super) fn try_passphrase(
+        &self,
+        index: usize,
+        salt: &[u8; 16],
+        iterations: u32,
+        purse: Purse,
+    ) -> Option<Arc<SecretKey>> {
         let KeyMaterial::Passphrase(text) = &self.keys.get(index)?.material else {
             return None;
         };
-        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = derived
-            .iter()
-            .find(|d| d.index == index && d.salt == *salt && d.iterations == iterations);
-        if let Some(known) = known {
-            return Some(Arc::clone(&known.key));
+        // Held while it derives: others wait for the same key.
+        let mut passphrases = self.passphrases();
+        if let Some(known) = passphrases.known(index, salt, iterations) {
+            return Some(known);
         }
+        let charged = passphrases.pay(salt, iterations, purse).ok()?;
         let key = Arc::new(derive_passphrase_key(text, salt, iterations));
-        derived.push(Derived {
+        passphrases.derived.push(Derived {
             index,
             salt: *salt,
             iterations,
+            charged,
             key: Arc::clone(&key),
         });
         Some(key)
+    }
+
+    /// What was derived for that salt has opened something: nobody but us could
+    /// have made it, and its cost is not counted.
+    pub(super) fn opened_something(&self, salt: &[u8; 16], iterations: u32) {
+        self.passphrases().opened_something(salt, iterations);
+    }
+
+    /// Salts that are most likely the storage's own: they are derived at the usual
+    /// cost whatever else was spent. Whether one of them was not known.
+    pub fn prefer(&self, salts: &[[u8; 16]]) -> bool {
+        self.passphrases().prefer(salts)
+    }
+
+    /// Whether something was not tried because of its cost.
+    pub fn has_refused(&self) -> bool {
+        self.passphrases().has_refused
+    }
+
+    /// How dear it is to try a slot: nothing for what was derived before.
+    pub(super) fn cost(&self, salt: &[u8; 16], iterations: u32) -> u32 {
+        let passphrases = self.passphrases();
+        let mut derived = passphrases.derived.iter();
+        match derived.any(|it| it.salt == *salt && it.iterations == iterations) {
+            true => 0,
+            false => iterations,
+        }
+    }
+
+    /// Whether the passphrase of that place is not tried for this salt, because
+    /// the run has spent enough on slots that opened nothing.
+    pub(super) fn is_too_costly(&self, index: usize, salt: &[u8; 16], iterations: u32) -> bool {
+        let key = self.keys.get(index);
+        let is_passphrase =
+            key.is_some_and(|key| matches!(key.material, KeyMaterial::Passphrase(_)));
+        let passphrases = self.passphrases();
+        is_passphrase
+            && passphrases.known(index, salt, iterations).is_none()
+            && passphrases.refuses(salt, iterations, Purse::Archives)
+    }
+
+    fn passphrases(&self) -> MutexGuard<'_, Passphrases> {
+        self.derived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

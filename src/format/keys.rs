@@ -58,6 +58,11 @@ pub(crate) fn extract(salt: &[u8], data_key: &SecretKey) -> SecretKey {
     SecretKey(hmac_sha256(salt, &[data_key.expose()]))
 }
 
+/// A key that seals one kind of thing, from any secret of ours.
+pub(super) fn sealing_key(secret: &[u8], label: &[u8]) -> SecretKey {
+    SecretKey(hmac_sha256(secret, &[label]))
+}
+
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes a key of any length; the fallback keeps the types honest.
     let mut mac = match Hmac::<Sha256>::new_from_slice(key) {

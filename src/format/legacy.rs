@@ -15,6 +15,7 @@ use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::format::keys::{SecretKey, equal_in_constant_time};
+use crate::format::witness::{Changed, Held, Noting, Witness};
 
 pub const IV_BYTES: usize = 16;
 pub const TAG_BYTES: usize = 16;
@@ -39,8 +40,6 @@ pub enum LegacyError {
     TooLarge,
     #[error("authentication failed: another key, or the file is damaged or cut")]
     Authentication,
-    #[error("the file changed between authentication and decryption; try again")]
-    Changed,
 }
 
 impl From<LegacyError> for io::Error {
@@ -70,7 +69,8 @@ pub fn legacy_key(text: &str) -> SecretKey {
 }
 
 /// First pass: reads the whole file and checks its tag. Decrypts nothing.
-pub fn authenticate(mut file: impl Read, key: &SecretKey) -> Result<Authenticated, LegacyError> {
+pub fn authenticate(file: impl Read, key: &SecretKey) -> Result<Authenticated, LegacyError> {
+    let mut file = Noting::new(file);
     let mut iv = [0; IV_BYTES];
     let iv_bytes = read_full(&mut file, &mut iv)?;
     // The last 16 bytes are the tag, but which are the last shows only at the
@@ -98,18 +98,16 @@ pub fn authenticate(mut file: impl Read, key: &SecretKey) -> Result<Authenticate
     }
     Ok(Authenticated {
         gcm: Gcm::new(key, &iv)?,
-        iv,
-        tag,
         ciphertext_bytes,
+        witness: file.finish(),
     })
 }
 
 /// A file whose tag was right. Only this decrypts.
 pub struct Authenticated {
     gcm: Gcm,
-    iv: [u8; IV_BYTES],
-    tag: [u8; TAG_BYTES],
     ciphertext_bytes: u64,
+    witness: Witness,
 }
 
 impl Authenticated {
@@ -118,53 +116,45 @@ impl Authenticated {
         self.ciphertext_bytes
     }
 
-    /// Second pass: `file` from its start again. A file that was changed since
-    /// the first pass is a read error, at the latest in place of the end; its
-    /// bytes up to there are then not to be trusted.
-    pub fn decrypt<R: Read>(self, mut file: R) -> Result<LegacyReader<R>, LegacyError> {
-        let mut iv = [0; IV_BYTES];
-        read_full(&mut file, &mut iv)?;
-        if iv != self.iv {
-            return Err(LegacyError::Changed);
-        }
+    /// Second pass: `file` from its start again. Where it is not the file of the first
+    /// pass any more, that is the read error [`Changed`]
+    /// before a byte of what changed is decrypted.
+    pub fn decrypt<R: Read>(self, file: R) -> Result<LegacyReader<R>, LegacyError> {
+        let mut file = Held::new(file, self.witness);
+        read_full(&mut file, &mut [0; IV_BYTES])?;
         Ok(LegacyReader {
             file,
-            gcm: Some(self.gcm),
-            tag: self.tag,
+            gcm: self.gcm,
             remaining_bytes: self.ciphertext_bytes,
-            end_checked: false,
         })
     }
 }
 
-/// The plaintext. `Ok(0)` comes only after the tag was right a second time.
+/// The plaintext. `Ok(0)` comes only after the file's end was that of the first pass.
 pub struct LegacyReader<R> {
-    file: R,
-    gcm: Option<Gcm>,
-    tag: [u8; TAG_BYTES],
+    file: Held<R>,
+    gcm: Gcm,
     remaining_bytes: u64,
-    end_checked: bool,
 }
 
 impl<R: Read> Read for LegacyReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() || self.end_checked {
+        if out.is_empty() {
             return Ok(0);
         }
         if self.remaining_bytes == 0 {
-            self.check_end()?;
+            // The tag, which was right, and nothing behind it.
+            io::copy(&mut self.file, &mut io::sink())?;
             return Ok(0);
         }
         let limit = out.len().min(BUFFER_BYTES) as u64;
         let chunk = &mut out[..limit.min(self.remaining_bytes) as usize];
         let read_bytes = self.file.read(chunk)?;
-        let chunk = &mut chunk[..read_bytes];
-        let gcm = self.gcm.as_mut().ok_or(LegacyError::Changed)?;
         if read_bytes == 0 {
-            return Err(LegacyError::Changed.into());
+            return Err(Changed.into());
         }
-        gcm.hash(chunk)?;
-        gcm.apply_keystream(chunk)?;
+        let chunk = &mut chunk[..read_bytes];
+        self.gcm.apply_keystream(chunk)?;
         self.remaining_bytes -= read_bytes as u64;
         Ok(read_bytes)
     }
@@ -173,22 +163,7 @@ impl<R: Read> Read for LegacyReader<R> {
 impl<R: Read> LegacyReader<R> {
     /// The file behind it, to take a digest from once the end was read.
     pub fn into_inner(self) -> R {
-        self.file
-    }
-
-    /// The tag, and nothing behind it, as in the first pass.
-    fn check_end(&mut self) -> Result<(), LegacyError> {
-        let mut end = [0; TAG_BYTES + 1];
-        let end_bytes = read_full(&mut self.file, &mut end)?;
-        let computed = self.gcm.take().ok_or(LegacyError::Changed)?.into_tag();
-        let unchanged = end_bytes == TAG_BYTES
-            && equal_in_constant_time(&computed, &self.tag)
-            && equal_in_constant_time(&end[..TAG_BYTES], &self.tag);
-        if !unchanged {
-            return Err(LegacyError::Changed);
-        }
-        self.end_checked = true;
-        Ok(())
+        self.file.into_inner()
     }
 }
 

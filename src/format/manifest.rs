@@ -1,14 +1,18 @@
 //! The manifest: one JSON document beside each archive, written last. A backup
 //! exists if and only if its manifest exists.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use crate::checked::{FileName, Sha256Hex};
 use crate::ids::BackupId;
-use crate::ledger::Ledger;
+
+mod database;
+
+pub use database::{
+    DatabaseContent, LeftOut, LeftOutObject, OutputSettings, Selection, Warned, Warning,
+};
 
 pub const MANIFEST_VERSION: u32 = 1;
 
@@ -28,6 +32,10 @@ pub struct Manifest {
     pub name: String,
     pub created_at: Timestamp,
     pub host: String,
+    /// Of the host, or of the database's server: it tells series apart. Absent in
+    /// manifests of earlier versions, and where nobody knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     pub trigger: Trigger,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -52,11 +60,76 @@ pub struct Manifest {
     pub gzip_index: Option<MemberIndex>,
 }
 
+impl Manifest {
+    /// Whether the archive is said to have a header of ours, with keys in slots.
+    pub fn is_kluis1(&self) -> bool {
+        let encryption = self.encryption.as_ref();
+        encryption.is_some_and(|encryption| encryption.format == "KLUIS1")
+    }
+
+    /// How often the backup was written into another archive, as far as is known.
+    pub fn times_written_anew(&self) -> u32 {
+        let from = self.reencrypted_from.as_ref();
+        from.map_or(0, |from| from.times.unwrap_or(1))
+    }
+
+    /// How much of what was to be backed up is not in the archive; 0 is a complete
+    /// one. What merely changed or vanished while it was read is in no state that an
+    /// archive could have.
+    pub fn lacks(&self) -> u64 {
+        let tree = self.source.as_ref();
+        let files = tree.map_or(0, |tree| tree.unreadable + u64::from(tree.emptied));
+        let database = self.database.as_ref();
+        files
+            + database.map_or(0, |database| {
+                database.left_out.count + database.warned.lacking
+            })
+    }
+
+    /// What the dump's programs said by which nothing is missing.
+    pub fn warnings(&self) -> Vec<String> {
+        let databases = self.database.iter();
+        let warnings = databases.flat_map(|database| database.warned.harmless());
+        warnings.map(str::to_owned).collect()
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.lacks() == 0
+    }
+
+    /// What it lacks, for people; `None` of a complete one.
+    pub fn lack(&self) -> Option<String> {
+        let tree = self.source.as_ref();
+        if tree.is_some_and(|tree| tree.emptied) {
+            return Some(
+                "the directory holds no file, and did so far: is something not mounted? Where \
+                 that is right, say --allow-empty"
+                    .to_owned(),
+            );
+        }
+        if let Some(database) = &self.database {
+            return database.lack();
+        }
+        let number = self.lacks();
+        (number > 0).then(|| format!("{number} of its files could not be read"))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Db,
     Source,
+}
+
+impl Kind {
+    /// As manifests and operators write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Db => "db",
+            Self::Source => "source",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,22 +153,26 @@ impl Trigger {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReencryptedFrom {
-    pub file: String,
-    /// Of that whole file, as its manifest had it, hex.
-    pub sha256: String,
+    pub file: FileName,
+    /// Of that whole file, as its manifest had it.
+    pub sha256: Sha256Hex,
+    /// How often the backup was written anew by then; absent in manifests of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
 }
 
 /// The archive as it lies in the storage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    pub file: String,
+    pub file: FileName,
     pub bytes: u64,
-    /// Of the whole file as it was written, hex. A change of keys rewrites the
-    /// header of an encrypted one, and then only `payload_sha256` still holds.
-    pub sha256: String,
-    /// Of bytes 8192.. of an encrypted archive, hex: survives key rotation.
+    /// Of the whole file as it was written. A change of keys rewrites the header
+    /// of an encrypted one, and then only `payload_sha256` still holds.
+    pub sha256: Sha256Hex,
+    /// Of bytes 8192.. of an encrypted archive: survives key rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload_sha256: Option<String>,
+    pub payload_sha256: Option<Sha256Hex>,
 }
 
 /// The stream inside: compressed, before encryption.
@@ -103,8 +180,8 @@ pub struct Stored {
 pub struct Content {
     pub codec: Codec,
     pub bytes: u64,
-    /// Of the compressed stream, before encryption, hex.
-    pub sha256: String,
+    /// Of the compressed stream, before encryption.
+    pub sha256: Sha256Hex,
     /// Before compression.
     pub raw_bytes: u64,
 }
@@ -137,96 +214,13 @@ pub struct MemberIndex {
     pub offsets: Vec<u64>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DatabaseContent {
-    /// As the server says it: "15.18 (Debian 15.18-0+deb12u1)".
-    pub server_version: String,
-    pub client_version: String,
-    /// "direct" or "docker".
-    pub mode: String,
-    /// Why this mode was taken, where it was not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode_reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub container: Option<String>,
-    /// "plain", "custom", "directory" or "globals".
-    pub format: String,
-    #[serde(default, skip_serializing_if = "Selection::is_everything")]
-    pub selection: Selection,
-    /// Further options of pg_dump: a dump to compare with is made with them too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-    /// On the server's disk when it was dumped: what a restore will need.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database_bytes: Option<u64>,
-    pub encoding: String,
-    /// LC_COLLATE.
-    pub locale: String,
-    /// LC_CTYPE, where it differs from `locale`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ctype: Option<String>,
-    /// "icu" or "builtin"; absent means libc.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub locale_provider: Option<String>,
-    /// The locale by that provider's names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_locale: Option<String>,
-    /// Name to version.
-    pub extensions: BTreeMap<String, String>,
-    /// Roles that own something in the dump or are granted something by it.
-    pub roles: Vec<String>,
-    /// Those of them that were superusers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub superusers: Vec<String>,
-    /// Tablespaces that the dump names.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tablespaces: Vec<String>,
-    /// lc_monetary as it was: amounts of money are read and written by it, so a
-    /// copy needs the same.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub output_settings: BTreeMap<String, String>,
-    #[serde(flatten)]
-    pub ledger: Ledger,
-}
-
-/// What of the database was asked for; empty means all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Selection {
-    pub schemas: Vec<String>,
-    pub exclude_schemas: Vec<String>,
-    pub tables: Vec<String>,
-    pub exclude_tables: Vec<String>,
-}
-
-impl Selection {
-    pub fn is_everything(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// As pg_dump's flags have it; nothing where it is everything.
-impl fmt::Display for Selection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = [
-            ("-n", &self.schemas),
-            ("-N", &self.exclude_schemas),
-            ("-t", &self.tables),
-            ("-T", &self.exclude_tables),
-        ];
-        for (flag, patterns) in flags {
-            for pattern in patterns {
-                write!(f, " {flag} {pattern}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeContent {
     /// The root's path on the host, lossily decoded for people.
     pub root: String,
+    /// The root as it was given, where links led from there to `root`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<String>,
     /// Entries by kind.
     pub files: u64,
     pub directories: u64,
@@ -243,6 +237,10 @@ pub struct TreeContent {
     pub changed: u64,
     pub vanished: u64,
     pub unreadable: u64,
+    /// No file was there, and the backup before had some; nobody said that this is
+    /// right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,20 +251,32 @@ pub struct TreeProblem {
     pub detail: String,
 }
 
-/// The part that changes while a backup lives; not sealed.
+/// The part that changes while a backup lives; sealed by itself, see `manifest_file`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
     pub pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub replicas: Vec<serde_json::Value>,
+    /// A newer kluis' list, kept as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<Replicas>,
+}
+
+/// JSON that is not looked into: understood, it would take 30 times the memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Replicas(Box<RawValue>);
+
+impl PartialEq for Replicas {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
-    /// The proof reached.
+    /// The proof reached, also where the next one was refused.
     pub level: ProofLevel,
     pub at: Timestamp,
     pub ok: bool,
@@ -274,6 +284,43 @@ pub struct Verification {
     /// copies of its header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+impl Verification {
+    pub fn standing(&self) -> Standing {
+        match (self.ok, self.level) {
+            (true, level) => Standing::Good(level),
+            (false, ProofLevel::Stored) => Standing::Damaged,
+            (false, ProofLevel::Verified | ProofLevel::Restored) => Standing::DoesNotRestore,
+        }
+    }
+}
+
+/// What is known of a backup. The two that are not good have other remedies: the
+/// bytes of one that does not restore are all there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is known against it.
+    Good(ProofLevel),
+    /// Read to its end and as it was written; a server that had all it needs refused
+    /// it, or made something else of it.
+    DoesNotRestore,
+    /// Not what was written, or not there.
+    Damaged,
+}
+
+impl Standing {
+    /// The proof of a good one.
+    pub fn proof(self) -> Option<ProofLevel> {
+        match self {
+            Self::Good(level) => Some(level),
+            Self::DoesNotRestore | Self::Damaged => None,
+        }
+    }
+
+    pub fn is_good(self) -> bool {
+        self.proof().is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

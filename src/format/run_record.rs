@@ -6,8 +6,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::keyring::Keyring;
 use super::manifest::Trigger;
 use super::names::{parse_utc, utc_in_name};
+use super::own_seal::{self, Sealed};
 use crate::ids::RunId;
 
 pub const RUN_RECORD_VERSION: u32 = 1;
@@ -17,6 +19,13 @@ pub const KEY_ROTATE: &str = "key rotate";
 
 /// The command of a message that was not sent.
 pub const NOTIFY: &str = "notify";
+
+/// How the detail of a run begins whose backup lacks something.
+pub const INCOMPLETE: &str = "incomplete: ";
+
+/// Of an error and of a detail. As JSON a control character takes six bytes, and the
+/// two are less than `RECORD_BYTES_MAX` then too.
+const TEXT_BYTES_MAX: usize = 8 << 10;
 
 const PREFIX: &str = "runs/";
 const SUFFIX: &str = ".json";
@@ -45,6 +54,9 @@ pub struct RunRecord {
     /// exchanged for which, for one. Without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the dump's programs said by which nothing is missing: the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Of a failed run, and of one that is RUNNING because it failed and left
     /// something to the next sweep; without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +69,20 @@ pub struct RunRecord {
     pub duration_ms: Option<u64>,
     pub user: String,
     pub host: String,
+    /// What the host is called where several write to one storage, whatever its name
+    /// is today; absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The id that the storage's marker had, so that a seal is good in that storage
+    /// alone. Absent in records of earlier versions, which are believed in any, and
+    /// where there was no marker yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
     pub process: RunProcess,
+    /// By a configured key, over the record's JSON without it: see `own_seal`. A
+    /// sweep that has a key removes nothing on the word of a record without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +117,25 @@ impl RunRecord {
         run_key(self.started, &self.command, &self.id)
     }
 
+    /// Whether it completed, and its backup lacks something.
+    pub fn is_incomplete(&self) -> bool {
+        let says_so = |detail: &String| detail.starts_with(INCOMPLETE);
+        self.status == RunStatus::Completed && self.detail.as_ref().is_some_and(says_so)
+    }
+
+    /// Whether a host of this label and name ran it.
+    pub fn ran_on(&self, label: &str, host: &str) -> bool {
+        match &self.label {
+            Some(own) => own == label,
+            None => self.host == host,
+        }
+    }
+
+    /// Whether it was written into the storage of this id.
+    pub fn is_of_storage(&self, id: Option<&str>) -> bool {
+        self.storage.is_none() || self.storage.as_deref() == id
+    }
+
     /// Whether the run makes or removes the archive that it names; others, such
     /// as a verify, only read it.
     pub fn changes_its_backup(&self) -> bool {
@@ -102,6 +146,38 @@ impl RunRecord {
     /// only while it does that: one that changes slots alone names none.
     pub fn reencrypts(&self) -> bool {
         self.command == KEY_ROTATE
+    }
+
+    /// Short enough to be read again, whatever a run says of itself.
+    pub fn clipped(self) -> Self {
+        let clipped = |text: String| clip(&text).to_owned();
+        Self {
+            error: self.error.map(clipped),
+            detail: self.detail.map(clipped),
+            ..self
+        }
+    }
+
+    /// Sealed by a key of the ring, where it has a secret. `salt` is the storage's.
+    pub fn sealed(self, ring: &Keyring, salt: Option<&[u8; 16]>) -> Self {
+        let plain = Self {
+            seal: None,
+            ..self.clipped()
+        };
+        let seal = own_seal::seal(ring, Sealed::Record, &plain.to_bytes(), salt);
+        Self { seal, ..plain }
+    }
+
+    /// Whether a key of the ring sealed the record as it is.
+    pub fn seal_holds(&self, ring: &Keyring) -> bool {
+        let Some(seal) = &self.seal else {
+            return false;
+        };
+        let plain = Self {
+            seal: None,
+            ..self.clone()
+        };
+        own_seal::holds(ring, Sealed::Record, &plain.to_bytes(), seal)
     }
 
     /// The record's JSON. A type of text and numbers only always has one.
@@ -140,6 +216,11 @@ impl RunRecord {
     pub fn is_interrupted(&self) -> bool {
         self.status == RunStatus::Failed && self.completed.is_none()
     }
+}
+
+/// As much of a text as a record holds.
+pub fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 fn changes_backups(command: &str) -> bool {
@@ -199,17 +280,21 @@ mod tests {
             backup: None,
             bytes: None,
             detail: None,
+            warnings: Vec::new(),
             error: None,
             started: "2026-01-18T10:30:00.5Z".parse().unwrap(),
             completed: None,
             duration_ms: None,
             user: "postgres".to_owned(),
             host: "db1".to_owned(),
+            label: None,
+            storage: None,
             process: RunProcess {
                 pid: 1,
                 start_ticks: 2,
                 boot_id: "3".to_owned(),
             },
+            seal: None,
         }
     }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::age::{AgeRecipient, named_recipient};
 use super::header::HeaderError;
-use super::keyring::Keyring;
+use super::keyring::{Keyring, Purse};
 use super::keys::{ITERATIONS_ACCEPTED, KeyId, SecretKey};
 
 const AGE_SLOT_MAX: usize = 1024;
@@ -131,8 +131,10 @@ impl Slot {
                 wrapped,
             } => {
                 let aad = slot_aad(SLOT_PASSPHRASE, archive_id, salt);
-                let key = ring.passphrase_key(index, kdf_salt, *iterations)?;
-                unwrap(&key, wrapped, nonce, &aad)
+                let key = ring.try_passphrase(index, kdf_salt, *iterations, Purse::Archives)?;
+                let data = unwrap(&key, wrapped, nonce, &aad)?;
+                ring.opened_something(kdf_salt, *iterations);
+                Some(data)
             }
             Self::Age { file } => ring.identity(index)?.unwrap(file),
         }
@@ -156,7 +158,7 @@ impl Slot {
             } => {
                 let opens = |&index: &usize| self.unwrap(ring, index, archive_id, salt).is_some();
                 let index = (0..ring.keys().len()).find(opens)?;
-                let key = ring.passphrase_key(index, kdf_salt, *iterations)?;
+                let key = ring.try_passphrase(index, kdf_salt, *iterations, Purse::Archives)?;
                 Some(key.id().to_string())
             }
         }

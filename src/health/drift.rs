@@ -16,7 +16,7 @@ pub(super) fn size(
     let median = median(against.iter().map(|backup| backup.raw_bytes))?;
     let drift = percent(newest.raw_bytes, median);
     let text = format!("the newest backup's content is {drift:+.0}% against the median before it");
-    let finding = Finding::ok("size", &newest.name, text).measured(drift, Some(limit), "%");
+    let finding = Finding::ok("size", &newest.title, text).measured(drift, Some(limit), "%");
     // A database that became empty is the reason for this check.
     let level = match drift {
         drift if drift <= -90.0 && drift.abs() > limit => Level::Critical,
@@ -24,7 +24,7 @@ pub(super) fn size(
     };
     Some(finding.at(
         level,
-        "compare them: kluis show latest:NAME lists the tables".replace("NAME", &newest.name),
+        "compare them: kluis show latest:NAME lists the tables".replace("NAME", &newest.title),
     ))
 }
 
@@ -69,7 +69,7 @@ pub(super) fn tables(
         }
         _ => format!("rows are far from the median before: {}", named.join(", ")),
     };
-    let finding = Finding::ok("table", &newest.name, text);
+    let finding = Finding::ok("table", &newest.title, text);
     let measured = finding.measured(drifted.len() as f64, Some(0.0), "");
     Some(measured.at(
         warning_if(!drifted.is_empty()),

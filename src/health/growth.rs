@@ -2,13 +2,20 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{BackupFact, Finding, Level, Room, warning_if};
+use super::{BackupFact, Finding, Level, warning_if};
 
 /// What the rate is taken from. Older backups have been thinned out, so they say
 /// less than was written.
 const DAYS: i64 = 30;
 /// A rate of less than this says nothing.
 const DAYS_AT_LEAST: f64 = 2.0;
+
+/// The file system that a storage lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub free_bytes: u64,
+    pub total_bytes: u64,
+}
 
 /// What was written a day over the last 30 days, less what those days' backups
 /// no longer hold: a policy that removes as much as is written never fills a

@@ -1,4 +1,5 @@
 use super::*;
+use crate::format::manifest::Kind;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -8,13 +9,15 @@ fn ago(hours: i64) -> Timestamp {
 
 fn backup(hours: i64) -> BackupFact {
     BackupFact {
-        kind: Kind::Db,
-        name: "shop".to_owned(),
+        series: Series::called(Kind::Db, "shop"),
+        title: "shop".to_owned(),
         created_at: ago(hours),
         stored_bytes: 1 << 20,
         raw_bytes: 10 << 20,
-        proof: Some(ProofLevel::Verified),
+        id: format!("{hours:016}"),
+        standing: Standing::Good(ProofLevel::Verified),
         proven_at: Some(ago(hours)),
+        lacks: 0,
         tables: BTreeMap::from([("public.orders".to_owned(), 10_000)]),
     }
 }
@@ -33,6 +36,7 @@ fn thresholds() -> Thresholds {
         table_drift_rows: 1000,
         failures: Some(0),
         proof_age: "8d".parse().ok(),
+        run_limit: Some(Duration::from_secs(48 * 3600)),
         free_percent: Some(10),
         days_until_full: Some(14),
         unverified: Some(2),
@@ -149,7 +153,7 @@ fn a_small_table_may_do_as_it_likes() {
 fn an_old_proof_and_unverified_ones_are_told() {
     let mut backups = nights(10);
     for backup in &mut backups[..9] {
-        (backup.proof, backup.proven_at) = (Some(ProofLevel::Stored), None);
+        (backup.standing, backup.proven_at) = (Standing::Good(ProofLevel::Stored), None);
     }
     let facts = of(backups);
     assert_eq!(level(&facts, "proof"), Level::Warning);
@@ -159,7 +163,7 @@ fn an_old_proof_and_unverified_ones_are_told() {
 #[test]
 fn the_first_proof_is_not_late_before_it_is_due() {
     let unproven = |hours| BackupFact {
-        proof: Some(ProofLevel::Stored),
+        standing: Standing::Good(ProofLevel::Stored),
         proven_at: None,
         ..backup(hours)
     };
@@ -171,10 +175,19 @@ fn the_first_proof_is_not_late_before_it_is_due() {
 #[test]
 fn a_damaged_newest_backup_is_critical_and_an_older_one_a_warning() {
     let mut backups = nights(3);
-    backups[1].proof = None;
+    backups[1].standing = Standing::Damaged;
     assert_eq!(level(&of(backups.clone()), "damaged"), Level::Warning);
-    backups[0].proof = None;
+    backups[0].standing = Standing::Damaged;
     assert_eq!(level(&of(backups), "damaged"), Level::Critical);
+}
+
+#[test]
+fn one_that_does_not_restore_is_no_damaged_one() {
+    let mut backups = nights(3);
+    backups[0].standing = Standing::DoesNotRestore;
+    let facts = of(backups);
+    assert_eq!(level(&facts, "damaged"), Level::Ok);
+    assert_eq!(level(&facts, "restores"), Level::Critical);
 }
 
 #[test]
@@ -185,6 +198,21 @@ fn failures_count_for_seven_days() {
     };
     assert_eq!(level(&failed(24 * 6), "failures"), Level::Warning);
     assert_eq!(level(&failed(24 * 8), "failures"), Level::Ok);
+}
+
+#[test]
+fn a_run_beyond_its_limit_is_found() {
+    let since = |hours| Facts {
+        running: vec![RunningFact {
+            command: "backup db".to_owned(),
+            started: ago(hours),
+            host: "web1".to_owned(),
+        }],
+        ..of(nights(1))
+    };
+    assert_eq!(level(&since(47), "running"), Level::Ok);
+    assert_eq!(level(&since(49), "running"), Level::Warning);
+    assert_eq!(level(&of(nights(1)), "running"), Level::Ok);
 }
 
 #[test]

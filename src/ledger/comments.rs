@@ -4,6 +4,8 @@
 //! of statements. A title counts only when its block is closed, so a dump cut in
 //! the middle of its trailer has none.
 
+use super::statement::name_text;
+
 /// What a closed block said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Title {
@@ -85,7 +87,8 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
     if object_type.is_empty() || !object_type.iter().all(is_type) {
         return None;
     }
-    let owner_at = memchr::memmem::rfind(rest, b"; Owner:").unwrap_or(rest.len());
+    // The first mark counts: a role's name that holds one as well is taken whole.
+    let owner_at = memchr::memmem::find(rest, b"; Owner:").unwrap_or(rest.len());
     let (schema, owner) = rest.split_at(owner_at);
     let owner = owner.strip_prefix(b"; Owner:").unwrap_or_default();
     let end = memchr::memmem::rfind(owner, b"; Tablespace: ").unwrap_or(owner.len());
@@ -93,15 +96,23 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
         name: shown(name),
         object_type: shown(object_type),
         schema: shown(schema),
-        owner: shown(&owner[..end]),
+        owner: owner_name(&owner[..end]),
     })
+}
+
+/// Blanks at its ends belong to a role's name: another role may be called the rest.
+fn owner_name(text: &[u8]) -> String {
+    match text.strip_prefix(b" ").unwrap_or(text) {
+        b"-" => String::new(),
+        text => name_text(text.to_vec()),
+    }
 }
 
 /// A hyphen stands for nothing.
 fn shown(text: &[u8]) -> String {
     match text.trim_ascii() {
         b"-" => String::new(),
-        text => String::from_utf8_lossy(text).into_owned(),
+        text => name_text(text.to_vec()),
     }
 }
 

@@ -3,17 +3,22 @@
 //!
 //! Owns what is quoted and what is not, so that text in literals, identifiers
 //! and function bodies is never taken for SQL. Refuses nothing. Keeps a bounded
-//! beginning of the current statement or line, nothing else. Does not know
-//! `/* */`, which pg_dump never writes outside of quotes.
+//! beginning of the current statement or line, nothing else.
+//!
+//! psql reads the same text and obeys the commands that it finds. So what is a
+//! quote, a comment or a command is read here as psql reads it, and what its
+//! versions read differently is told as [`Event::Unclear`].
 
-use memchr::{memchr, memchr2};
+mod quotes;
+mod routine;
+mod run;
+
+use routine::Routine;
+use run::Run;
 
 /// Of a statement or a line, so much is kept. pg_dump's longest statement that
 /// matters is a `COPY` with 1,600 column names of 63 bytes.
 pub(super) const KEPT_BYTES: usize = 1 << 20;
-
-/// A dollar quote's tag is an identifier, so no longer than this with its `$`s.
-const TAG_BYTES: usize = 66;
 
 /// What the text just read ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,11 @@ pub(super) enum Event {
     Comment,
     /// A psql command: see [`Lexer::line`].
     MetaCommand,
+    /// A quote right behind a colon: psql would look for a variable of that name.
+    AfterColon,
+    /// Text that nobody can tell the quotes of, or a variable of psql's that holds
+    /// more than a word: pg_dump writes neither.
+    Unclear,
     /// The opening parenthesis of a row in `INSERT INTO ... VALUES`.
     RowOpen,
     /// Its closing parenthesis.
@@ -38,7 +48,20 @@ enum State {
     Code,
     /// After one hyphen.
     Hyphen,
+    /// After one slash.
+    Slash,
+    /// After one colon.
+    Colon,
+    /// In a name right after a colon, which may be a variable of psql's.
+    Variable,
     Comment,
+    /// After a carriage return in a comment: psql ends the comment there.
+    CommentReturn,
+    /// In `/* */`, so many levels deep, after the byte `last`.
+    BlockComment {
+        depth: u32,
+        last: u8,
+    },
     MetaCommand,
     /// In '...': whether a backslash escapes, and whether one just did.
     Literal {
@@ -68,6 +91,15 @@ pub(super) struct Lexer {
     tag: Vec<u8>,
     /// The two bytes before the next one.
     before: [u8; 2],
+    /// The word or number that the next byte may go on.
+    run: Run,
+    /// In the slice at hand: what stands before belongs to another token.
+    token_start: usize,
+    /// The first letters of the statement, in capitals.
+    opening: [u8; 7],
+    opening_len: usize,
+    opening_ended: bool,
+    routine: Routine,
     /// Whether the literal that just ended had escapes: `E'a''b\''` is one.
     literal_escapes: bool,
     /// `standard_conforming_strings = off`.
@@ -86,6 +118,12 @@ impl Lexer {
             line: Vec::new(),
             tag: Vec::new(),
             before: [b'\n'; 2],
+            run: Run::None,
+            token_start: 0,
+            opening: [0; 7],
+            opening_len: 0,
+            opening_ended: false,
+            routine: Routine::default(),
             literal_escapes: false,
             backslashes: false,
         }
@@ -114,9 +152,22 @@ impl Lexer {
         self.in_statement || self.state == State::Hyphen
     }
 
+    /// The statement's first word in capitals, cut after seven letters. It need not
+    /// stand in the first column.
+    pub fn opening(&self) -> &[u8] {
+        &self.opening[..self.opening_len]
+    }
+
+    /// Whether psql, having read a semicolon, takes what follows for more of the
+    /// same: a routine's body between BEGIN and END.
+    pub fn in_routine(&self) -> bool {
+        self.routine.is_open()
+    }
+
     /// Other text was read elsewhere up to the end of a line.
     pub fn skip_to_new_line(&mut self) {
         self.before = [b'\n'; 2];
+        self.run = Run::None;
     }
 
     /// After a statement was read: the next one may come. `text`: what
@@ -128,12 +179,15 @@ impl Lexer {
         self.in_rows = false;
         self.parentheses = 0;
         self.statement.clear();
+        self.opening_len = 0;
+        self.opening_ended = false;
+        self.routine.end_statement();
     }
 
     /// No more text comes: the line it ended in ends here.
     pub fn end(&mut self) -> Option<Event> {
         match self.state {
-            State::Comment if !self.in_statement => Some(Event::Comment),
+            State::Comment | State::CommentReturn if !self.in_statement => Some(Event::Comment),
             State::MetaCommand => Some(Event::MetaCommand),
             _ => None,
         }
@@ -143,11 +197,16 @@ impl Lexer {
     pub fn scan(&mut self, bytes: &[u8]) -> (usize, Option<Event>) {
         let mut at = 0;
         let mut event = None;
+        self.token_start = 0;
         while at < bytes.len() && event.is_none() {
             let used;
             (used, event) = self.step(bytes, at);
             at += used;
         }
+        self.run = match self.state {
+            State::Code => self.run_before(bytes, at),
+            _ => Run::None,
+        };
         match bytes[..at] {
             [] => {}
             [last] => self.before = [self.before[1], last],
@@ -158,16 +217,26 @@ impl Lexer {
 
     fn step(&mut self, bytes: &[u8], at: usize) -> (usize, Option<Event>) {
         let rest = &bytes[at..];
-        match self.state {
+        let (used, event) = match self.state {
             State::Between => (self.between(bytes, at), None),
-            State::Code => self.code(bytes, at),
+            State::Code => return self.code(bytes, at),
             State::Hyphen => (self.hyphen(rest[0]), None),
+            State::Slash => (self.slash(rest[0]), None),
+            State::Colon => self.colon(rest[0]),
+            State::Variable => self.variable(rest[0]),
             State::Comment | State::MetaCommand => self.rest_of_line(rest),
+            State::CommentReturn => self.comment_return(rest[0]),
+            State::BlockComment { depth, last } => (self.block_comment(rest, depth, last), None),
             State::Literal { escapes, escaped } => (self.literal(rest, escapes, escaped), None),
             State::Identifier => (self.identifier(rest), None),
-            State::DollarTag => (self.dollar_tag(rest[0]), None),
+            State::DollarTag => self.dollar_tag(rest[0]),
             State::DollarBody { matched } => (self.dollar_body(rest, matched), None),
+        };
+        // What ended there was no word that could go on.
+        if self.state == State::Code && used > 0 {
+            self.next_token(at + used, Run::None);
         }
+        (used, event)
     }
 
     /// The byte `back` places before `bytes[at]`; `back` is 1 or 2.
@@ -186,7 +255,7 @@ impl Lexer {
 
     fn between(&mut self, bytes: &[u8], at: usize) -> usize {
         let rest = &bytes[at..];
-        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c);
         let blanks = rest.iter().take_while(is_blank).count();
         let Some(first) = rest.get(blanks) else {
             return blanks;
@@ -194,15 +263,17 @@ impl Lexer {
         self.line.clear();
         self.state = match first {
             b'-' => State::Hyphen,
+            b'/' => State::Slash,
             b'\\' => State::MetaCommand,
             _ => {
                 self.in_statement = true;
+                self.next_token(at + blanks, Run::None);
                 self.is_kept = self.byte_before(bytes, at + blanks, 1) == b'\n';
                 State::Code
             }
         };
-        // A hyphen is used up; a command keeps its backslash.
-        blanks + usize::from(*first == b'-')
+        // These are used up; a command keeps its backslash.
+        blanks + usize::from(matches!(first, b'-' | b'/'))
     }
 
     fn code(&mut self, bytes: &[u8], at: usize) -> (usize, Option<Event>) {
@@ -210,10 +281,18 @@ impl Lexer {
         let plain = rest.iter().position(|byte| SPECIAL[usize::from(*byte)]);
         let length = plain.unwrap_or(rest.len());
         self.keep(&rest[..length]);
+        self.open_with(&rest[..length]);
         let Some(&special) = rest.get(length) else {
             return (length, None);
         };
         let mut event = None;
+        let run = self.run_before(bytes, at + length);
+        let goes_on = special == b'$' && matches!(run, Run::Word | Run::Letter(_));
+        self.end_opening();
+        match goes_on {
+            true => self.routine.letters(b"$"),
+            false => self.routine.end_word(self.parentheses),
+        }
         match special {
             b';' if self.parentheses == 0 => return (length + 1, Some(Event::Statement)),
             b'(' => event = self.open_parenthesis(),
@@ -225,14 +304,20 @@ impl Lexer {
             }
             b'-' => self.state = State::Hyphen,
             b'"' => self.state = State::Identifier,
-            b'\'' => {
-                let escapes = self.has_escapes(bytes, at + length, length == 0);
-                self.state = State::Literal {
-                    escapes,
-                    escaped: false,
-                };
-            }
-            b'$' if !is_name_byte(self.byte_before(bytes, at + length, 1)) => {
+            b'/' => self.state = State::Slash,
+            b':' => self.state = State::Colon,
+            b'\'' => match self.has_escapes(bytes, at + length, length == 0) {
+                Some(escapes) => {
+                    self.state = State::Literal {
+                        escapes,
+                        escaped: false,
+                    };
+                }
+                None => event = Some(Event::Unclear),
+            },
+            b'$' if goes_on => {}
+            b'$' if run == Run::Unclear => event = Some(Event::Unclear),
+            b'$' => {
                 self.tag.clear();
                 self.tag.push(b'$');
                 self.state = State::DollarTag;
@@ -242,6 +327,8 @@ impl Lexer {
         if event.is_none() {
             self.keep(&[special]);
         }
+        let run = if goes_on { Run::Word } else { Run::None };
+        self.next_token(at + length + 1, run);
         (length + 1, event)
     }
 
@@ -260,121 +347,6 @@ impl Lexer {
         self.parentheses = self.parentheses.saturating_sub(1);
         (self.in_rows && self.parentheses == 0).then_some(Event::RowClose)
     }
-
-    /// Whether backslashes escape in the literal whose quote is `bytes[at]`.
-    /// `is_doubled`: a literal ended right before, perhaps to go on here.
-    fn has_escapes(&self, bytes: &[u8], at: usize, is_doubled: bool) -> bool {
-        match self.byte_before(bytes, at, 1) {
-            b'\'' if is_doubled => self.literal_escapes,
-            b'E' | b'e' => self.backslashes || !is_name_byte(self.byte_before(bytes, at, 2)),
-            _ => self.backslashes,
-        }
-    }
-
-    fn hyphen(&mut self, next: u8) -> usize {
-        if next == b'-' {
-            self.state = State::Comment;
-            return 1;
-        }
-        if !self.in_statement {
-            self.in_statement = true;
-            self.is_kept = false;
-        }
-        self.state = State::Code;
-        0
-    }
-
-    fn rest_of_line(&mut self, rest: &[u8]) -> (usize, Option<Event>) {
-        let end = memchr(b'\n', rest);
-        keep_bounded(&mut self.line, &rest[..end.unwrap_or(rest.len())]);
-        let Some(end) = end else {
-            return (rest.len(), None);
-        };
-        let event = match self.state {
-            State::MetaCommand => Some(Event::MetaCommand),
-            _ => (!self.in_statement).then_some(Event::Comment),
-        };
-        self.state = if self.in_statement {
-            State::Code
-        } else {
-            State::Between
-        };
-        (end + 1, event)
-    }
-
-    fn literal(&mut self, rest: &[u8], escapes: bool, escaped: bool) -> usize {
-        let start = usize::from(escaped);
-        let found = if escapes {
-            memchr2(b'\'', b'\\', &rest[start..])
-        } else {
-            memchr(b'\'', rest)
-        };
-        let used = found.map_or(rest.len(), |at| start + at + 1);
-        self.keep(&rest[..used]);
-        let ends_escape = found.is_some() && rest[used - 1] == b'\\';
-        self.state = if found.is_some() && !ends_escape {
-            self.literal_escapes = escapes;
-            State::Code
-        } else {
-            State::Literal {
-                escapes,
-                escaped: ends_escape,
-            }
-        };
-        used
-    }
-
-    fn identifier(&mut self, rest: &[u8]) -> usize {
-        let end = memchr(b'"', rest);
-        let used = end.map_or(rest.len(), |at| at + 1);
-        self.keep(&rest[..used]);
-        if end.is_some() {
-            self.state = State::Code;
-        }
-        used
-    }
-
-    fn dollar_tag(&mut self, next: u8) -> usize {
-        let starts_tag = self.tag.len() == 1;
-        let goes_on = is_name_byte(next) && !(starts_tag && next.is_ascii_digit());
-        if next != b'$' && (!goes_on || self.tag.len() == TAG_BYTES) {
-            self.state = State::Code;
-            return 0;
-        }
-        self.tag.push(next);
-        self.keep(&[next]);
-        if next == b'$' {
-            self.state = State::DollarBody { matched: 0 };
-        }
-        1
-    }
-
-    fn dollar_body(&mut self, rest: &[u8], mut matched: usize) -> usize {
-        let mut used = 0;
-        while used < rest.len() && matched < self.tag.len() {
-            if matched == 0 {
-                let Some(skipped) = memchr(b'$', &rest[used..]) else {
-                    used = rest.len();
-                    break;
-                };
-                used += skipped;
-            }
-            // A tag has `$` at its ends only: a mismatch can at most begin anew.
-            matched = match rest[used] {
-                byte if byte == self.tag[matched] => matched + 1,
-                b'$' => 1,
-                _ => 0,
-            };
-            used += 1;
-        }
-        self.keep(&rest[..used]);
-        self.state = if matched == self.tag.len() {
-            State::Code
-        } else {
-            State::DollarBody { matched }
-        };
-        used
-    }
 }
 
 fn keep_bounded(kept: &mut Vec<u8>, bytes: &[u8]) {
@@ -390,7 +362,7 @@ fn is_name_byte(byte: u8) -> bool {
 /// The bytes that mean something in a statement outside of quotes.
 static SPECIAL: [bool; 256] = {
     let mut special = [false; 256];
-    let bytes = b"'\"$-;()\\";
+    let bytes = b"'\"$-;()\\/:";
     let mut at = 0;
     while at < bytes.len() {
         special[bytes[at] as usize] = true;

@@ -14,15 +14,20 @@ mod comments;
 mod globals;
 mod large_objects;
 mod lexer;
+mod owners;
+mod public;
 mod reader;
 mod rows;
 mod statement;
+mod watch;
 
 pub(crate) use comments::ObjectTitle;
-pub use globals::{About, Global, Globals, GlobalsReader};
+pub use globals::{Attribute, Global, Globals, GlobalsReader, NotUnderstood};
+pub use owners::Owners;
+pub use public::{PublicRight, PublicSchema};
 pub use reader::DumpReader;
-pub(crate) use reader::Watch;
 pub(crate) use statement::{Cursor, name_text};
+pub(crate) use watch::Watch;
 
 /// What a dump holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +140,11 @@ pub enum LedgerError {
          which could run programs: do not feed this file to psql"
     )]
     MetaCommand { command: String },
+    #[error(
+        "the dump holds a NUL byte, which no text in PostgreSQL has: it is damaged or was made to \
+         mislead; do not feed this file to psql"
+    )]
+    Nul,
     #[error(
         "cannot read the statement that begins {statement:?}: it is not as pg_dump 10 or newer \
          writes it; dump again with a current pg_dump"

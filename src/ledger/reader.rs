@@ -8,34 +8,16 @@ use std::collections::BTreeMap;
 
 use memchr::memchr;
 
-use super::comments::{Block, ObjectTitle, Title};
+use super::comments::{Block, Title};
 use super::large_objects::LargeObjectReader;
 use super::lexer::{Event, KEPT_BYTES, Lexer};
 use super::rows::{CutRow, Tables, copy_rows};
-use super::statement::{self, Statement, TableName};
+use super::statement::{self, Statement, TableName, after_trailer, excerpt};
+use super::watch::Watch;
 use super::{Ledger, LedgerError, SequenceLedger};
 
 /// Leaves psql's restricted mode, with the token that it was entered with.
 const UNRESTRICT: &[u8] = b"\\unrestrict ";
-
-/// Is told on the way where in the dump what stands. Places are bytes from the
-/// dump's start.
-pub(crate) trait Watch {
-    /// An object's title: its section begins at `start`.
-    fn object(&mut self, start: u64, title: ObjectTitle);
-    /// The trailer's block begins at `start`.
-    fn trailer(&mut self, start: u64);
-    /// A statement, as [`Lexer::statement`] keeps it, whose semicolon stands
-    /// before `end`. `backslashes`: whether they escape in its plain literals.
-    fn statement(&mut self, text: &[u8], backslashes: bool, end: u64);
-}
-
-/// Watches nothing, at no cost.
-impl Watch for () {
-    fn object(&mut self, _: u64, _: ObjectTitle) {}
-    fn trailer(&mut self, _: u64) {}
-    fn statement(&mut self, _: &[u8], _: bool, _: u64) {}
-}
 
 /// Reads one dump, whole, in slices cut anywhere.
 pub struct DumpReader<W = ()> {
@@ -118,10 +100,15 @@ impl<W: Watch> DumpReader<W> {
         }
     }
 
+    pub(crate) fn watch_mut(&mut self) -> &mut W {
+        &mut self.watch
+    }
+
     /// Reads on. What is wrong with the dump is told by [`DumpReader::finish`];
     /// after the first fault the rest goes by unread.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
+        let nul = memchr(0, bytes);
+        let mut rest = &bytes[..nul.unwrap_or(bytes.len())];
         while !rest.is_empty() && self.error.is_none() {
             let used = match self.mode {
                 Mode::Sql => self.sql(rest),
@@ -130,6 +117,18 @@ impl<W: Watch> DumpReader<W> {
             };
             rest = &rest[used..];
         }
+        if nul.is_some() && self.error.is_none() {
+            self.error = Some(match self.header_seen {
+                true => LedgerError::Nul,
+                false => LedgerError::HeaderMissing,
+            });
+        }
+    }
+
+    /// Whether nothing is wrong so far. What a faulty dump held further on was not
+    /// read, and must be given to nobody.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.error.is_none()
     }
 
     /// The ledger, who watched, and the dump's length in bytes.
@@ -227,6 +226,13 @@ impl<W: Watch> DumpReader<W> {
                 Ok(())
             }
             Event::MetaCommand => self.meta_command(),
+            Event::Unclear => Err(LedgerError::Unreadable {
+                statement: excerpt(self.lexer.statement()),
+            }),
+            Event::AfterColon => {
+                self.watch.after_colon(self.offset);
+                Ok(())
+            }
             Event::RowOpen => self.row_open(),
             Event::RowClose => Ok(()),
             Event::Statement => {
@@ -252,12 +258,7 @@ impl<W: Watch> DumpReader<W> {
                 self.watch.trailer(self.block_start);
             }
             Some(Title::Object(title)) => {
-                match self.objects.get_mut(&title.object_type) {
-                    Some(count) => *count += 1,
-                    None => {
-                        self.objects.insert(title.object_type.clone(), 1);
-                    }
-                }
+                *self.objects.entry(title.object_type.clone()).or_default() += 1;
                 self.watch.object(self.block_start, title);
             }
             None => {}
@@ -303,6 +304,7 @@ impl<W: Watch> DumpReader<W> {
             // Its rows were counted while they went by.
             return Ok(());
         }
+        self.check_rows(text)?;
         let is_cut = text.len() >= KEPT_BYTES;
         if is_cut && !statement::is_known(text) {
             return Ok(());
@@ -318,6 +320,23 @@ impl<W: Watch> DumpReader<W> {
             .ok_or_else(|| LedgerError::Unreadable {
                 statement: excerpt(text),
             })
+    }
+
+    /// Rows follow where psql asks the server for them, however the statement is
+    /// written. So one that is not as pg_dump writes it is none that may pass, nor
+    /// is one in what psql takes for a routine's body.
+    fn check_rows(&self, text: &[u8]) -> Result<(), LedgerError> {
+        let is_odd = self.lexer.opening() == b"COPY" && !text.starts_with(b"COPY ");
+        let is_inside = self.lexer.in_routine() && statement::is_known(text);
+        match is_odd || is_inside || statement::sets_odd_encoding(text) {
+            false => Ok(()),
+            true => Err(LedgerError::Unreadable {
+                statement: match text {
+                    [] => "COPY".to_owned(),
+                    text => excerpt(text),
+                },
+            }),
+        }
     }
 
     /// `false` where the statement comes out of turn.
@@ -364,25 +383,10 @@ impl<W: Watch> DumpReader<W> {
         if !self.header_seen {
             return Err(LedgerError::HeaderMissing);
         }
-        if self.trailer_seen {
-            return Err(after_trailer(text));
+        match self.trailer_seen {
+            true => Err(after_trailer(text)),
+            false => Ok(()),
         }
-        Ok(())
-    }
-}
-
-fn after_trailer(text: &[u8]) -> LedgerError {
-    LedgerError::AfterTrailer {
-        text: excerpt(text),
-    }
-}
-
-/// The beginning of hostile or broken text, for a message.
-fn excerpt(text: &[u8]) -> String {
-    const SHOWN_BYTES: usize = 60;
-    match text.get(..SHOWN_BYTES) {
-        Some(beginning) => format!("{}...", String::from_utf8_lossy(beginning)),
-        None => String::from_utf8_lossy(text).into_owned(),
     }
 }
 
@@ -468,9 +472,94 @@ mod tests {
     fn text_not_in_the_first_column_or_in_parentheses_is_no_statement_of_the_dump() {
         hides("CREATE FUNCTION f() BEGIN ATOMIC\n INSERT INTO public.t (a)\n   VALUES (1);\nEND;");
         hides("CREATE RULE r AS DO ( SELECT 1;\nINSERT INTO public.t (a) VALUES (1);\n);");
-        hides(" COPY public.fake (a) FROM stdin;");
         hides("SELECT 1;\n-COPY public.fake (a) FROM stdin;");
-        hides("SELECT 1; COPY public.fake (a) FROM stdin;");
+    }
+
+    /// psql reads rows wherever the server asks for them, and here what follows
+    /// them would be SQL: pg_dump writes none of these.
+    #[test]
+    fn rows_that_are_not_begun_as_pg_dump_begins_them_are_refused() {
+        let hidden = "COPY public.t (a) FROM stdin;\n'\n\\.\n\\! id\n'\n;\n";
+        for before in [
+            " ",
+            "/**/",
+            "/* x */ ",
+            "SELECT 1; ",
+            "\x0c",
+            "\r",
+            "copy",
+            "CoPy",
+            "COPY\t",
+        ] {
+            let text = match before.to_ascii_uppercase().starts_with("COPY") {
+                true => format!("{before}{}", &hidden["COPY".len()..]),
+                false => format!("{before}{hidden}"),
+            };
+            let found = read(&text);
+            assert!(found.is_err(), "{text:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn commands_are_found_in_whatever_hides_them_from_a_simpler_reader() {
+        for body in [
+            "/* ' */ \\! id\n/* ' */;\n",
+            "/*/* ' */ ' */ \\! id\n/* ' */;\n",
+            "SELECT 1 /* ' */\n\\! id\n/* ' */;\n",
+            "SELECT 1 +/* ' */\n\\! id\n/* ' */;\n",
+            "-- x\r\\! id\n",
+            "SELECT 1 -- '\r\\! id\n;",
+            "SELECT 1$a$ ' $a$ \\! id\n--';\n",
+            "SELECT $1$a$ ' $a$ \\! id\n--';\n",
+            "SELECT $a$x$a$$b$ ' $b$ \\! id\n--';\n",
+            "COPY public.t (a) FROM stdin;\n\\.\r\n\\! id\n\\.\n",
+            "SET standard_conforming_strings = off;\nSELECT B'\\' \\! id\n--';\n",
+            "SET standard_conforming_strings = off;\nSELECT x'\\' \\! id\n--';\n",
+        ] {
+            let found = read(body);
+            assert!(
+                matches!(found, Err(LedgerError::MetaCommand { .. })),
+                "{body:?}: {found:?}"
+            );
+        }
+        let tag = "a".repeat(100);
+        for body in [
+            &format!("SELECT ${tag}$ ' ${tag}$ \\! id\n--';\n"),
+            "SELECT 1E'\\' \\! id\n--';\n",
+            "SELECT 1a$x$ ' $x$ \\! id\n--';\n",
+            "SET standard_conforming_strings = off;\nSELECT U&'\\' \\! id\n--';\n",
+            "SELECT :DBNAME;\n",
+            "SELECT a:::USER;\n",
+            "SET client_encoding = 'S-JIS';\n",
+            "SET client_encoding = 'GB18030';\n",
+            "CREATE FUNCTION f() RETURNS int BEGIN;\nCOPY public.t (a) FROM stdin;\n\\! id\n\\.\n",
+            "create Or replace\nPROCEDURE f() BEGIN ATOMIC CASE x END;\nCOPY public.t (a) FROM stdin;\n\\.\n",
+        ] {
+            let found = read(body);
+            assert!(
+                matches!(found, Err(LedgerError::Unreadable { .. })),
+                "{body:?}: {found:?}"
+            );
+        }
+        assert_eq!(read("SELECT 'a\0b';\n"), Err(LedgerError::Nul));
+        assert_eq!(
+            read("COPY public.t (a) FROM stdin;\na\0\n\\.\n"),
+            Err(LedgerError::Nul)
+        );
+    }
+
+    #[test]
+    fn what_pg_dump_writes_outside_of_quotes_is_read_as_ever() {
+        hides("SELECT a[1:CASE WHEN true THEN 2 END], b[lo:hi], '{}'::text[], c::public.\"USER\";");
+        hides("SELECT 4 / 2, 2 * 3, a -> 'b' #>> '{c}', a*/**/b;");
+        hides("SET client_encoding = 'WIN1252';");
+        hides("SELECT U&'d\\0061t' || N'x' || b'01' || X'1F';");
+        hides(
+            "CREATE FUNCTION f() RETURNS int\n    LANGUAGE sql\n    BEGIN ATOMIC\n SELECT CASE WHEN true \
+             THEN 1 ELSE 2 END;\n SELECT 2;\nEND;",
+        );
+        hides("CREATE VIEW v AS SELECT begin FROM t;");
+        hides("CREATE FUNCTION f(begin int) RETURNS int LANGUAGE sql AS $$select 1$$;");
     }
 
     #[test]

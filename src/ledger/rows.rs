@@ -78,7 +78,7 @@ pub(super) struct CutRow {
     stream: Xxh3,
     bytes: u64,
     /// The row's first bytes, to know the end mark when it is cut too.
-    head: [u8; 2],
+    head: [u8; 3],
     is_open: bool,
 }
 
@@ -90,7 +90,7 @@ impl CutRow {
             self.stream.reset();
             self.bytes = 0;
         }
-        for (at, byte) in (self.bytes..2).zip(piece) {
+        for (at, byte) in (self.bytes..3).zip(piece) {
             self.head[at as usize] = *byte;
         }
         self.stream.update(piece);
@@ -109,12 +109,16 @@ impl CutRow {
     }
 
     fn is_end_mark(&self) -> bool {
-        self.bytes == 2 && self.head == *END_MARK
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        self.head.get(..bytes).is_some_and(is_end_mark)
     }
 }
 
-/// No row can look like this: `COPY` doubles every backslash of its data.
-const END_MARK: &[u8; 2] = b"\\.";
+/// No row can look like this: `COPY` doubles every backslash of its data, and writes
+/// a carriage return as an escape. psql takes both for the end.
+fn is_end_mark(row: &[u8]) -> bool {
+    row.len() <= 3 && matches!(row, b"\\." | b"\\.\r")
+}
 
 /// Reads `COPY` rows from the start of `block` into `totals`. `Some(n)`: the end
 /// mark was read and `block[n..]` is SQL again; `None`: all of it was rows.
@@ -139,7 +143,7 @@ pub(super) fn copy_rows(block: &[u8], cut: &mut CutRow, totals: &mut Totals) -> 
     for end in memchr_iter(b'\n', whole) {
         let row = &whole[row_start..end];
         row_start = end + 1;
-        if row.len() == 2 && row == END_MARK {
+        if is_end_mark(row) {
             *totals = local;
             return Some(start + row_start);
         }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::SequenceLedger;
+use super::{LedgerError, SequenceLedger};
 
 /// A table's names, unquoted.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +42,27 @@ const KNOWN: [&[u8]; 6] = [
     b"SELECT pg_catalog.lowrite(",
     b"SELECT pg_catalog.lo_close(",
 ];
+
+/// Whether psql is told to read on in an encoding in which a quote or a backslash
+/// may be a part of a letter. No database is in one of these.
+pub(super) fn sets_odd_encoding(text: &[u8]) -> bool {
+    const ODD: [&str; 10] = [
+        "big5", "gb18030", "gbk", "johab", "mskanji", "shift", "sjis", "uhc", "win9", "windows9",
+    ];
+    const LONGEST: usize = 200;
+    if !text.starts_with(b"SET client_encoding") {
+        return false;
+    }
+    // As the server compares such names.
+    let letters = text
+        .iter()
+        .take(LONGEST)
+        .filter(|byte| byte.is_ascii_alphanumeric());
+    let text: String = letters
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    ODD.iter().any(|name| text.contains(name))
+}
 
 /// Whether the statement is one whose loss would make the ledger wrong.
 pub(super) fn is_known(text: &[u8]) -> bool {
@@ -227,6 +248,20 @@ pub(crate) fn name_text(bytes: Vec<u8>) -> String {
         }
         text
     })
+}
+
+/// The beginning of hostile or broken text, for a message.
+pub(super) fn excerpt(text: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 60;
+    match text.get(..SHOWN_BYTES) {
+        Some(beginning) => format!("{}...", String::from_utf8_lossy(beginning)),
+        None => String::from_utf8_lossy(text).into_owned(),
+    }
+}
+
+pub(super) fn after_trailer(text: &[u8]) -> LedgerError {
+    let text = excerpt(text);
+    LedgerError::AfterTrailer { text }
 }
 
 #[cfg(test)]

@@ -63,6 +63,10 @@ impl Notifier for Chat {
         self.endpoint.host()
     }
 
+    fn is_in_clear(&self) -> bool {
+        self.endpoint.is_in_clear()
+    }
+
     fn send(&self, notice: &Notice, patience: &Patience) -> Result<Sent, NotifyError> {
         let body = self.kind.body(notice).to_string();
         let call = Call {
@@ -101,8 +105,7 @@ fn slack(text: &Wording) -> Value {
     section(slack_text(&text.lines.join("\n")));
     section(slack_text(&facts(text)));
     if !text.commands.is_empty() {
-        // A backtick would end the block.
-        let commands = slack_text(&text.commands.join("\n").replace('`', "'"));
+        let commands = slack_escaped(&in_block(&text.commands));
         section(format!(
             "```\n{}\n```",
             cut(&commands, SLACK_SECTION_CHARS - 10)
@@ -111,10 +114,21 @@ fn slack(text: &Wording) -> Value {
     json!({ "text": slack_text(&text.title), "blocks": blocks })
 }
 
-/// Slack's three special characters, and what would make a word bold or code.
-fn slack_text(text: &str) -> String {
+/// Slack's three special characters: all that a block of code needs.
+fn slack_escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;");
-    let text = text.replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Commands for a block of code, where they can be copied from as they are. Only
+/// what would end the block is changed.
+fn in_block(commands: &[String]) -> String {
+    commands.join("\n").replace("```", "'''")
+}
+
+/// The same, and what would make a word bold or code.
+fn slack_text(text: &str) -> String {
+    let text = slack_escaped(text);
     // A zero-width space behind them: Slack knows no escape.
     let marks = |text: String, mark: char| text.replace(mark, &format!("{mark}\u{200b}"));
     ['*', '_', '~'].into_iter().fold(text, marks)
@@ -130,7 +144,7 @@ fn discord(notice: &Notice) -> Value {
     }
     let mut written = cut(&written, DISCORD_TEXT_CHARS - 1_000);
     if !text.commands.is_empty() {
-        let commands = text.commands.join("\n").replace('`', "'");
+        let commands = in_block(&text.commands);
         written.push_str(&format!("\n```\n{}\n```", cut(&commands, 900)));
     }
     json!({
@@ -253,6 +267,18 @@ mod tests {
         assert!(!header_apart.contains("<http"), "{header_apart}");
         let header = &slack(&notice(HOSTILE).text)["blocks"][0]["text"];
         assert_eq!(header["type"], "plain_text");
+    }
+
+    #[test]
+    fn a_command_can_be_copied_as_it_is() {
+        let mut notice = notice("shop");
+        let command = "kluis restore my_shop_db*2026~1 --into 'a`b'".to_owned();
+        notice.text.commands = vec![command.clone()];
+        let blocks = slack(&notice.text);
+        let block = blocks["blocks"].as_array().unwrap().last().unwrap();
+        assert_eq!(block["text"]["text"], format!("```\n{command}\n```"));
+        let embed = &discord(&notice)["embeds"][0]["description"];
+        assert!(embed.as_str().unwrap().contains(&command), "{embed}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport, Transport};
 
+use super::http::read_ca;
 use super::patience::seconds;
 use super::{Notice, Notifier, NotifyError, Patience, Sent};
 use crate::secrets::SecretText;
@@ -220,7 +221,7 @@ fn tls(account: &EmailAccount, ca_file: Option<&Path>) -> Result<Tls, NotifyErro
     if let Some(path) = ca_file {
         let failed =
             |what: String| NotifyError::Setup(format!("the ca_file {}: {what}", path.display()));
-        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let pem = read_ca(path)?;
         let ca = Certificate::from_pem(&pem)
             .map_err(|_| failed("holds no certificate in PEM form".to_owned()))?;
         parameters = parameters

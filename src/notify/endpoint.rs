@@ -28,6 +28,17 @@ impl Endpoint {
         })
     }
 
+    /// http, and not to this machine: everybody on the way reads the whole URL.
+    pub fn is_in_clear(&self) -> bool {
+        let address = self
+            .host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>();
+        let is_here = self.host == "localhost" || address.is_ok_and(|it| it.is_loopback());
+        let scheme = self.url.expose().split(':').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case("http") && !is_here
+    }
+
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -93,6 +104,20 @@ mod tests {
             "example.org"
         );
         assert_eq!(endpoint("http://[::1]:80/x").host(), "[::1]");
+    }
+
+    #[test]
+    fn http_is_in_clear_unless_it_stays_on_this_machine() {
+        for (url, clear) in [
+            ("http://example.org/token", true),
+            ("HTTP://10.0.0.7/token", true),
+            ("https://example.org/token", false),
+            ("http://127.0.0.1:80/token", false),
+            ("http://[::1]/token", false),
+            ("http://localhost/token", false),
+        ] {
+            assert_eq!(endpoint(url).is_in_clear(), clear, "{url}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use ureq::{Agent, Error};
 
 use super::patience::seconds;
 use super::{Endpoint, NotifyError};
+use crate::strict;
 
 const USER_AGENT: &str = concat!("kluis/", env!("CARGO_PKG_VERSION"));
 /// An answer is read this far.
@@ -24,6 +25,16 @@ pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 #[derive(Clone)]
 pub struct HttpClient {
     roots: RootCerts,
+}
+
+/// The certificates in a file that nobody else can have written: who could, would
+/// say which server is believed.
+pub(super) fn read_ca(path: &Path) -> Result<Vec<u8>, NotifyError> {
+    strict::read(path).map_err(|error| {
+        let remedy = error.remedy().map(|it| format!("; {it}"));
+        let remedy = remedy.unwrap_or_default();
+        NotifyError::Setup(format!("the ca_file {}: {error}{remedy}", path.display()))
+    })
 }
 
 /// What is sent.
@@ -47,7 +58,7 @@ impl HttpClient {
     pub fn with_ca_file(path: &Path) -> Result<Self, NotifyError> {
         let failed =
             |what: String| NotifyError::Setup(format!("the ca_file {}: {what}", path.display()));
-        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let pem = read_ca(path)?;
         let mut certificates = Vec::new();
         for item in parse_pem(&pem) {
             if let PemItem::Certificate(one) = item.map_err(|error| failed(error.to_string()))? {

@@ -131,6 +131,11 @@ pub trait Notifier: Send + Sync {
     /// The host that it tells, for people.
     fn host(&self) -> &str;
 
+    /// Whether what is sent, and the URL's token, can be read on the way.
+    fn is_in_clear(&self) -> bool {
+        false
+    }
+
     /// Sends the notice and waits for the answer.
     fn send(&self, notice: &Notice, patience: &Patience) -> Result<Sent, NotifyError>;
 }

@@ -58,6 +58,10 @@ impl Notifier for Ping {
         self.urls.any().map_or("", Endpoint::host)
     }
 
+    fn is_in_clear(&self) -> bool {
+        self.urls.any().is_some_and(Endpoint::is_in_clear)
+    }
+
     fn send(&self, notice: &Notice, patience: &Patience) -> Result<Sent, NotifyError> {
         let what = match (notice.occasion, notice.is_failure()) {
             (Occasion::Begin, _) => "start",

@@ -140,6 +140,10 @@ impl Notifier for Webhook {
         self.endpoint.host()
     }
 
+    fn is_in_clear(&self) -> bool {
+        self.endpoint.is_in_clear()
+    }
+
     fn send(&self, notice: &Notice, patience: &Patience) -> Result<Sent, NotifyError> {
         let mut answer = String::new();
         let mut failed = None;

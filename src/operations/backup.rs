@@ -11,12 +11,14 @@ use jiff::Timestamp;
 
 use super::making::Making;
 use super::{Marker, OperationError, Run, Vault, sweep};
-use crate::catalog::read_whole;
+use crate::catalog::{MANIFEST_BYTES_MAX, read_whole};
 use crate::format::manifest::{Codec, Manifest};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
 use crate::lock::LockKind;
+use crate::series::Series;
 use crate::source::Source;
+use crate::storage::Storage;
 
 /// Names tried in one second before giving up.
 const COLLISIONS_MAX: u32 = 100;
@@ -33,6 +35,12 @@ pub enum Encryption {
 #[derive(Clone, Debug)]
 pub struct BackupPlan {
     pub name: String,
+    /// Of this host for a tree, of the server for a database: see `series`.
+    pub label: String,
+    /// A tree's root as the operator gave it.
+    pub given_root: Option<String>,
+    /// A tree without files is right, also where it had some.
+    pub allow_empty: bool,
     pub format: ArchiveFormat,
     pub codec: Codec,
     pub level: i32,
@@ -53,10 +61,12 @@ pub struct BackupDone {
 }
 
 impl BackupDone {
-    /// Files of a source tree that are not in the archive as they were.
+    /// Files of a source tree, or what is in a database, that the archive has not
+    /// as they were.
     pub fn problems(&self) -> u64 {
         let tree = self.manifest.source.as_ref();
-        tree.map_or(0, |tree| tree.changed + tree.vanished + tree.unreadable)
+        let unsteady = tree.map_or(0, |tree| tree.changed + tree.vanished);
+        unsteady + self.manifest.lacks()
     }
 }
 
@@ -71,23 +81,24 @@ pub fn backup(
     let _lock = vault.lock(LockKind::Exclusive, now)?;
     let swept = sweep(vault, now)?.names;
     let marker = Marker::load_or_create(vault.storage, now)?;
-    let keys: Vec<String> = vault
-        .storage
-        .list("")?
-        .into_iter()
-        .map(|object| object.key)
-        .collect();
+    let Names { files, taken } = Names::of(vault.storage)?;
+    let last = last_of_series(vault, &files, plan);
     let making = Making {
         vault,
         plan,
-        archive: &free_name(&keys, plan_name(plan, now))?,
+        archive: &free_name(&taken, plan_name(plan, now))?,
         now,
-        expected_bytes: expected_bytes(vault, &keys, plan),
+        expected_bytes: last.as_ref().map(|last| last.content.raw_bytes),
+        had_files: !plan.allow_empty && last.as_ref().is_some_and(had_files),
     };
     let mut run = Run::start(vault, Some(making.archive), now)?;
     let result = making.seal_and_publish(&marker, start, &mut run);
     match result.map_err(|error| vault.stopped_or(error)) {
         Ok(manifest) => {
+            if let Some(lack) = manifest.lack() {
+                run.is_incomplete(&lack);
+            }
+            run.warned(manifest.warnings());
             let what = format!("{} is there and whole", making.archive);
             run.complete(manifest.stored.bytes, &what)?;
             Ok(BackupDone {
@@ -114,6 +125,24 @@ fn plan_name(plan: &BackupPlan, now: Timestamp) -> ArchiveName {
     }
 }
 
+/// What has a name in a storage.
+pub(super) struct Names {
+    pub files: Vec<String>,
+    /// Those, and all others that a new archive or manifest cannot have: a directory has
+    /// its name too, and would be found at the end of the dump.
+    pub taken: Vec<String>,
+}
+
+impl Names {
+    pub fn of(storage: &dyn Storage) -> Result<Self, OperationError> {
+        let objects = storage.list("")?.into_iter();
+        let files: Vec<String> = objects.map(|object| object.key).collect();
+        let misplaced = storage.misplaced("")?;
+        let taken = files.iter().cloned().chain(misplaced).collect();
+        Ok(Self { files, taken })
+    }
+}
+
 /// The archive's key; with `-2` and so on behind the time if it is taken.
 pub(super) fn free_name(keys: &[String], mut name: ArchiveName) -> Result<String, OperationError> {
     let taken: HashSet<&str> = keys.iter().map(String::as_str).collect();
@@ -132,25 +161,39 @@ pub(super) fn free_name(keys: &[String], mut name: ArchiveName) -> Result<String
     })
 }
 
-/// How long the last backup's stream was: the best guess for this one's, so that
-/// a progress bar can tell the time left. `None` for the first of its name.
-fn expected_bytes(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Option<u64> {
-    let of_plan = |key: &&String| {
-        let named = archive_of_manifest(key).and_then(ArchiveName::parse);
-        named.is_some_and(|named| named.name == plan.name && named.format == plan.format)
+/// The manifest of the series' last backup: its length is the best guess for this
+/// one's, so that a progress bar can tell the time left. `None` for the first. One
+/// that is damaged is `verify`'s to tell.
+fn last_of_series(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Option<Manifest> {
+    let created = |key: &str| {
+        let named = archive_of_manifest(key).and_then(ArchiveName::parse)?;
+        (named.name == plan.name && named.format == plan.format).then_some(named.created)
     };
-    let created = |key: &&String| {
-        let named = archive_of_manifest(key).and_then(ArchiveName::parse);
-        named.map(|named| named.created)
+    let of_plan = keys.iter().filter_map(|key| Some((created(key)?, key)));
+    let mut before: Vec<(Timestamp, &String)> = of_plan.collect();
+    before.sort_unstable_by(|a, b| b.cmp(a));
+    let is_same = |manifest: &Manifest| {
+        let series = Series::of(manifest);
+        let is_labelled = manifest.label.is_none() || series.label == plan.label;
+        is_labelled && series.root == plan.given_root
     };
-    let last = keys.iter().filter(of_plan).max_by_key(created)?;
-    match read_whole(vault.storage, last) {
-        // A manifest that is damaged is `verify`'s to tell.
-        Ok(bytes) => Some(ManifestFile::parse(&bytes).ok()?.manifest.content.raw_bytes),
-        Err(error) => {
-            let text = format!("the last backup cannot be looked at: {error}");
+    let read = |(_, key): &(Timestamp, &String)| {
+        let bytes = read_whole(vault.storage, key, MANIFEST_BYTES_MAX).map_err(|error| {
+            let text = format!("an earlier backup cannot be looked at: {error}");
             vault.reporter.warn(&text);
-            None
-        }
-    }
+        });
+        Some(ManifestFile::parse(&bytes.ok()?).ok()?.manifest)
+    };
+    // Names tell seconds, and of those of one second a free number is taken again.
+    let newest = |of_second: &[(Timestamp, &String)]| {
+        let same = of_second.iter().filter_map(read).filter(is_same);
+        same.max_by_key(|manifest| manifest.created_at)
+    };
+    before.chunk_by(|a, b| a.0 == b.0).find_map(newest)
+}
+
+/// Whether the tree had files when it was last backed up.
+fn had_files(last: &Manifest) -> bool {
+    let tree = last.source.as_ref();
+    tree.is_some_and(|tree| tree.files > 0 || tree.emptied)
 }

@@ -32,7 +32,7 @@ pub fn contents(
     let run = Run::start_reading(vault, Some(&backup.archive), now)?;
     let result = read(vault, backup, check).map_err(|error| vault.stopped_or(error));
     let bytes = result.as_ref().map_or(0, |done| done.contents.raw_bytes());
-    run.end_reading(&result, bytes);
+    run.end_reading(result.as_ref().map(|_| bytes).map_err(ToString::to_string));
     result.map(|done| ContentsDone {
         took: begun.elapsed(),
         ..done

@@ -53,7 +53,7 @@ pub fn decrypt(
         unused_copy,
         form,
         ..
-    } = open_archive(vault.storage, archive, &vault.ring)?;
+    } = open_archive(vault, vault.storage, archive)?;
     if matches!(opening, Opening::Plain) {
         return Err(OperationError::Usage {
             what: format!("{archive} is not encrypted; gunzip, zstd or tar read it as it is"),

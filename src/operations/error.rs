@@ -3,8 +3,10 @@
 use super::compare::Comparison;
 use crate::cancel::Cancelled;
 use crate::catalog::CatalogError;
+use crate::checked::NotThat;
 use crate::format::header::HeaderError;
 use crate::format::legacy::LegacyError;
+use crate::format::manifest::Standing;
 use crate::format::manifest_file::ManifestError;
 use crate::lock::LockError;
 use crate::pipeline::{SealError, UnsealError};
@@ -13,10 +15,6 @@ use crate::scratch::{ScratchError, UnpackError};
 use crate::source::{DumpError, TreeError};
 use crate::storage::StorageError;
 use crate::target::TargetError;
-
-const COMMITTED: &str = "IT IS IN PLACE, as --in-place cannot compare before; do not use it before \
-                         you know why, the backup made before it has what was there";
-const NOT_COMMITTED: &str = "it was not put in its place";
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
@@ -66,16 +64,15 @@ pub enum OperationError {
     /// The archive, its manifest or what was restored is not what it should be.
     #[error("{archive}: {what}")]
     Integrity { archive: String, what: String },
+    /// It is what was written, and what was restored of it to prove it is something
+    /// else.
+    #[error("{archive}: {what}")]
+    CopyDiffers { archive: String, what: String },
     /// A database was restored, and holds something else than its dump.
-    #[error(
-        "{archive}: the restored database differs from its dump: {comparison}; {}",
-        if *.committed { COMMITTED } else { NOT_COMMITTED }
-    )]
+    #[error("{archive}: the restored database differs from its dump: {comparison}")]
     NotAsDumped {
         archive: String,
         comparison: Box<Comparison>,
-        /// It was filled in place, and could be compared only then.
-        committed: bool,
     },
     /// Wrong input, found only here: nothing was changed.
     #[error("{what}")]
@@ -85,12 +82,37 @@ pub enum OperationError {
         "{archive} is gone: another run removed it meanwhile; `kluis list` shows what is there"
     )]
     Gone { archive: String },
+    /// Another run reads it, without the storage's lock.
+    #[error(
+        "{archive} is being proven or restored by another run; try again when that has ended, or \
+         wait for it with --lock-wait"
+    )]
+    Held { archive: String },
+    /// It was not read: days of a hole.
+    #[error(
+        "{archive} is not read: of its {bytes} bytes {data} are data and all others a hole, as no \
+         backup has it; if it is yours all the same, `kluis {command} {archive}` reads it"
+    )]
+    Hollow {
+        archive: String,
+        bytes: u64,
+        data: u64,
+        command: &'static str,
+    },
     /// It was done, and only the run's record does not say so.
     #[error("{what}, but the run's record could not be written: {source}")]
     Unrecorded { what: String, source: StorageError },
     /// It was asked for something that would lose data.
     #[error("{what}")]
     Refused { what: String },
+}
+
+impl From<NotThat> for OperationError {
+    fn from(error: NotThat) -> Self {
+        Self::Usage {
+            what: error.to_string(),
+        }
+    }
 }
 
 impl From<DumpError> for OperationError {
@@ -111,6 +133,7 @@ impl OperationError {
     pub fn is_integrity(&self) -> bool {
         match self {
             Self::Integrity { .. }
+            | Self::CopyDiffers { .. }
             | Self::NotAsDumped { .. }
             | Self::Header { .. }
             | Self::HeaderChanged { .. }
@@ -118,7 +141,10 @@ impl OperationError {
             Self::Legacy { source, .. } => !matches!(source, LegacyError::Read(_)),
             Self::Unseal(error) => !matches!(
                 error,
-                UnsealError::Storage(_) | UnsealError::Cancelled(_) | UnsealError::Broken
+                UnsealError::Storage(_)
+                    | UnsealError::Cancelled(_)
+                    | UnsealError::Broken
+                    | UnsealError::NoThread(_)
             ),
             Self::Target(error) => matches!(
                 error,
@@ -129,6 +155,32 @@ impl OperationError {
                     | TargetError::Redump(LedgerDumpError::Dump { .. })
             ),
             Self::Catalog(CatalogError::Unreadable { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// What it says against the backup itself. `None`: nothing, such as for want of its
+    /// key, or because a server of the operator's made something else of it.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::NotAsDumped { .. } => None,
+            Self::CopyDiffers { .. }
+            | Self::Target(
+                TargetError::DoesNotRestore(_) | TargetError::Redump(LedgerDumpError::Dump { .. }),
+            ) => Some(Standing::DoesNotRestore),
+            error => (error.is_integrity() && !error.lacks_key()).then_some(Standing::Damaged),
+        }
+    }
+
+    /// Whether it is for want of something that this place, and the server here, lack:
+    /// an extension, room, a right.
+    pub fn is_of_the_place(&self) -> bool {
+        match self {
+            Self::Postgres(error) | Self::Target(TargetError::Postgres(error)) => {
+                matches!(error, PostgresError::NotProvable { .. }) || error.is_of_the_place()
+            }
+            Self::Scratch(_)
+            | Self::Target(TargetError::Scratch(_) | TargetError::Place { .. }) => true,
             _ => false,
         }
     }
@@ -156,7 +208,9 @@ impl OperationError {
 
     /// Whether the archive could not be looked into for want of its key.
     pub fn lacks_key(&self) -> bool {
-        let no_key = |source: &HeaderError| matches!(source, HeaderError::NoKey { .. });
+        let no_key = |source: &HeaderError| {
+            matches!(source, HeaderError::NoKey { .. } | HeaderError::TooCostly)
+        };
         match self {
             Self::Header { source, .. } => no_key(source),
             Self::HeaderChanged { .. } => true,

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::OperationError;
-use super::history::{HistoryFilter, PastRun, RunState, history};
-use crate::catalog::{Backup, Catalog};
+use super::history::{History, HistoryFilter, PastRun, RunState, history};
+use crate::catalog::{Catalog, Foreign, Ours, Repeated, Trust};
 use crate::format::manifest::Manifest;
 use crate::format::run_record::NOTIFY;
-use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room};
+use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room, RunningFact};
+use crate::series::{Series, Titles};
 use crate::storage::Storage;
 
 /// Gathers them. The records of the last days only are read.
 pub fn facts(
     storage: &dyn Storage,
+    trust: Trust<'_>,
     catalog: &Catalog,
     now: Timestamp,
 ) -> Result<Facts, OperationError> {
@@ -22,34 +24,77 @@ pub fn facts(
         since: Some(failures_since(now)),
         ..HistoryFilter::default()
     };
-    let runs = history(storage, &filter)?.runs;
-    Ok(facts_with(storage, catalog, &runs, now))
+    let past = history(storage, trust, &filter)?;
+    Ok(facts_with(storage, catalog, &past, now))
 }
 
 /// The same where the runs, those of the last days among them, were read already.
 pub fn facts_with(
     storage: &dyn Storage,
     catalog: &Catalog,
-    runs: &[PastRun],
+    past: &History,
     now: Timestamp,
 ) -> Facts {
+    let runs = &past.runs;
     let since = failures_since(now);
     let ended_badly = |run: &&PastRun| {
         run.record.started >= since && matches!(run.state, RunState::Failed | RunState::Interrupted)
     };
-    // A message that was not sent is no backup that failed.
+    // Bad news are taken from anybody: the run that could not have its key could
+    // not seal its record either. A message that was not sent is no backup that
+    // failed.
     let is_message = |run: &&PastRun| run.record.command == NOTIFY;
     let (unsent, failures): (Vec<_>, Vec<_>) =
         runs.iter().filter(ended_badly).partition(is_message);
     let when = |runs: Vec<&PastRun>| runs.iter().map(|run| run.record.started).collect();
+    let titles = catalog.titles();
+    let of_backup = |backup: &Ours| fact(backup, &titles);
     Facts {
-        backups: catalog.backups.iter().filter_map(fact).collect(),
+        backups: catalog.backups.iter().filter_map(of_backup).collect(),
         failures: when(failures),
         unsent: when(unsent),
+        running: runs
+            .iter()
+            .filter(|run| run.state == RunState::Running)
+            .map(running)
+            .collect(),
+        records_passed_over: past.passed_over(),
         room: room(storage),
-        unreadable: catalog.unreadable.iter().map(|it| it.key.clone()).collect(),
+        unreadable: catalog.unreadable.iter().map(|it| it.what()).collect(),
+        alarming: alarming(catalog),
+        repeated: catalog.repeated.iter().map(repeated).collect(),
+        foreign: catalog.foreign.len() as u64,
+        keyless: None,
+        unasked: None,
         uncovered: None,
     }
+}
+
+fn running(run: &PastRun) -> RunningFact {
+    RunningFact {
+        command: run.record.command.clone(),
+        started: run.record.started,
+        host: run.record.host.clone(),
+    }
+}
+
+/// What claims to be ours and is not as it was written.
+fn alarming(catalog: &Catalog) -> Vec<(String, String)> {
+    let alarming = catalog.foreign.iter().filter(|it| it.why.is_alarming());
+    let told = |it: &Foreign| (it.described().archive.clone(), it.why.to_string());
+    alarming.map(told).collect()
+}
+
+fn repeated(repeated: &Repeated) -> (String, String) {
+    (repeated.ours.archive.clone(), repeated.why())
+}
+
+/// Whether a backup there is encrypted, as its manifest has it.
+pub fn holds_encrypted(storage: &dyn Storage) -> Result<bool, OperationError> {
+    let catalog = Catalog::load(storage, Trust::NoKey)?;
+    let manifests = catalog.all().filter_map(|backup| backup.file.as_ref());
+    let mut encryption = manifests.map(|file| file.manifest.encryption.as_ref());
+    Ok(encryption.any(|encryption| encryption.is_some()))
 }
 
 fn failures_since(now: Timestamp) -> Timestamp {
@@ -63,24 +108,21 @@ fn room(storage: &dyn Storage) -> Option<Room> {
     })
 }
 
-fn fact(backup: &Backup) -> Option<BackupFact> {
+fn fact(backup: &Ours, titles: &Titles) -> Option<BackupFact> {
     let file = backup.file.as_ref()?;
     let manifest = &file.manifest;
-    let database = manifest.database.as_ref();
-    let is_part = database.is_some_and(|database| !database.selection.is_everything());
-    if is_part || manifest.before_restore_of.is_some() {
-        return None;
-    }
+    let series = backup.series.clone().filter(Series::is_whole)?;
     let verification = file.state.verification.as_ref();
     Some(BackupFact {
-        kind: manifest.kind,
-        name: manifest.name.clone(),
+        title: titles.get(&series).unwrap_or(&series.name).clone(),
+        series,
         created_at: manifest.created_at,
         stored_bytes: backup.stored_bytes(),
         raw_bytes: manifest.content.raw_bytes,
-        // An archive that is gone is as bad as one that is damaged.
-        proof: backup.stored.as_ref().and(backup.proof()),
+        id: manifest.id.to_string(),
+        standing: backup.standing()?,
         proven_at: verification.filter(|it| it.ok).map(|it| it.at),
+        lacks: manifest.lacks(),
         tables: tables(manifest),
     })
 }

@@ -16,7 +16,7 @@ impl UnusedCopy {
     /// Whether its bytes are wrong. If not, it is whole and wants a key that is
     /// not configured: a rotation has not come to its end.
     pub fn is_damaged(&self) -> bool {
-        !matches!(self.why, HeaderError::NoKey { .. })
+        !matches!(self.why, HeaderError::NoKey { .. } | HeaderError::TooCostly)
     }
 
     /// The next step; `backup` as a command takes it.

@@ -7,10 +7,15 @@ use jiff::Timestamp;
 
 use super::OperationError;
 use super::sweep::INTERRUPTED;
-use crate::catalog::read_whole;
+use crate::catalog::{
+    RECORDS_READ_MAX, Trust, UNSEALED_TOLD, read_record, storage_id, with_common_salts,
+};
 use crate::format::run_record::{NOTIFY, RunKey, RunProcess, RunRecord, RunStatus};
 use crate::process;
-use crate::storage::{ErrorKind, Storage, StoredObject};
+use crate::storage::{ErrorKind, RECORDS, Storage, StoredObject};
+
+/// Of all records that are kept at once. Without a key nothing tells whose they are.
+const HISTORY_BYTES_MAX: u64 = 64 << 20;
 
 /// How a run stands, as far as this host can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub enum RunState {
 pub struct PastRun {
     pub record: RunRecord,
     pub state: RunState,
+    /// Whether it speaks for a run of ours; else anybody may have put it there.
+    pub is_believed: bool,
 }
 
 /// Which runs are asked for; the default is all.
@@ -39,7 +46,9 @@ pub struct HistoryFilter {
     /// Part of the name of the archive that a run was about.
     pub about: Option<String>,
     pub since: Option<Timestamp>,
-    /// At most so many records are read, the newest ones.
+    /// The host's, as it is called where several write to one storage.
+    pub label: Option<String>,
+    /// So many of the newest are enough.
     pub newest: Option<usize>,
 }
 
@@ -55,10 +64,12 @@ impl HistoryFilter {
                 .is_none_or(|since| key.started.as_second() >= since.as_second())
     }
 
-    fn fits(&self, run: &PastRun) -> bool {
+    fn fits(&self, run: &PastRun, host: &str) -> bool {
+        let label = self.label.as_ref();
         let backup = run.record.backup.as_deref().unwrap_or_default();
         self.state.is_none_or(|state| state == run.state)
             && self.since.is_none_or(|since| run.record.started >= since)
+            && label.is_none_or(|label| run.record.ran_on(label, host))
             && self
                 .about
                 .as_ref()
@@ -72,36 +83,63 @@ fn begins(command: &str, wanted: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
+/// A key, and why it cannot be read.
+type Reason = (String, String);
+
 #[derive(Debug, Default)]
 pub struct History {
     /// The newest first.
     pub runs: Vec<PastRun>,
-    /// Keys of records that cannot be read, with the reason.
-    pub unreadable: Vec<(String, String)>,
+    /// Keys of records that cannot be read, at most so many as are told.
+    pub unreadable: Vec<Reason>,
+    /// Further ones that cannot be read, that no key of ours sealed, or for which there
+    /// is no room: they are nowhere else.
+    pub passed_over: u64,
     /// Records in the storage, read or not.
     pub records: u64,
 }
 
 /// When each of these schedules began its last run that nothing cut off, as far
 /// as the records tell. A run that was cut off did not do its work: its time is
-/// still to be made up for. What cannot be read is passed over.
+/// still to be made up for. What cannot be read is passed over, and so is what no
+/// key of ours sealed: or a planted record would keep a run from being made up for. So
+/// is what another host did: where two write to one storage, `label` tells them apart.
 pub fn last_starts(
     storage: &dyn Storage,
+    trust: Trust<'_>,
     schedules: &[&str],
+    label: &str,
 ) -> Result<BTreeMap<String, Timestamp>, OperationError> {
+    let records = storage.list("runs/")?;
+    let storage_id = storage_id(storage)?;
+    let place = (label, storage_id.as_deref());
+    with_common_salts(storage, trust, || {
+        Ok(last_starts_of(&records, storage, trust, schedules, place))
+    })
+}
+
+fn last_starts_of(
+    records: &[StoredObject],
+    storage: &dyn Storage,
+    trust: Trust<'_>,
+    schedules: &[&str],
+    (label, storage_id): (&str, Option<&str>),
+) -> BTreeMap<String, Timestamp> {
     let host = process::host();
+    let is_ours = |record: &RunRecord, key: &str| {
+        trust.believes(record, key, storage_id) && record.ran_on(label, &host)
+    };
     let mut cut_off: Vec<RunProcess> = Vec::new();
     let mut starts = BTreeMap::new();
-    for object in storage.list("runs/")?.into_iter().rev() {
+    for object in records.iter().rev() {
         if starts.len() == schedules.len() {
             break;
         }
         if RunKey::parse(&object.key).is_none() {
             continue;
         }
-        let record = read_whole(storage, &object.key).ok();
-        let record = record.and_then(|it| serde_json::from_slice::<RunRecord>(&it).ok());
-        let Some(record) = record else {
+        let record = read_record(storage, object).ok();
+        let Some(record) = record.filter(|it| is_ours(it, &object.key)) else {
             continue;
         };
         if is_cut_off(&record, &host) {
@@ -120,39 +158,125 @@ pub fn last_starts(
             starts.entry(schedule).or_insert(started);
         }
     }
-    Ok(starts)
+    starts
 }
 
 /// The runs of a storage that fit.
-pub fn history(storage: &dyn Storage, filter: &HistoryFilter) -> Result<History, OperationError> {
+pub fn history(
+    storage: &dyn Storage,
+    trust: Trust<'_>,
+    filter: &HistoryFilter,
+) -> Result<History, OperationError> {
+    with_common_salts(storage, trust, || history_of(storage, trust, filter))
+}
+
+fn history_of(
+    storage: &dyn Storage,
+    trust: Trust<'_>,
+    filter: &HistoryFilter,
+) -> Result<History, OperationError> {
     let host = process::host();
-    let mut objects = storage.list("runs/")?;
+    let storage_id = storage_id(storage)?;
+    let mut history = History::default();
+    let mut objects = history.listed(storage)?;
     objects.retain(|object| RunKey::parse(&object.key).is_some());
-    let mut history = History {
-        records: objects.len() as u64,
-        ..History::default()
-    };
+    history.records = objects.len() as u64;
     let may_fit =
         |object: &StoredObject| RunKey::parse(&object.key).is_some_and(|key| filter.may_fit(&key));
     let wanted = objects.into_iter().rev().filter(may_fit);
-    for object in wanted.take(filter.newest.unwrap_or(usize::MAX)) {
-        let bytes = match read_whole(storage, &object.key) {
+    let mut kept = Kept::default();
+    for (number, object) in wanted.enumerate() {
+        if number >= RECORDS_READ_MAX {
+            history.passed_over += 1;
+            continue;
+        }
+        if filter.newest.is_some_and(|newest| kept.believed >= newest) {
+            break;
+        }
+        let record = match read_record(storage, &object) {
             // Removed since it was listed.
             Err(error) if error.kind == ErrorKind::NotFound => continue,
-            read => read?,
-        };
-        match serde_json::from_slice::<RunRecord>(&bytes) {
-            Ok(record) => {
-                let state = state_of(&record, &host);
-                let run = PastRun { record, state };
-                if filter.fits(&run) {
-                    history.runs.push(run);
-                }
+            Err(error) => {
+                history.cannot_read(object.key, error.source.to_string());
+                continue;
             }
-            Err(error) => history.unreadable.push((object.key, error.to_string())),
+            Ok(record) => record,
+        };
+        let run = PastRun {
+            state: state_of(&record, &host),
+            is_believed: trust.believes(&record, &object.key, storage_id.as_deref()),
+            record,
+        };
+        if !filter.fits(&run, &host) {
+            continue;
+        }
+        match kept.takes(&run, object.bytes) {
+            true => history.runs.push(run),
+            false => history.passed_over += 1,
         }
     }
     Ok(history)
+}
+
+impl History {
+    /// The records; what lies there in place of one is named. Where something else than
+    /// their directory lies, there are none.
+    fn listed(&mut self, storage: &dyn Storage) -> Result<Vec<StoredObject>, OperationError> {
+        const WHY: &str = "it is no file: look who put it there, and move it away";
+        let objects = match storage.list("runs/") {
+            Err(error) if error.kind == ErrorKind::Misplaced => {
+                self.cannot_read(RECORDS.to_owned(), error.to_string());
+                return Ok(Vec::new());
+            }
+            objects => objects?,
+        };
+        for name in storage.misplaced("runs/")? {
+            self.cannot_read(format!("runs/{name}"), WHY.to_owned());
+        }
+        Ok(objects)
+    }
+
+    fn cannot_read(&mut self, key: String, why: String) {
+        match self.unreadable.len() < UNSEALED_TOLD {
+            true => self.unreadable.push((key, why)),
+            false => self.passed_over += 1,
+        }
+    }
+
+    /// What is not told one by one, for people.
+    pub fn passed_over(&self) -> Option<String> {
+        let number = self.passed_over;
+        (number > 0).then(|| {
+            format!(
+                "{number} more records of runs are passed over: they cannot be read, no key of ours \
+                 sealed them, or there are too many"
+            )
+        })
+    }
+}
+
+/// Of the records that were read, what is kept.
+#[derive(Default)]
+struct Kept {
+    believed: usize,
+    unsealed: usize,
+    bytes: u64,
+}
+
+impl Kept {
+    fn takes(&mut self, run: &PastRun, bytes: u64) -> bool {
+        let number = match run.is_believed {
+            true => &mut self.believed,
+            false => &mut self.unsealed,
+        };
+        let bytes = self.bytes.saturating_add(bytes);
+        let has_room = bytes <= HISTORY_BYTES_MAX && (run.is_believed || *number < UNSEALED_TOLD);
+        if has_room {
+            *number += 1;
+            self.bytes = bytes;
+        }
+        has_room
+    }
 }
 
 /// A signal ended the run, or its process did not live to say how it ended.
@@ -183,6 +307,7 @@ fn state_of(record: &RunRecord, host: &str) -> RunState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::keyring::{KeyMaterial, Keyring};
     use crate::format::manifest::Trigger;
     use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunProcess};
     use crate::ids::RunId;
@@ -204,12 +329,16 @@ mod tests {
             bytes: None,
             error: None,
             detail: None,
+            warnings: Vec::new(),
             started: at(i64::from(number)),
             completed: None,
             duration_ms: None,
             user: "root".to_owned(),
             host: process::host(),
+            label: None,
+            storage: None,
             process: process::current(),
+            seal: None,
         }
     }
 
@@ -222,7 +351,7 @@ mod tests {
     }
 
     fn ids(storage: &MemoryStorage, filter: &HistoryFilter) -> Vec<i64> {
-        let runs = history(storage, filter).unwrap().runs;
+        let runs = history(storage, Trust::NoKey, filter).unwrap().runs;
         let number = |run: &PastRun| run.record.started.as_second() - at(0).as_second();
         runs.iter().map(number).collect()
     }
@@ -252,7 +381,9 @@ mod tests {
             swept,
             failed,
         ]);
-        let runs = history(&storage, &HistoryFilter::default()).unwrap().runs;
+        let runs = history(&storage, Trust::NoKey, &HistoryFilter::default())
+            .unwrap()
+            .runs;
         let states: Vec<RunState> = runs.iter().map(|run| run.state).collect();
         assert_eq!(
             states,
@@ -314,12 +445,35 @@ mod tests {
             record(5, "prune"),
         ]);
         storage.replace(&record(6, "prune").key(), b"{").unwrap();
-        let starts = last_starts(&storage, &["nightly", "weekly", "never"]).unwrap();
+        let starts =
+            last_starts(&storage, Trust::NoKey, &["nightly", "weekly", "never"], "a").unwrap();
         let starts: Vec<_> = starts.into_iter().collect();
         assert_eq!(
             starts,
             [("nightly".to_owned(), at(3)), ("weekly".to_owned(), at(2))]
         );
+    }
+
+    #[test]
+    fn what_another_host_did_under_that_name_is_no_start() {
+        let of = |n, label: Option<&str>, host: &str| RunRecord {
+            schedule: Some("nightly".to_owned()),
+            label: label.map(str::to_owned),
+            host: host.to_owned(),
+            ..record(n, "backup db").ended(at(9), RunEnd::Completed)
+        };
+        let here = process::host();
+        let storage = stored(&[
+            of(1, None, &here),
+            of(2, Some("alpha"), "generated"),
+            of(3, Some("beta"), &here),
+            of(4, None, "elsewhere"),
+        ]);
+        let starts =
+            |label: &str| last_starts(&storage, Trust::NoKey, &["nightly"], label).unwrap();
+        for (label, last) in [("alpha", 2), ("beta", 3), ("gamma", 1)] {
+            assert_eq!(starts(label)["nightly"], at(last), "{label}");
+        }
     }
 
     #[test]
@@ -341,7 +495,7 @@ mod tests {
             }
         };
         let last = |records: &[RunRecord]| {
-            let starts = last_starts(&stored(records), &["nightly"]).unwrap();
+            let starts = last_starts(&stored(records), Trust::NoKey, &["nightly"], "a").unwrap();
             starts.get("nightly").copied()
         };
         let whole = of(1, "backup db").ended(at(2), RunEnd::Completed);
@@ -381,8 +535,33 @@ mod tests {
         let storage = stored(&[record(1, "prune")]);
         let broken = record(2, "prune").key();
         storage.replace(&broken, b"{").unwrap();
-        let history = history(&storage, &HistoryFilter::default()).unwrap();
+        let history = history(&storage, Trust::NoKey, &HistoryFilter::default()).unwrap();
         assert_eq!((history.runs.len(), history.unreadable.len()), (1, 1));
         assert_eq!(history.unreadable[0].0, broken);
+    }
+
+    #[test]
+    fn of_what_nobody_sealed_so_much_is_kept_and_the_rest_is_counted() {
+        let ring = Keyring::of(KeyMaterial::parse(&"ab".repeat(32)).unwrap());
+        let sealed = record(1, "backup db").sealed(&ring, None);
+        let mut records: Vec<RunRecord> = (2..=250).map(|n| record(n, "backup db")).collect();
+        records.push(sealed);
+        let storage = stored(&records);
+        for number in 2..=250 {
+            let broken = record(number, "prune").key();
+            storage.replace(&broken, b"{").unwrap();
+        }
+        let past = history(&storage, Trust::of(&ring), &HistoryFilter::default()).unwrap();
+        assert_eq!(past.runs.len(), UNSEALED_TOLD + 1);
+        assert_eq!(past.runs.iter().filter(|run| run.is_believed).count(), 1);
+        assert_eq!(past.unreadable.len(), UNSEALED_TOLD);
+        assert_eq!(past.passed_over as usize, 2 * (249 - UNSEALED_TOLD));
+        // Nor do they take the place of ours.
+        let newest = HistoryFilter {
+            newest: Some(1),
+            ..HistoryFilter::default()
+        };
+        let newest = history(&storage, Trust::of(&ring), &newest).unwrap();
+        assert!(newest.runs.iter().any(|run| run.is_believed));
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::key_survey::{SurveyedArchive, survey_keys};
 use super::read::{drain, read_backup};
 use super::verify::remember_damage;
-use super::{OperationError, Run, Vault};
+use super::{OperationError, Run, Vault, refuse_hollow};
 use crate::catalog::{Backup, Catalog};
 use crate::lock::LockKind;
 
@@ -58,7 +58,8 @@ pub fn key_drill<'a>(
     };
     let read =
         |done: &KeyDrillDone<'_>| done.sample.iter().map(|it| it.backup.stored_bytes()).sum();
-    run.end_reading(&told, result.as_ref().map_or(0, read));
+    let bytes = result.as_ref().map_or(0, read);
+    run.end_reading(told.map(|()| bytes).map_err(|error| error.to_string()));
     result.map(|done| KeyDrillDone {
         took: begun.elapsed(),
         ..done
@@ -78,7 +79,7 @@ fn drill<'a>(
     sample: usize,
     now: Timestamp,
 ) -> Result<KeyDrillDone<'a>, OperationError> {
-    let archives = survey_keys(vault, &catalog.backups)?;
+    let archives = survey_keys(vault, catalog.all())?;
     let opened = archives.iter().filter(|it| !it.opened_by.is_empty());
     let opened: Vec<&Backup> = opened.map(|it| it.backup).collect();
     let mut done = Vec::new();
@@ -86,7 +87,14 @@ fn drill<'a>(
         let backup = opened[at];
         let begun = Instant::now();
         let phase = format!("reading {}", backup.name());
-        let result = match read_backup(vault, backup, &phase, drain) {
+        let (archive, bytes) = (&backup.archive, backup.stored_bytes());
+        // A manifest says how long its archive is, and reading goes by that.
+        let readable = match backup.file {
+            Some(_) => Ok(()),
+            None => refuse_hollow(vault.storage, archive, bytes, "verify"),
+        };
+        let read = readable.and_then(|()| read_backup(vault, backup, &phase, drain));
+        let result = match read {
             Err(error @ OperationError::Cancelled(_)) => return Err(error),
             Err(error) => {
                 remember_damage(vault, backup, &error, now);

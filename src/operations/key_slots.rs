@@ -34,7 +34,7 @@ pub fn key_slots(vault: &Vault<'_>, backup: &Backup) -> Option<KeySlots> {
 /// for it.
 pub fn seal_holds(vault: &Vault<'_>, backup: &Backup) -> Option<bool> {
     let file = backup.file.as_ref()?;
-    let opened = open_archive(vault.storage, &backup.archive, &vault.ring).ok()?;
+    let opened = open_archive(vault, vault.storage, &backup.archive).ok()?;
     let key = opened.manifest_key?;
     Some(file.check_seal(&key).is_ok())
 }

@@ -7,15 +7,18 @@ use jiff::Timestamp;
 
 use super::remove::remove_if_there;
 use super::{BackupPlan, Encryption, Marker, OperationError, Run, Vault, random_id};
+use crate::catalog::MANIFEST_BYTES_MAX;
+use crate::checked::FileName;
 use crate::format::header::HeaderError;
 use crate::format::keys::SecretKey;
 use crate::format::manifest::{self, Content, MANIFEST_VERSION, Manifest, Stored};
-use crate::format::manifest_file::ManifestFile;
+use crate::format::manifest_file::{ManifestFile, SealedBy};
 use crate::format::names::manifest_key;
 use crate::ids::BackupId;
 use crate::pipeline::{ArchiveMeta, Envelope, Receipt, Sealing, new_archive, seal};
+use crate::process;
 use crate::source::{Produced, Source};
-use crate::storage::{ErrorKind, StorageError};
+use crate::storage::{ErrorKind, PendingWrite, StorageError};
 
 /// One backup in the making.
 pub(super) struct Making<'a> {
@@ -26,6 +29,8 @@ pub(super) struct Making<'a> {
     pub now: Timestamp,
     /// A guess at the stream's length, for progress.
     pub expected_bytes: Option<u64>,
+    /// A tree that has no file now had some when it was last backed up.
+    pub had_files: bool,
 }
 
 impl Making<'_> {
@@ -45,14 +50,12 @@ impl Making<'_> {
             envelope,
             cancel: vault.cancel.clone(),
         };
-        let mut source = start()?;
-        let mut pending = vault.storage.create(self.archive)?;
-        let phase = format!("backing up {}", plan.name);
-        vault.reporter.phase(&phase, self.expected_bytes);
-        let advance = |bytes| vault.reporter.advance(bytes);
-        let sealed = seal(&mut *source, &mut *pending, sealing, &advance);
-        vault.reporter.phase_done();
-        let manifest = self.describe(&sealed?, &seals, source.finish())?;
+        // A source that stays silent has the storage locked, before its first byte too.
+        let pass = vault.cancel.pass(process::next_child());
+        let passed = self.passed(sealing, start);
+        pass.end()?;
+        let (receipt, produced, pending) = passed?;
+        let manifest = self.describe(&receipt, &seals, produced)?;
         let published = match pending.commit() {
             Ok(()) => self.publish(&manifest, &seals),
             // Then the name is another program's, and so is what lies there.
@@ -66,6 +69,23 @@ impl Making<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// All of the source into a pending write.
+    fn passed(
+        &self,
+        sealing: Sealing,
+        start: impl FnOnce() -> Result<Box<dyn Source>, OperationError>,
+    ) -> Result<(Receipt, Produced, Box<dyn PendingWrite>), OperationError> {
+        let Self { vault, plan, .. } = self;
+        let mut source = start()?;
+        let mut pending = vault.storage.create(self.archive)?;
+        let phase = format!("backing up {}", plan.name);
+        vault.reporter.phase(&phase, self.expected_bytes);
+        let advance = |bytes| vault.reporter.advance(bytes);
+        let sealed = seal(&mut *source, &mut *pending, sealing, &advance);
+        vault.reporter.phase_done();
+        Ok((sealed?, source.finish(), pending))
     }
 
     /// A failure must leave nothing, also where a storage did what it says it
@@ -112,9 +132,7 @@ impl Making<'_> {
                     created: self.now,
                     codec: plan.codec,
                 };
-                let salt = marker.salt().ok_or_else(|| OperationError::Usage {
-                    what: "the storage's marker kluis.json has no valid passphrase salt".to_owned(),
-                })?;
+                let salt = vault.passphrase_salt(marker)?;
                 let archive = new_archive(&vault.ring, &meta, &salt).map_err(of_archive)?;
                 Ok(Envelope::Kluis1(Box::new(archive)))
             }
@@ -128,10 +146,14 @@ impl Making<'_> {
         produced: Produced,
     ) -> Result<Manifest, OperationError> {
         let Self { vault, plan, .. } = self;
-        let (database, source) = match produced {
+        let (database, mut source) = match produced {
             Produced::Database(database) => (Some(database), None),
             Produced::Tree(tree) => (None, Some(tree)),
         };
+        if let Some(tree) = &mut source {
+            tree.emptied = self.had_files && tree.files == 0;
+            tree.given = plan.given_root.clone().filter(|given| *given != tree.root);
+        }
         Ok(Manifest {
             version: MANIFEST_VERSION,
             id: BackupId::from_random(random_id()?),
@@ -139,13 +161,14 @@ impl Making<'_> {
             name: plan.name.clone(),
             created_at: self.now,
             host: vault.actor.host.clone(),
+            label: Some(plan.label.clone()),
             trigger: vault.actor.trigger,
             note: plan.note.clone(),
             before_restore_of: plan.before_restore_of.clone(),
             reencrypted_from: None,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             stored: Stored {
-                file: self.archive.to_owned(),
+                file: FileName::new(self.archive)?,
                 bytes: receipt.stored_bytes,
                 sha256: receipt.stored_sha256.clone(),
                 payload_sha256: receipt.payload_sha256.clone(),
@@ -169,10 +192,27 @@ impl Making<'_> {
             archive: self.archive.to_owned(),
             source,
         };
-        let key = seals.key.as_ref();
-        let mut file = ManifestFile::seal(manifest.clone(), key).map_err(of_archive)?;
+        let salt = self.vault.seal_salt();
+        let ring = &self.vault.ring;
+        let by = match &seals.key {
+            Some(key) => SealedBy::Archive(key),
+            None => SealedBy::Ring(ring, salt.as_ref()),
+        };
+        let mut file =
+            ManifestFile::seal(manifest.clone(), &by, ring.signer()).map_err(of_archive)?;
         file.state.pinned = self.plan.keep;
         let bytes = file.to_bytes().map_err(of_archive)?;
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            // Nobody could read it again.
+            return Err(OperationError::Refused {
+                what: format!(
+                    "its manifest would have {} MiB, and {} are read: too many names of tables \
+                     or files stand in it; back it up in parts",
+                    bytes.len() >> 20,
+                    MANIFEST_BYTES_MAX >> 20
+                ),
+            });
+        }
         self.vault.cancel.check()?;
         let storage = self.vault.storage;
         let key = manifest_key(self.archive);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::OperationError;
-use crate::catalog::read_whole;
+use crate::catalog::{MARKER_BYTES_MAX, read_whole};
 use crate::format::names::MARKER_KEY;
 use crate::pipeline::PassphraseSalt;
 use crate::storage::{ErrorKind, Storage};
@@ -31,7 +31,7 @@ impl Marker {
     }
 
     pub fn load(storage: &dyn Storage) -> Result<Option<Self>, OperationError> {
-        let bytes = match read_whole(storage, MARKER_KEY) {
+        let bytes = match read_whole(storage, MARKER_KEY, MARKER_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),

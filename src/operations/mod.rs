@@ -1,6 +1,7 @@
 //! Orders the steps: lock, create, seal, commit, manifest, record. Knows the
 //! drivers' traits only; prints nothing, reads no environment, takes `now`.
 
+mod accept;
 mod adopt;
 mod backup;
 mod compare;
@@ -10,6 +11,7 @@ mod error;
 mod facts;
 mod header_copy;
 mod history;
+mod hollow;
 mod key_drill;
 mod key_slots;
 mod key_survey;
@@ -21,6 +23,8 @@ mod record;
 mod rekey;
 mod remove;
 mod restore;
+mod salt;
+mod state;
 mod stored;
 mod sweep;
 mod told;
@@ -31,23 +35,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cancel::Cancel;
-use crate::catalog::Backup;
+use crate::catalog::{Backup, Catalog, Trust};
 use crate::format::keyring::Keyring;
 use crate::format::manifest::Trigger;
 use crate::format::run_record::RunProcess;
 use crate::lock::{self, FILE_NAME, Holder, Lock, LockError, LockKind};
-use crate::storage::Storage;
+use crate::storage::{Hold, Storage};
 use crate::target::Target;
 
+pub use accept::{Accepted, accept, is_anybodys};
 pub use adopt::{AdoptFile, Adopted, Told, adopt};
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
 pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
-pub use facts::{facts, facts_with};
+pub use facts::{facts, facts_with, holds_encrypted};
 pub use header_copy::UnusedCopy;
 pub use history::{History, HistoryFilter, PastRun, RunState, history, last_starts};
+pub use hollow::refuse_hollow;
 pub use key_drill::{Drilled, KeyDrillDone, key_drill};
 pub use key_slots::{KeySlots, key_slots, seal_holds};
 pub use key_survey::{ArchiveForm, SurveyedArchive, SurveyedSlot, survey_keys};
@@ -60,7 +66,7 @@ pub use rekey::{
     reencrypt,
 };
 pub use remove::{delete, keep};
-pub use restore::{ReadBack, RestoreDone, RestoreSteps, restore};
+pub use restore::{NotRestored, ReadBack, RestoreDone, RestoreSteps, restore};
 pub use sweep::{Swept, sweep};
 pub use told::{STILL, has_record, record_told, was_told};
 pub use verify::{Depth, VerifyDone, verify};
@@ -102,6 +108,8 @@ pub struct Vault<'a> {
 pub struct Actor {
     pub user: String,
     pub host: String,
+    /// What the host is called where several write to one storage.
+    pub label: String,
     /// "backup db", "prune", ...
     pub command: String,
     pub trigger: Trigger,
@@ -124,10 +132,10 @@ impl Actor {
 
 impl<'a> Vault<'a> {
     /// The same storage for a step of another name, such as a prune behind a
-    /// backup, which needs no key.
+    /// backup.
     pub fn for_step(&self, command: &str) -> Vault<'a> {
         Vault {
-            ring: Keyring::default(),
+            ring: self.ring.share(),
             cancel: self.cancel.clone(),
             actor: Actor {
                 command: command.to_owned(),
@@ -139,9 +147,58 @@ impl<'a> Vault<'a> {
 }
 
 impl Vault<'_> {
+    /// What the keys at hand tell of who wrote a backup.
+    pub fn trust(&self) -> Trust<'_> {
+        Trust::of(&self.ring)
+    }
+
+    /// Whether what this host seals counts here afterwards; see `own_seal`. `false`
+    /// for age recipients alone, which are no secret.
+    pub fn can_seal(&self) -> bool {
+        let ring = &self.ring;
+        if ring.signer().is_some() || ring.knows_nothing() {
+            return true;
+        }
+        ring.verifiers().is_empty() && ring.keys().iter().any(|key| key.material.opens())
+    }
+
+    /// What the storage holds, as it is now. What could not be read of it is told:
+    /// whatever is removed is decided without it.
+    fn catalog(&self) -> Result<Catalog, OperationError> {
+        let catalog = Catalog::load(self.storage, self.trust())?;
+        for broken in &catalog.unreadable {
+            self.reporter.warn(&format!(
+                "{} is passed over: {}",
+                broken.what(),
+                broken.error
+            ));
+        }
+        for foreign in catalog.foreign.iter().filter(|it| it.why.is_alarming()) {
+            let archive = &foreign.described().archive;
+            self.reporter
+                .warn(&format!("{archive} is passed over: {}", foreign.why));
+        }
+        for repeated in &catalog.repeated {
+            let archive = &repeated.ours.archive;
+            self.reporter
+                .warn(&format!("{archive} is passed over: {}", repeated.why()));
+        }
+        Ok(catalog)
+    }
+
     /// Holds the storage against other runs until the guard is dropped. `None`
     /// where the storage is not a directory on this host.
     fn lock(&self, kind: LockKind, now: Timestamp) -> Result<Option<Lock>, OperationError> {
+        self.lock_within(kind, now, self.lock_wait)
+    }
+
+    /// [`Vault::lock`] with a wait of its own.
+    fn lock_within(
+        &self,
+        kind: LockKind,
+        now: Timestamp,
+        wait: Option<Duration>,
+    ) -> Result<Option<Lock>, OperationError> {
         let Some(root) = self.storage.local_root() else {
             return Ok(None);
         };
@@ -151,7 +208,7 @@ impl Vault<'_> {
         let holder = self.actor.holder(now);
         let path = root.join(FILE_NAME);
         let take = |wait| Lock::acquire(&path, kind, wait, &holder, &self.cancel);
-        let locked = match (take(None), self.lock_wait) {
+        let locked = match (take(None), wait) {
             (Err(LockError::Held { holders, .. }), Some(wait)) if !wait.is_zero() => {
                 let who = lock::shown(&holders);
                 self.reporter
@@ -179,6 +236,29 @@ impl Vault<'_> {
         match self.cancel.check() {
             Err(cancelled) => cancelled.into(),
             Ok(()) => error,
+        }
+    }
+}
+
+/// What a run that reads an archive keeps from others.
+enum Held {
+    /// All of the storage; `None` where nobody can write to it.
+    Storage(Option<Lock>),
+    #[expect(dead_code, reason = "held until it is dropped")]
+    Archive(Hold),
+}
+
+impl Held {
+    /// The archive alone, where that can be, in place of `lock`.
+    fn archive(
+        vault: &Vault<'_>,
+        backup: &Backup,
+        lock: Option<Lock>,
+    ) -> Result<Self, OperationError> {
+        match vault.storage.hold(&backup.archive) {
+            Ok(Some(hold)) => Ok(Self::Archive(hold)),
+            // What is wrong with it is told by who reads it.
+            Ok(None) | Err(_) => Ok(Self::Storage(lock)),
         }
     }
 }

@@ -9,17 +9,25 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::remove::remove_backup;
 use super::{OperationError, Run, Vault, sweep};
-use crate::catalog::{Backup, Catalog};
-use crate::format::manifest::{Kind, Manifest, ProofLevel};
+use crate::catalog::{Catalog, Ours};
+use crate::format::manifest::{Kind, ProofLevel};
 use crate::lock::LockKind;
 use crate::retention::{Age, Candidate, Nightly, Policies, PrunePlan, Simulated, plan, simulate};
+use crate::series::{Series, Variant};
 
 #[derive(Debug)]
 pub struct PruneDone {
     pub plan: PrunePlan,
-    /// Archives removed; empty in a dry run.
+    /// Archives removed; what the plan removes besides is still there.
     pub removed: Vec<String>,
     pub freed_bytes: u64,
+}
+
+impl PruneDone {
+    /// Whether something that was to go is still there.
+    pub fn is_incomplete(&self) -> bool {
+        self.removed.len() < self.plan.removed().count()
+    }
 }
 
 /// Which of a storage's backups a prune looks at.
@@ -27,10 +35,12 @@ pub struct PruneDone {
 pub struct PruneScope {
     pub kind: Option<Kind>,
     pub name: Option<String>,
+    /// An archive: what is of its series, parts and what restores replaced too.
+    pub beside: Option<String>,
 }
 
-/// What prune would do with `catalog`. Only backups with a manifest count;
-/// other programs' files are never touched.
+/// What prune would do with `catalog`. Only our backups with a manifest count;
+/// foreign ones and other programs' files are never touched.
 pub fn plan_prune(
     catalog: &Catalog,
     scope: &PruneScope,
@@ -44,9 +54,19 @@ pub fn plan_prune(
 fn candidates(catalog: &Catalog, scope: &PruneScope) -> Vec<Candidate> {
     let backups = catalog.backups.iter().filter_map(candidate);
     let name = scope.name.as_deref();
+    let beside = scope.beside.as_ref().map(|archive| {
+        let mut all = catalog.backups.iter();
+        let backup = all.find(|backup| backup.archive == *archive)?;
+        Some(backup.series.as_ref()?.whole())
+    });
+    let is_beside = |candidate: &Candidate| match &beside {
+        None => true,
+        Some(whole) => whole.as_ref() == Some(&candidate.series.whole()),
+    };
     backups
-        .filter(|candidate| name.is_none_or(|name| name == candidate.name))
-        .filter(|candidate| scope.kind.is_none_or(|kind| kind == candidate.kind))
+        .filter(is_beside)
+        .filter(|candidate| name.is_none_or(|name| name == candidate.series.name))
+        .filter(|candidate| scope.kind.is_none_or(|kind| kind == candidate.series.kind))
         .collect()
 }
 
@@ -62,20 +82,17 @@ pub fn simulate_prune(
     span: Age,
 ) -> Simulated {
     let existing = candidates(catalog, scope);
-    let mut newest: BTreeMap<(Kind, &str), &Candidate> = BTreeMap::new();
+    let mut newest: BTreeMap<&Series, &Candidate> = BTreeMap::new();
     // The newest comes first.
     for candidate in &existing {
-        let group = (candidate.kind, candidate.group.as_str());
-        newest.entry(group).or_insert(candidate);
+        newest.entry(&candidate.series).or_insert(candidate);
     }
-    let again = |candidate: &&&Candidate| !candidate.group.ends_with(BEFORE_RESTORES);
+    let again = |candidate: &&&Candidate| candidate.series.variant != Variant::Replaced;
     let nightly: Vec<Nightly> = newest
         .values()
         .filter(again)
         .map(|candidate| Nightly {
-            kind: candidate.kind,
-            name: candidate.name.clone(),
-            group: candidate.group.clone(),
+            series: candidate.series.clone(),
             bytes: candidate.bytes,
         })
         .collect();
@@ -84,39 +101,19 @@ pub fn simulate_prune(
 
 /// A backup whose archive is gone, or was found damaged, is none: it must not
 /// fill a place that a restorable one would have. Prune leaves it alone.
-pub(super) fn candidate(backup: &Backup) -> Option<Candidate> {
+pub(super) fn candidate(backup: &Ours) -> Option<Candidate> {
     let file = backup.file.as_ref()?;
     let stored = backup.stored.as_ref()?;
-    let proof = backup.proof()?;
+    let proof = backup.standing()?.proof()?;
     Some(Candidate {
         id: file.manifest.id.clone(),
-        kind: file.manifest.kind,
-        name: file.manifest.name.clone(),
-        group: group(&file.manifest),
+        series: backup.series.clone()?,
         created_at: file.manifest.created_at,
         pinned: file.state.pinned,
         verified: proof >= ProofLevel::Verified,
+        complete: file.manifest.is_complete(),
         bytes: stored.bytes,
     })
-}
-
-const BEFORE_RESTORES: &str = ", before restores";
-
-/// What a policy counts together: only backups of which one can stand for
-/// another. Two trees may have the same name; a part of a database is not the
-/// whole; and what a restore was about to replace is not what was restored.
-fn group(manifest: &Manifest) -> String {
-    let mut group = manifest.name.clone();
-    if let Some(tree) = &manifest.source {
-        group.push_str(&format!(" {}", tree.root));
-    }
-    if let Some(database) = &manifest.database {
-        group.push_str(&database.selection.to_string());
-    }
-    if manifest.before_restore_of.is_some() {
-        group.push_str(BEFORE_RESTORES);
-    }
-    group
 }
 
 pub fn prune(
@@ -134,7 +131,7 @@ pub fn prune(
         .ok()
         .and_then(|waited| now.checked_add(waited).ok());
     sweep(vault, now)?;
-    let catalog = Catalog::load(vault.storage)?;
+    let catalog = vault.catalog()?;
     let plan = plan_prune(
         &catalog,
         scope,
@@ -170,15 +167,28 @@ fn remove_decided(
     let mut freed_bytes = 0;
     for decision in plan.decisions.iter().filter(|decision| !decision.keep) {
         vault.cancel.check()?;
-        let of_decision = |backup: &&Backup| {
+        let of_decision = |backup: &&Ours| {
             backup
                 .file
                 .as_ref()
                 .is_some_and(|file| file.manifest.id == decision.id)
         };
-        let Some(backup) = catalog.backups.iter().find(of_decision) else {
+        let mut of_id = catalog.backups.iter().filter(of_decision);
+        let (Some(backup), None) = (of_id.next(), of_id.next()) else {
+            // Which of two is meant, nobody has decided.
+            let id = &decision.id;
+            let text = format!("two archives are backup {id}, and none of them is pruned");
+            vault.reporter.warn(&text);
             continue;
         };
+        if vault.storage.is_held(&backup.archive) {
+            let text = format!(
+                "{} stays until the next prune: another run proves or restores it",
+                backup.archive
+            );
+            vault.reporter.warn(&text);
+            continue;
+        }
         run.goes_on_with(&backup.archive)?;
         remove_backup(vault.storage, backup).inspect_err(|_| run.leaves_work())?;
         freed_bytes += backup.stored_bytes();

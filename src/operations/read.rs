@@ -5,20 +5,23 @@ use std::io::{BufRead, Read};
 
 use jiff::Timestamp;
 
+use super::accept::not_vouched;
 use super::{OperationError, UnusedCopy, Vault};
 use crate::catalog::Backup;
 use crate::format::header::{self, HeaderError, PAYLOAD_OFFSET};
-use crate::format::keyring::Keyring;
 use crate::format::keys::SecretKey;
 use crate::format::manifest::{Kind, Manifest};
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::ArchiveName;
-use crate::pipeline::{ArchiveMeta, Opening, Unsealed, Unsealing, unseal};
+use crate::pipeline::{ArchiveMeta, Opening, Unsealed};
 use crate::storage::{Storage, StorageError};
 
 mod kanbu;
+mod readings;
 
 use kanbu::{name_missing_key, open_legacy};
+pub use readings::ReadReport;
+pub(super) use readings::{Seen, look_first, read_backup, read_first, read_known, read_opened};
 
 /// How an archive opens.
 pub(super) struct OpenedArchive {
@@ -32,6 +35,8 @@ pub(super) struct OpenedArchive {
     pub form: Form,
     /// Names its key as a manifest does; of KLUIS1 that of its first slot.
     pub key_id: Option<String>,
+    /// It is ours by itself, whatever lies beside it.
+    pub is_vouched: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,25 +66,28 @@ pub(super) fn read_head(storage: &dyn Storage, archive: &str) -> Result<Vec<u8>,
     Ok(head)
 }
 
-/// Looks at an archive's first bytes, finds its key and checks its header.
+/// Looks at the first bytes of an archive, of the vault's storage or of another
+/// one, finds its key and checks its header.
 pub(super) fn open_archive(
+    vault: &Vault<'_>,
     storage: &dyn Storage,
     archive: &str,
-    ring: &Keyring,
 ) -> Result<OpenedArchive, OperationError> {
     let head = read_head(storage, archive)?;
     let of_archive = |source| OperationError::Header {
         archive: archive.to_owned(),
         source,
     };
-    match header::open(&head, ring) {
+    match header::open(&head, &vault.ring) {
         Ok(opened) => {
             let meta = ArchiveMeta::parse(&opened.header.meta)
                 .ok_or(HeaderError::Malformed("its description is not one"))
                 .map_err(of_archive)?;
+            let is_vouched = header::vouches(&head, &vault.ring, &opened);
             let unused = opened.damaged_copy;
             Ok(OpenedArchive {
-                key_id: opened.header.key_id(ring),
+                key_id: opened.header.key_id(&vault.ring),
+                is_vouched,
                 opening: Opening::Kluis1 {
                     payload_key: opened.keys.payload,
                 },
@@ -93,7 +101,7 @@ pub(super) fn open_archive(
         // No magic: Kanbu's format only if the name says so.
         Err(HeaderError::NotKluis | HeaderError::Truncated { .. }) if !header::has_magic(&head) => {
             match archive.ends_with(".enc") {
-                true => open_legacy(storage, archive, ring),
+                true => open_legacy(vault, storage, archive),
                 false => Ok(plain()),
             }
         }
@@ -110,61 +118,8 @@ pub(super) fn plain() -> OpenedArchive {
         unused_copy: None,
         form: Form::Plain,
         key_id: None,
+        is_vouched: false,
     }
-}
-
-/// What a whole reading found, beside what the consumer returns.
-#[derive(Debug)]
-pub struct ReadReport {
-    pub unsealed: Unsealed,
-    pub unused_copy: Option<UnusedCopy>,
-}
-
-/// Reads `backup` through `consume`, checks every digest and the manifest's seal.
-pub(super) fn read_backup<T>(
-    vault: &Vault<'_>,
-    backup: &Backup,
-    phase: &str,
-    consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
-) -> Result<(T, ReadReport), OperationError> {
-    let opened = open_backup(vault, backup)?;
-    read_opened(vault, backup, opened, phase, consume)
-}
-
-/// [`read_backup`] of an archive that is open already.
-pub(super) fn read_opened<T>(
-    vault: &Vault<'_>,
-    backup: &Backup,
-    opened: OpenedArchive,
-    phase: &str,
-    consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
-) -> Result<(T, ReadReport), OperationError> {
-    let archive = &backup.archive;
-    let manifest = backup.file.as_ref().map(|file| &file.manifest);
-    let unsealing = Unsealing {
-        opening: opened.opening,
-        codec: manifest.map(|manifest| manifest.content.codec),
-        workers: vault.workers,
-        digests: manifest.is_some(),
-        cancel: vault.cancel.clone(),
-    };
-    let stored = vault.storage.open(archive, opened.offset)?;
-    // The reader counts what it has decrypted, so the total must be that too.
-    let content_bytes = manifest.map(|manifest| manifest.content.bytes);
-    let total_bytes = content_bytes.unwrap_or_else(|| backup.stored_bytes());
-    vault.reporter.phase(phase, Some(total_bytes));
-    let advance = |bytes| vault.reporter.advance(bytes);
-    let result = unseal(stored, unsealing, &advance, consume);
-    vault.reporter.phase_done();
-    let (value, unsealed) = result.map_err(|error| at_archive(error, archive))?;
-    if let Some(manifest) = manifest {
-        check_digests(archive, manifest, &unsealed, opened.offset)?;
-    }
-    let report = ReadReport {
-        unsealed,
-        unused_copy: opened.unused_copy,
-    };
-    Ok((value, report))
 }
 
 /// Reads to the end what nobody wants to have.
@@ -187,8 +142,18 @@ pub(super) fn open_backup(
             "its manifest is there, but the archive is gone",
         ));
     }
-    let opened = open_archive(vault.storage, archive, &vault.ring)
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let encryption = manifest.and_then(|manifest| manifest.encryption.as_ref());
+    if encryption.is_none_or(|encryption| encryption.format != Form::Kluis1.name()) {
+        // Opening it may mean to read all of it.
+        refuse_longer(backup)?;
+    }
+    let opened = open_archive(vault, vault.storage, archive)
         .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
+    if backup.vouched_only && !opened.is_vouched {
+        // What lay there when it was accepted may be another's by now.
+        return Err(not_vouched(vault.storage, archive));
+    }
     match (&backup.file, &opened.meta) {
         (Some(file), _) => check_manifest(archive, file, &opened)?,
         // Then the header is what the name can be held against.
@@ -201,7 +166,22 @@ pub(super) fn open_backup(
         }
         _ => {}
     }
+    refuse_longer(backup)?;
     Ok(opened)
+}
+
+/// A hole behind an archive costs nothing to make, and days to read.
+fn refuse_longer(backup: &Backup) -> Result<(), OperationError> {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let told = manifest.map(|manifest| manifest.stored.bytes);
+    match told.filter(|told| backup.stored_bytes() > *told) {
+        None => Ok(()),
+        Some(told) => {
+            let found = backup.stored_bytes();
+            let what = format!("it has {found} bytes, its manifest says {told}");
+            Err(integrity(&backup.archive, &what))
+        }
+    }
 }
 
 /// Names the archive in errors that come from inside its stream.
@@ -251,7 +231,7 @@ fn check_manifest(
         })?;
     }
     match &opened.meta {
-        Some(meta) if !meta_fits(meta, manifest) => Err(integrity(
+        Some(meta) if !meta.fits(manifest) => Err(integrity(
             archive,
             "its header and its manifest describe different backups",
         )),
@@ -272,14 +252,7 @@ pub(super) fn name_fits(archive: &str, kind: Kind, name: &str, created: Timestam
     })
 }
 
-fn meta_fits(meta: &ArchiveMeta, manifest: &Manifest) -> bool {
-    meta.kind == manifest.kind
-        && meta.name == manifest.name
-        && meta.created == manifest.created_at
-        && meta.codec == manifest.content.codec
-}
-
-fn check_digests(
+pub(super) fn check_digests(
     archive: &str,
     manifest: &Manifest,
     seen: &Unsealed,

@@ -4,10 +4,16 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::salt::seal_salt;
 use super::{Actor, OperationError, Vault, random_id};
-use crate::format::run_record::{RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
+use crate::catalog::storage_id;
+use crate::format::keyring::Keyring;
+use crate::format::run_record::{INCOMPLETE, RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
 use crate::ids::RunId;
 use crate::storage::{ErrorKind, Storage, StorageError};
+
+/// The manifest has more of them.
+const WARNINGS_KEPT: usize = 10;
 
 /// A run under way. Ends by [`Run::complete`] or [`Run::fail`]; one that is
 /// dropped without either stays RUNNING, and the next run's sweep finishes what
@@ -121,6 +127,17 @@ impl<'a> Run<'a> {
         Ok(self.write()?)
     }
 
+    /// The backup that the run made lacks something.
+    pub fn is_incomplete(&mut self, lack: &str) {
+        self.record.detail = Some(format!("{INCOMPLETE}{lack}"));
+    }
+
+    /// What the dump's programs said although they succeeded.
+    pub fn warned(&mut self, warnings: Vec<String>) {
+        self.record.warnings = warnings;
+        self.record.warnings.truncate(WARNINGS_KEPT);
+    }
+
     /// The archive that the record names is done with: what comes next touches
     /// no archive as a whole. Written with what the record tells next.
     pub fn lets_go(&mut self) {
@@ -179,18 +196,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends a run that only read as `result` says: there a record that cannot
-    /// be written is a warning.
-    pub fn end_reading<T>(mut self, result: &Result<T, OperationError>, bytes: u64) {
+    /// Ends a run that only read: with its bytes, or why it failed. There a record
+    /// that cannot be written is a warning.
+    pub fn end_reading(mut self, result: Result<u64, String>) {
         let reporter = self.vault.reporter;
-        match result {
-            Ok(_) => {
+        let end = match result {
+            Ok(bytes) => {
                 self.record.bytes = Some(bytes);
-                if let Err(error) = self.end(RunEnd::Completed) {
-                    reporter.warn(&format!("the run's record could not be written: {error}"));
-                }
+                RunEnd::Completed
             }
-            Err(error) => self.fail(error),
+            Err(error) => RunEnd::Failed { error },
+        };
+        if let Err(error) = self.end(end) {
+            reporter.warn(&format!("the run's record could not be written: {error}"));
         }
     }
 
@@ -214,8 +232,12 @@ impl<'a> Run<'a> {
         if !self.recorded {
             return Ok(());
         }
-        let bytes = self.record.to_bytes();
-        self.vault.storage.replace(&self.record.key(), &bytes)
+        let vault = self.vault;
+        let record = self.record.clone();
+        // So that who reads it, a sweep behind a run that died for one, knows it
+        // for ours.
+        let record = record.sealed(&vault.ring, vault.seal_salt().as_ref());
+        vault.storage.replace(&record.key(), &record.to_bytes())
     }
 }
 
@@ -224,16 +246,30 @@ impl<'a> Run<'a> {
 /// does what went wrong beside a run: `about` is the archive that it was about.
 pub fn record_failure(
     storage: &dyn Storage,
+    ring: Option<&Keyring>,
     actor: &Actor,
     about: Option<&str>,
     started: Timestamp,
     error: &str,
 ) -> Result<(), OperationError> {
-    let record = record_of(actor, about, started)?;
+    let record = record_of(storage, actor, about, started)?;
     let end = RunEnd::Failed {
         error: error.to_owned(),
     };
-    let record = record.ended(Timestamp::now(), end);
+    write_sealed(storage, ring, record.ended(Timestamp::now(), end))
+}
+
+/// Writes a record, sealed where the keys could be had.
+pub(super) fn write_sealed(
+    storage: &dyn Storage,
+    ring: Option<&Keyring>,
+    record: RunRecord,
+) -> Result<(), OperationError> {
+    let record = match ring {
+        // Whatever is wrong with the salt is told where an archive is made.
+        Some(ring) => record.sealed(ring, seal_salt(storage, ring, |_| {}).as_ref()),
+        None => record.clipped(),
+    };
     Ok(storage.replace(&record.key(), &record.to_bytes())?)
 }
 
@@ -242,10 +278,11 @@ fn new_record(
     backup: Option<&str>,
     now: Timestamp,
 ) -> Result<RunRecord, OperationError> {
-    record_of(&vault.actor, backup, now)
+    record_of(vault.storage, &vault.actor, backup, now)
 }
 
 pub(super) fn record_of(
+    storage: &dyn Storage,
     actor: &Actor,
     backup: Option<&str>,
     now: Timestamp,
@@ -260,12 +297,16 @@ pub(super) fn record_of(
         backup: backup.map(str::to_owned),
         bytes: None,
         detail: None,
+        warnings: Vec::new(),
         error: None,
         started: now,
         completed: None,
         duration_ms: None,
         user: actor.user.clone(),
         host: actor.host.clone(),
+        label: Some(actor.label.clone()),
+        storage: storage_id(storage)?,
         process: actor.process.clone(),
+        seal: None,
     })
 }

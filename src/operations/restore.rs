@@ -3,17 +3,19 @@
 //! with the dump, and only then put in its place. A tree: staged, compared with
 //! its manifest, then shown.
 
+use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::compare::Comparison;
-use super::read::{ReadReport, read_backup};
+use super::read::{ReadReport, Seen, read_backup, read_first, read_known};
 use super::remove::still_there;
 use super::verify::{compare, remember_damage};
-use super::{OperationError, Run, Vault};
+use super::{Held, OperationError, Run, Vault};
 use crate::catalog::Backup;
 use crate::lock::LockKind;
+use crate::reached::{Failed, Goal, Reached, ended_before, ended_within};
 use crate::target::{Received, Target, TargetError};
 
 #[derive(Debug)]
@@ -28,13 +30,18 @@ pub struct RestoreDone {
 /// Reads a restored database back; hears of each piece's bytes.
 pub type ReadBack<'a> = Box<dyn FnOnce(&dyn Fn(u64)) -> Result<Received, TargetError> + 'a>;
 
+/// Why a restore failed, and what stands at its destination now.
+pub type NotRestored = Box<Failed<OperationError>>;
+
 /// What belongs to one restore, in the order in which it is done.
 pub struct RestoreSteps<'a> {
+    pub goal: Goal,
     /// Reads the archive to its end before anything changes. `None`: the target's
     /// own reading changes nothing that can be seen.
     pub check: Option<Box<dyn Target>>,
-    /// Then, without the storage's lock: a backup of what is replaced.
-    pub before_change: Box<dyn FnOnce() -> Result<(), OperationError> + 'a>,
+    /// Then, without the storage's lock: a backup of what is replaced, whose file it
+    /// names.
+    pub before_change: Box<dyn FnOnce() -> Result<Option<String>, OperationError> + 'a>,
     pub start: Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + 'a>,
     /// For a target that shows what it received only after its commit.
     pub read_back: Option<ReadBack<'a>>,
@@ -42,14 +49,27 @@ pub struct RestoreSteps<'a> {
 
 impl<'a> RestoreSteps<'a> {
     /// For a target whose own staging is all that it takes.
-    pub fn staged(start: impl FnOnce() -> Result<Box<dyn Target>, OperationError> + 'a) -> Self {
+    pub fn staged(
+        goal: Goal,
+        start: impl FnOnce() -> Result<Box<dyn Target>, OperationError> + 'a,
+    ) -> Self {
         Self {
+            goal,
             check: None,
-            before_change: Box::new(|| Ok(())),
+            before_change: Box::new(|| Ok(None)),
             start: Box::new(start),
             read_back: None,
         }
     }
+}
+
+/// What has happened so far, whatever comes of it.
+#[derive(Default)]
+struct Course {
+    reached: Reached,
+    backed_up: Option<String>,
+    kept_old: Option<String>,
+    left: Vec<String>,
 }
 
 /// Restores `backup` as `steps` say.
@@ -58,83 +78,160 @@ pub fn restore(
     backup: &Backup,
     now: Timestamp,
     steps: RestoreSteps<'_>,
-) -> Result<RestoreDone, OperationError> {
+) -> Result<RestoreDone, NotRestored> {
     let begun = Instant::now();
-    let lock = vault.lock(LockKind::Shared, now)?;
-    still_there(vault.storage, backup)?;
-    // A backup on the way takes this record for that of a run that died, until
-    // the end is written over it.
-    let run = Run::start_reading(vault, Some(&backup.archive), now)?;
-    let result = checked(vault, backup, steps.check)
-        .and_then(|()| {
-            drop(lock);
-            (steps.before_change)()
-        })
-        .and_then(|()| {
-            let _lock = vault.lock(LockKind::Shared, now)?;
-            still_there(vault.storage, backup)?;
-            receive_and_commit(vault, backup, steps.start, steps.read_back)
-        })
+    let goal = steps.goal.clone();
+    let mut course = Course::default();
+    let mut run = None;
+    let result = in_order(vault, backup, now, steps, (&mut run, &mut course))
         .map_err(|error| vault.stopped_or(error))
-        .inspect_err(|error| remember_damage(vault, backup, error, now));
-    let raw_bytes = |done: &RestoreDone| done.report.unsealed.raw_bytes;
-    run.end_reading(&result, result.as_ref().map_or(0, raw_bytes));
+        .inspect_err(|error| remember_damage(vault, backup, error, now))
+        .map_err(|error| failed(goal, course, error));
+    vault.cancel.if_ended_at_once(None);
+    match (run, &result) {
+        (Some(run), Ok(done)) => run.end_reading(Ok(done.report.unsealed.raw_bytes)),
+        (Some(run), Err(failed)) => run.end_reading(Err(format!("{failed}: {}", failed.error))),
+        (None, _) => {}
+    }
     Ok(RestoreDone {
         took: begun.elapsed(),
         ..result?
     })
 }
 
-/// The first reading. What it finds wrong is told as `verify` tells it, but for a
+fn failed(goal: Goal, course: Course, error: OperationError) -> NotRestored {
+    Box::new(Failed {
+        differs: matches!(error, OperationError::NotAsDumped { .. }),
+        reached: course.reached,
+        goal,
+        backed_up: course.backed_up,
+        kept_old: course.kept_old,
+        left: course.left,
+        error,
+    })
+}
+
+fn in_order<'a>(
+    vault: &'a Vault<'a>,
+    backup: &Backup,
+    now: Timestamp,
+    steps: RestoreSteps<'_>,
+    (run, course): (&mut Option<Run<'a>>, &mut Course),
+) -> Result<RestoreDone, OperationError> {
+    let lock = vault.lock(LockKind::Shared, now)?;
+    still_there(vault.storage, backup)?;
+    // A backup on the way takes this record for that of a run that died, until
+    // the end is written over it.
+    *run = Some(Run::start_reading(vault, Some(&backup.archive), now)?);
+    let seen = checked(vault, backup, steps.check)?;
+    drop(lock);
+    course.backed_up = (steps.before_change)()?;
+    let lock = vault.lock(LockKind::Shared, now)?;
+    still_there(vault.storage, backup)?;
+    let _held = Held::archive(vault, backup, lock)?;
+    let changing = Changing {
+        vault,
+        backup,
+        to: &steps.goal.shown,
+    };
+    changing.receive_and_commit(seen, steps.start, steps.read_back, course)
+}
+
+/// The first reading, and what it saw. What it finds wrong is told as `verify` tells it, but for a
 /// damaged copy of the header, which a restore can do without.
 fn checked(
     vault: &Vault<'_>,
     backup: &Backup,
     check: Option<Box<dyn Target>>,
-) -> Result<(), OperationError> {
+) -> Result<Option<Seen>, OperationError> {
     let Some(mut check) = check else {
-        return Ok(());
+        return Ok(None);
     };
     let phase = format!("verifying {}", backup.name());
-    let (received, _) = read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
-    match &backup.file {
-        Some(file) => compare(&backup.archive, &file.manifest, &received),
-        None => Ok(()),
-    }
-}
-
-fn receive_and_commit(
-    vault: &Vault<'_>,
-    backup: &Backup,
-    start: Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + '_>,
-    read_back: Option<ReadBack<'_>>,
-) -> Result<RestoreDone, OperationError> {
-    let mut target = start()?;
-    let phase = format!("restoring {}", backup.name());
-    let (received, report) =
-        read_backup(vault, backup, &phase, |stream| Ok(target.receive(stream)?))?;
+    let (received, seen) = read_first(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
     if let Some(file) = &backup.file {
         compare(&backup.archive, &file.manifest, &received)?;
     }
-    let comparing = Comparing {
-        vault,
-        backup,
-        received: &received,
-        raw_bytes: report.unsealed.raw_bytes,
-    };
-    vault.cancel.check()?;
-    let mut compared = comparing.run(false, |advance| target.read_back(advance))?;
-    vault.cancel.check()?;
-    target.commit()?;
-    if let Some(read_back) = read_back {
-        compared = comparing.run(true, |advance| read_back(advance).map(Some))?;
+    Ok(Some(seen))
+}
+
+/// The part of a restore that changes something.
+struct Changing<'a> {
+    vault: &'a Vault<'a>,
+    backup: &'a Backup,
+    /// The destination, for people.
+    to: &'a str,
+}
+
+impl Changing<'_> {
+    fn receive_and_commit(
+        &self,
+        seen: Option<Seen>,
+        start: Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + '_>,
+        read_back: Option<ReadBack<'_>>,
+        course: &mut Course,
+    ) -> Result<RestoreDone, OperationError> {
+        let cancel = &self.vault.cancel;
+        cancel.if_ended_at_once(Some(ended_before(self.to, None)));
+        let mut target = start()?;
+        course.reached = Reached::Staged;
+        let done = self.fill(seen, target.as_mut()).and_then(|done| {
+            cancel.check()?;
+            cancel.if_ended_at_once(Some(ended_within(self.to)));
+            course.kept_old = done.received.kept_old.clone();
+            target.commit(&mut course.reached)?;
+            Ok(done)
+        });
+        if done.is_err() {
+            course.left = target.abandon();
+        }
+        let done = done?;
+        let Some(read_back) = read_back else {
+            return Ok(done);
+        };
+        let comparison = self
+            .comparing(&done)
+            .run(|advance| read_back(advance).map(Some))?;
+        Ok(RestoreDone { comparison, ..done })
     }
-    Ok(RestoreDone {
-        received,
-        report,
-        comparison: compared,
-        took: Duration::ZERO,
-    })
+
+    /// All that comes before anything can be seen.
+    fn fill(
+        &self,
+        seen: Option<Seen>,
+        target: &mut dyn Target,
+    ) -> Result<RestoreDone, OperationError> {
+        let (vault, backup) = (self.vault, self.backup);
+        let phase = format!("restoring {}", backup.name());
+        let receive = |stream: &mut dyn BufRead| Ok(target.receive(stream)?);
+        let (received, report) = match seen {
+            Some(seen) => read_known(vault, backup, seen, &phase, receive)?,
+            None => read_backup(vault, backup, &phase, receive)?,
+        };
+        if let Some(file) = &backup.file {
+            compare(&backup.archive, &file.manifest, &received)?;
+        }
+        vault.cancel.check()?;
+        let mut done = RestoreDone {
+            received,
+            report,
+            comparison: None,
+            took: Duration::ZERO,
+        };
+        done.comparison = self
+            .comparing(&done)
+            .run(|advance| target.read_back(advance))?;
+        Ok(done)
+    }
+
+    fn comparing<'a>(&'a self, done: &'a RestoreDone) -> Comparing<'a> {
+        Comparing {
+            vault: self.vault,
+            backup: self.backup,
+            received: &done.received,
+            raw_bytes: done.report.unsealed.raw_bytes,
+        }
+    }
 }
 
 /// A restored database that is to be compared with its dump.
@@ -150,7 +247,6 @@ impl Comparing<'_> {
     /// A difference is the error; `None` where there is nothing to compare.
     fn run(
         &self,
-        committed: bool,
         read_back: impl FnOnce(&dyn Fn(u64)) -> Result<Option<Received>, TargetError>,
     ) -> Result<Option<Comparison>, OperationError> {
         let Some(dumped) = &self.received.database else {
@@ -173,7 +269,6 @@ impl Comparing<'_> {
         Err(OperationError::NotAsDumped {
             archive: self.backup.archive.clone(),
             comparison: Box::new(comparison),
-            committed,
         })
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::read::{integrity, open_backup, read_head};
 use super::{OperationError, UnusedCopy, Vault};
 use crate::catalog::Backup;
+use crate::checked::Sha256Hex;
 use crate::format::header::{self, PAYLOAD_OFFSET};
 use crate::format::manifest::Manifest;
 
@@ -65,11 +66,10 @@ fn is_rekeyed(head: &[u8]) -> bool {
     agree && header::peek(head).is_ok_and(|header| header.generation > 1)
 }
 
-/// In hex.
 struct StoredHashes {
-    whole: String,
+    whole: Sha256Hex,
     /// Of what lies behind a KLUIS1 header.
-    payload: String,
+    payload: Sha256Hex,
 }
 
 fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<StoredHashes, OperationError> {
@@ -86,8 +86,8 @@ fn hash_stored(vault: &Vault<'_>, backup: &Backup) -> Result<StoredHashes, Opera
         match reader.read(&mut buffer) {
             Ok(0) => {
                 break Ok(StoredHashes {
-                    whole: hex::encode(whole.finalize()),
-                    payload: hex::encode(payload.finalize()),
+                    whole: Sha256Hex::of(whole.finalize().into()),
+                    payload: Sha256Hex::of(payload.finalize().into()),
                 });
             }
             Ok(count) => {

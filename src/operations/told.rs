@@ -4,9 +4,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::{HistoryFilter, history};
-use super::record::record_of;
+use super::record::{record_of, write_sealed};
 use super::{Actor, OperationError};
-use crate::format::run_record::RunEnd;
+use crate::catalog::Trust;
+use crate::format::keyring::Keyring;
+use crate::format::run_record::{RunEnd, clip};
 use crate::storage::Storage;
 
 /// After so long the same thing is told again.
@@ -20,37 +22,46 @@ pub const STILL: &str = "still ";
 /// `what` is without numbers that grow by themselves.
 pub fn was_told(
     storage: &dyn Storage,
-    command: &str,
+    trust: Trust<'_>,
+    actor: &Actor,
     what: &str,
     now: Timestamp,
 ) -> Result<bool, OperationError> {
     let filter = HistoryFilter {
-        command: Some(command.to_owned()),
+        command: Some(actor.command.clone()),
         since: Some(now - SignedDuration::from_hours(QUIET_HOURS)),
+        // Another host's check has told whom that one tells.
+        label: Some(actor.label.clone()),
         ..HistoryFilter::default()
     };
-    let runs = history(storage, &filter)?.runs;
-    let mut details = runs.iter().filter_map(|run| run.record.detail.as_deref());
+    let runs = history(storage, trust, &filter)?.runs;
+    let ours = runs.iter().filter(|run| run.is_believed);
+    let mut details = ours.filter_map(|run| run.record.detail.as_deref());
     let last = details.find(|detail| !detail.starts_with(STILL));
-    Ok(last == Some(what))
+    Ok(last == Some(clip(what)))
 }
 
 /// Leaves the record of a check that tells something.
 pub fn record_told(
     storage: &dyn Storage,
+    ring: Option<&Keyring>,
     actor: &Actor,
     what: &str,
     started: Timestamp,
 ) -> Result<(), OperationError> {
-    let mut record = record_of(actor, None, started)?;
+    let mut record = record_of(storage, actor, None, started)?;
     record.detail = Some(what.to_owned());
-    let record = record.ended(Timestamp::now(), RunEnd::Completed);
-    Ok(storage.replace(&record.key(), &record.to_bytes())?)
+    write_sealed(
+        storage,
+        ring,
+        record.ended(Timestamp::now(), RunEnd::Completed),
+    )
 }
 
 /// Whether this process has left a record of this command since then.
 pub fn has_record(
     storage: &dyn Storage,
+    trust: Trust<'_>,
     actor: &Actor,
     since: Timestamp,
 ) -> Result<bool, OperationError> {
@@ -59,6 +70,7 @@ pub fn has_record(
         since: Some(since),
         ..HistoryFilter::default()
     };
-    let runs = history(storage, &filter)?.runs;
-    Ok(runs.iter().any(|run| run.record.process == actor.process))
+    let runs = history(storage, trust, &filter)?.runs;
+    let mut ours = runs.iter().filter(|run| run.is_believed);
+    Ok(ours.any(|run| run.record.process == actor.process))
 }

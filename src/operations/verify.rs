@@ -1,23 +1,27 @@
 //! Proves backups: reads them the way a restore would, into a target that keeps
 //! nothing, and writes down what was reached.
 
+use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::compare::counts_alike;
-use super::read::{integrity, read_backup};
+use super::read::{integrity, look_first, read_backup, read_known};
 use super::remove::still_there;
+use super::state::change_state;
 use super::stored::check_stored;
-use super::{MakeCheck, OperationError, Run, UnusedCopy, Vault};
-use crate::catalog::{Backup, read_whole};
+use super::{Held, MakeCheck, OperationError, Run, UnusedCopy, Vault};
+use crate::catalog::Backup;
+use crate::checked::abridged;
 use crate::dump::{expected_part, without_objects};
-use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
-use crate::format::manifest_file::ManifestFile;
-use crate::format::names::manifest_key;
+use crate::format::manifest::{Kind, Manifest, ProofLevel, Standing, Verification};
 use crate::ledger::Difference;
 use crate::lock::LockKind;
 use crate::target::{Received, Target};
+
+/// Of what is written down.
+const DETAIL_BYTES_MAX: usize = 4 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -59,27 +63,41 @@ pub fn verify(
     make_check: MakeCheck<'_>,
 ) -> Result<VerifyDone, OperationError> {
     let begun = Instant::now();
-    let _lock = vault.lock(LockKind::Shared, now)?;
+    let lock = vault.lock(LockKind::Shared, now)?;
     still_there(vault.storage, backup)?;
     let run = Run::start_reading(vault, Some(&backup.archive), now)?;
+    // A database's own code runs as long as its owner likes, and a sparse file of 8 TB
+    // is read for hours: of all backups only this one is kept from other runs meanwhile.
+    let held = match depth {
+        Depth::Full | Depth::Restore => Held::archive(vault, backup, lock)?,
+        Depth::Quick => Held::Storage(lock),
+    };
     let result = match depth {
         Depth::Quick => quick(vault, backup),
         Depth::Full => full(vault, backup, make_check, ProofLevel::Verified),
         Depth::Restore => restored(vault, backup, make_check),
     }
     .map_err(|error| vault.stopped_or(error));
-    run.end_reading(&result, backup.stored_bytes());
-    let reached = match &result {
-        Ok(done) => Some((done.level, true, done.damage().map(UnusedCopy::to_string))),
+    let ended = result.as_ref().map(|_| backup.stored_bytes());
+    run.end_reading(ended.map_err(ToString::to_string));
+    let verification = match &result {
+        Ok(done) => Some(Verification {
+            level: done.level,
+            at: now,
+            ok: true,
+            detail: done.damage().map(UnusedCopy::to_string),
+        }),
         // Without its key nothing was seen of the archive: an earlier proof
         // stands, or a typing mistake would take it from the newest backup.
-        Err(error) if error.is_integrity() && !error.lacks_key() => {
-            Some((ProofLevel::Stored, false, Some(error.to_string())))
-        }
-        Err(_) => None,
+        Err(error) => against(error, now),
     };
-    if let (Some(reached), Some(_)) = (reached, &backup.file) {
-        note(vault, backup, reached, now);
+    if let (Some(verification), Some(_)) = (verification, &backup.file) {
+        let _lock = match held {
+            Held::Storage(lock) => lock,
+            // However long a backup takes: nobody waits for this.
+            Held::Archive(_) => vault.lock_within(LockKind::Shared, now, Some(Duration::MAX))?,
+        };
+        note(vault, backup, verification);
     }
     result.map(|done| VerifyDone {
         took: begun.elapsed(),
@@ -135,8 +153,16 @@ fn full(
         ProofLevel::Restored => format!("proving {}", backup.name()),
         _ => format!("verifying {}", backup.name()),
     };
-    let (received, report) =
-        read_backup(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
+    let receive = |stream: &mut dyn BufRead| Ok(check.receive(stream)?);
+    let (received, report) = match level {
+        // It is run, and with --in-server without walls.
+        ProofLevel::Restored => {
+            let reading = format!("reading {}", backup.name());
+            let seen = look_first(vault, backup, &reading)?;
+            read_known(vault, backup, seen, &phase, receive)?
+        }
+        _ => read_backup(vault, backup, &phase, receive)?,
+    };
     if let Some(file) = &backup.file {
         compare(&backup.archive, &file.manifest, &received)?;
         if level == ProofLevel::Restored {
@@ -179,7 +205,10 @@ pub(super) fn compare(
 ) -> Result<(), OperationError> {
     let ledger = ledger_differences(manifest, received);
     let tree = tree_differences(manifest, received);
-    told(archive, "its content", &ledger, tree)
+    match told("its content", &ledger, tree) {
+        None => Ok(()),
+        Some(what) => Err(integrity(archive, &what)),
+    }
 }
 
 /// What was restored is what the manifest says was dumped.
@@ -191,7 +220,13 @@ fn compare_copy(archive: &str, manifest: &Manifest, copy: &Received) -> Result<(
         ledger.retain(|difference| !matches!(difference, Difference::Objects { .. }));
     }
     let tree = tree_differences(manifest, copy);
-    told(archive, "the restored copy", &ledger, tree)
+    match told("the restored copy", &ledger, tree) {
+        None => Ok(()),
+        Some(what) => Err(OperationError::CopyDiffers {
+            archive: archive.to_owned(),
+            what,
+        }),
+    }
 }
 
 fn ledger_differences(manifest: &Manifest, seen: &Received) -> Vec<Difference> {
@@ -224,20 +259,17 @@ fn tree_differences(manifest: &Manifest, seen: &Received) -> Vec<String> {
         .collect()
 }
 
-fn told(
-    archive: &str,
-    subject: &str,
-    ledger: &[Difference],
-    tree: Vec<String>,
-) -> Result<(), OperationError> {
+/// `None` where nothing differs.
+fn told(subject: &str, ledger: &[Difference], tree: Vec<String>) -> Option<String> {
     let count = ledger.len() + tree.len();
     if count == 0 {
-        return Ok(());
+        return None;
     }
     let all = ledger.iter().map(ToString::to_string).chain(tree);
     let shown = all.take(5).collect::<Vec<_>>().join("; ");
-    let what = format!("{subject} differs from its manifest in {count} places: {shown}");
-    Err(integrity(archive, &what))
+    Some(format!(
+        "{subject} differs from its manifest in {count} places: {shown}"
+    ))
 }
 
 /// Whoever reads an archive and finds it damaged writes that down, so that `list`
@@ -249,72 +281,74 @@ pub(super) fn remember_damage(
     error: &OperationError,
     now: Timestamp,
 ) {
-    use OperationError::{NotAsDumped, Postgres, Target};
-    let is_damage = error.is_integrity()
-        && !error.lacks_key()
-        && !matches!(error, NotAsDumped { .. } | Postgres(_) | Target(_));
-    if !is_damage || backup.file.is_none() {
-        return;
-    }
-    note(
-        vault,
-        backup,
-        (ProofLevel::Stored, false, Some(error.to_string())),
-        now,
+    let of_server = matches!(
+        error,
+        OperationError::Postgres(_) | OperationError::Target(_)
     );
+    if let (Some(verification), Some(_), false) = (against(error, now), &backup.file, of_server) {
+        note(vault, backup, verification);
+    }
 }
 
-/// Writes a verdict into the backup's state: level, whether it is right, what is
-/// to be known of it. A failure to do so is told and changes nothing else.
-fn note(
-    vault: &Vault<'_>,
-    backup: &Backup,
-    (level, ok, detail): (ProofLevel, bool, Option<String>),
-    at: Timestamp,
-) {
-    let verification = Verification {
+/// What is written down of a backup that something was found against.
+fn against(error: &OperationError, at: Timestamp) -> Option<Verification> {
+    let level = match error.standing()? {
+        Standing::Good(level) => level,
+        // It was read whole before.
+        Standing::DoesNotRestore => ProofLevel::Verified,
+        Standing::Damaged => ProofLevel::Stored,
+    };
+    Some(Verification {
         level,
         at,
-        ok,
-        detail,
-    };
+        ok: false,
+        detail: Some(error.to_string()),
+    })
+}
+
+/// Writes a verdict into the backup's state. A failure to do so is told and changes
+/// nothing else.
+fn note(vault: &Vault<'_>, backup: &Backup, mut verification: Verification) {
+    // An error may repeat what somebody else wrote: too much for a state.
+    let detail = verification
+        .detail
+        .map(|text| abridged(&text, DETAIL_BYTES_MAX).into_owned());
+    verification.detail = detail;
     if let Err(error) = write_down(vault, backup, verification) {
         let text = format!("the result could not be written down: {error}");
         vault.reporter.warn(&text);
     }
 }
 
-/// Changes the state only: the manifest's sealed bytes stay as they are. A lower
-/// proof never replaces a higher one that still stands; what it says of the
-/// header's copies is news all the same. What was read before the lock was taken
-/// may be another backup's by now: of that nothing was seen.
+/// A lower proof never replaces a higher one that still stands, nor what a restore
+/// found, which only a restore takes back; what it says of the header's copies is news
+/// all the same. What was read before the lock was taken may be another backup's by
+/// now: of that nothing was seen.
 fn write_down(
     vault: &Vault<'_>,
     backup: &Backup,
     verification: Verification,
 ) -> Result<(), OperationError> {
-    let key = manifest_key(&backup.archive);
-    let of_archive = |source| OperationError::Manifest {
-        archive: backup.archive.clone(),
-        source,
-    };
-    let mut file = ManifestFile::parse(&read_whole(vault.storage, &key)?).map_err(of_archive)?;
-    let read = backup.file.as_ref().map(|file| &file.manifest.id);
-    if read.is_some_and(|read| *read != file.manifest.id) {
-        return Ok(());
-    }
-    let known = file.state.verification.take();
-    let better =
-        known.filter(|known| known.ok && verification.ok && known.level > verification.level);
-    file.state.verification = match better {
-        Some(known) if known.detail == verification.detail => return Ok(()),
-        Some(known) => Some(Verification {
-            detail: verification.detail,
-            ..known
-        }),
-        None => Some(verification),
-    };
-    Ok(vault
-        .storage
-        .replace(&key, &file.to_bytes().map_err(of_archive)?)?)
+    change_state(vault, &backup.archive, |file| {
+        let read = backup.file.as_ref().map(|file| &file.manifest.id);
+        if read.is_some_and(|read| *read != file.manifest.id) {
+            return false;
+        }
+        let known = file.state.verification.clone();
+        let better = known.filter(|known| {
+            let stands = known.ok && known.level > verification.level
+                || known.standing() == Standing::DoesNotRestore
+                    && verification.level < ProofLevel::Restored;
+            verification.ok && stands
+        });
+        file.state.verification = match better {
+            Some(known) if !known.ok || known.detail == verification.detail => return false,
+            Some(known) => Some(Verification {
+                detail: verification.detail,
+                ..known
+            }),
+            None => Some(verification),
+        };
+        true
+    })
 }

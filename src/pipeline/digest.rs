@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
+use crate::checked::Sha256Hex;
+
 /// Wraps a writer; hashes and counts the bytes that passed.
 pub struct Digesting<W> {
     inner: W,
@@ -21,9 +23,10 @@ impl<W: Write> Digesting<W> {
         }
     }
 
-    /// What was wrapped, the digest in hex, and how many bytes passed.
-    pub fn finish(self) -> (W, String, u64) {
-        (self.inner, hex::encode(self.sha256.finalize()), self.bytes)
+    /// What was wrapped, the digest, and how many bytes passed.
+    pub fn finish(self) -> (W, Sha256Hex, u64) {
+        let digest = Sha256Hex::of(self.sha256.finalize().into());
+        (self.inner, digest, self.bytes)
     }
 }
 
@@ -61,9 +64,10 @@ impl Tally {
         self.bytes += bytes.len() as u64;
     }
 
-    /// The digest in hex, if there is one.
-    pub fn finish(self) -> Option<String> {
-        self.sha256.map(|sha256| hex::encode(sha256.finalize()))
+    /// The digest, if there is one.
+    pub fn finish(self) -> Option<Sha256Hex> {
+        self.sha256
+            .map(|sha256| Sha256Hex::of(sha256.finalize().into()))
     }
 }
 

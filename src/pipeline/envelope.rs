@@ -9,7 +9,7 @@ use crate::format::age::AgeRecipient;
 use crate::format::header::{ArchiveKeys, CopyName, FIRST_GENERATION, Header, HeaderError};
 use crate::format::keyring::{KeyMaterial, Keyring};
 use crate::format::keys::{PASSPHRASE_ITERATIONS, SecretKey};
-use crate::format::manifest::{Codec, Kind};
+use crate::format::manifest::{Codec, Kind, Manifest};
 use crate::format::slots::Slot;
 
 /// The header's `meta`: enough to use an archive whose manifest is lost.
@@ -28,6 +28,14 @@ impl ArchiveMeta {
         // An array of the values would do for serde, too.
         let is_object = meta.trim_ascii_start().starts_with(b"{");
         serde_json::from_slice(meta).ok().filter(|_| is_object)
+    }
+
+    /// Whether a manifest speaks of the same backup.
+    pub fn fits(&self, manifest: &Manifest) -> bool {
+        self.kind == manifest.kind
+            && self.name == manifest.name
+            && self.created == manifest.created_at
+            && self.codec == manifest.content.codec
     }
 }
 

@@ -8,6 +8,7 @@ use super::unseal::UnsealError;
 use crate::format::frames::{FrameError, FrameOpener};
 use crate::format::keys::SecretKey;
 use crate::format::legacy::{Authenticated, LegacyError, LegacyReader};
+use crate::format::witness::Changed;
 
 const CHUNK_LEN: usize = 256 * 1024;
 
@@ -41,7 +42,10 @@ impl<R: Read> Content<R> {
             Opening::Kluis1 { payload_key } => {
                 Inner::Kluis1(FrameOpener::new(stored, &payload_key))
             }
-            Opening::Kanbu(authenticated) => Inner::Kanbu(authenticated.decrypt(stored)?),
+            Opening::Kanbu(authenticated) => {
+                let legacy = authenticated.decrypt(stored);
+                Inner::Kanbu(legacy.map_err(|error| sort_error(error.into()))?)
+            }
         };
         Ok(Self {
             inner,
@@ -91,8 +95,12 @@ fn sort_error(error: io::Error) -> UnsealError {
     match error.downcast::<FrameError>() {
         Ok(frames) => UnsealError::Frames(frames),
         Err(error) => match error.downcast::<LegacyError>() {
+            Ok(LegacyError::Read(error)) => sort_error(error),
             Ok(legacy) => UnsealError::Legacy(legacy),
-            Err(error) => UnsealError::Storage(error),
+            Err(error) => match error.downcast::<Changed>() {
+                Ok(changed) => UnsealError::Changed(changed),
+                Err(error) => UnsealError::Storage(error),
+            },
         },
     }
 }

@@ -16,6 +16,7 @@ use super::digest::Digesting;
 use super::envelope::{Envelope, NewArchive};
 use super::recycle::Stock;
 use crate::cancel::Cancel;
+use crate::checked::Sha256Hex;
 use crate::format::frames::FrameSealer;
 use crate::format::legacy::LegacyWriter;
 use crate::format::manifest::{Codec, MemberIndex};
@@ -37,12 +38,12 @@ pub struct Receipt {
     pub raw_bytes: u64,
     pub content_bytes: u64,
     /// Of the compressed stream before encryption, hex.
-    pub content_sha256: String,
+    pub content_sha256: Sha256Hex,
     pub stored_bytes: u64,
     /// Of every stored byte, hex.
-    pub stored_sha256: String,
+    pub stored_sha256: Sha256Hex,
     /// Of the stored bytes behind a KLUIS1 header, hex.
-    pub payload_sha256: Option<String>,
+    pub payload_sha256: Option<Sha256Hex>,
     /// For gzip and zstd.
     pub index: Option<MemberIndex>,
 }
@@ -57,6 +58,8 @@ pub enum SealError {
     Codec(#[from] CodecError),
     #[error("a thread of the pipeline ended early")]
     Broken,
+    #[error("there is no thread to write with: {0}; see ulimit -u and TasksMax")]
+    NoThread(#[source] io::Error),
 }
 
 /// A block's compressed bytes, or why there are none.
@@ -99,11 +102,15 @@ pub fn seal(
     thread::scope(|scope| {
         for _ in 0..workers {
             let (todo, stock) = (todo.clone(), stock.clone());
-            scope.spawn(move || work(&todo, &stock, codec, level));
+            let work = move || work(&todo, &stock, codec, level);
+            let worker = named("worker").spawn_scoped(scope, work);
+            worker.map_err(SealError::NoThread)?;
         }
         drop(todo);
         let writer_stock = stock.clone();
-        let writer = scope.spawn(move || write(&in_order, &writer_stock, sink, codec, envelope));
+        let write = move || write(&in_order, &writer_stock, sink, codec, envelope);
+        let writer = named("writer").spawn_scoped(scope, write);
+        let writer = writer.map_err(SealError::NoThread)?;
         let read = read_blocks(source, &jobs, &queue, &stock, &cancel, progress);
         drop((jobs, queue));
         let written = join(writer);
@@ -116,6 +123,10 @@ pub fn seal(
             }),
         }
     })
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
 }
 
 fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
@@ -165,7 +176,10 @@ fn fill(source: &mut dyn Read, block: &mut [u8], cancel: &Cancel) -> io::Result<
         cancel.check_io()?;
         match source.read(&mut block[filled..]) {
             Ok(0) => break,
-            Ok(count) => filled += count,
+            Ok(count) => {
+                cancel.moved();
+                filled += count;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -235,8 +249,8 @@ enum Outer<'a> {
 #[derive(Default)]
 struct OuterDigests {
     stored_bytes: Option<u64>,
-    stored_sha256: Option<String>,
-    payload_sha256: Option<String>,
+    stored_sha256: Option<Sha256Hex>,
+    payload_sha256: Option<Sha256Hex>,
 }
 
 impl<'a> Outer<'a> {

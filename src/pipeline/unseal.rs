@@ -17,9 +17,11 @@ use super::opened::{Content, Opening};
 use super::recycle::Stock;
 use super::split::Splitter;
 use crate::cancel::{Cancel, Cancelled};
+use crate::checked::Sha256Hex;
 use crate::format::frames::FrameError;
 use crate::format::legacy::LegacyError;
 use crate::format::manifest::Codec;
+use crate::format::witness::Changed;
 
 /// Chunks of a stream without members are handed on in pieces of this size.
 pub(super) const PIECE_LEN: usize = 256 * 1024;
@@ -42,10 +44,10 @@ pub struct Unsealed {
     pub raw_bytes: u64,
     pub content_bytes: u64,
     /// `None` if it was not asked for.
-    pub content_sha256: Option<String>,
+    pub content_sha256: Option<Sha256Hex>,
     /// Of the stored bytes that were read: all, or those behind a KLUIS1 header.
     pub stored_bytes: u64,
-    pub stored_sha256: Option<String>,
+    pub stored_sha256: Option<Sha256Hex>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,8 @@ pub enum UnsealError {
     Frames(#[from] FrameError),
     #[error("the archive is damaged: {0}")]
     Legacy(#[from] LegacyError),
+    #[error(transparent)]
+    Changed(#[from] Changed),
     #[error("the archive's content is damaged: {0}")]
     Codec(#[from] CodecError),
     #[error("the archive's content is damaged: {0}")]
@@ -66,6 +70,8 @@ pub enum UnsealError {
     Cancelled(#[from] Cancelled),
     #[error("a thread of the pipeline ended early")]
     Broken,
+    #[error("there is no thread to read with: {0}; see ulimit -u and TasksMax")]
+    NoThread(#[source] io::Error),
 }
 
 pub(super) type Decoded = Result<Vec<u8>, CodecError>;
@@ -116,7 +122,9 @@ pub fn unseal<T, E: From<UnsealError>>(
         codec,
     };
     thread::scope(|scope| {
-        let feeder = scope.spawn(move || splitter.run(content, &cancel, progress));
+        let feed = move || splitter.run(content, &cancel, progress);
+        let feeder = named("feeder").spawn_scoped(scope, feed);
+        let feeder = feeder.map_err(UnsealError::NoThread)?;
         let (codec, members) = match in_order.recv() {
             Ok(Queued::Begin { codec, members }) => (codec, members),
             Ok(Queued::Failed(error)) => return Err(error.into()),
@@ -124,13 +132,18 @@ pub fn unseal<T, E: From<UnsealError>>(
         };
         for _ in 0..if members { workers } else { 0 } {
             let (todo, stock) = (todo.clone(), stock.clone());
-            scope.spawn(move || work(&todo, &stock, codec));
+            let worker = named("worker").spawn_scoped(scope, move || work(&todo, &stock, codec));
+            worker.map_err(UnsealError::NoThread)?;
         }
         drop(todo);
         let mut reader = InOrder::new(in_order, stock);
         let outcome = consume_all(&mut reader, codec, members, consume);
         finish(reader, feeder, outcome, codec)
     })
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
 }
 
 /// Both ends are done: the archive's failure first, then the consumer's, and a

@@ -1,10 +1,16 @@
 //! What belongs to a database but is not in its dump: owner, grants, settings,
 //! comment, connection limit. Read from the old database, written as SQL for
 //! the one that takes its place.
+//!
+//! Invariant: that SQL says all of it, so that nothing is left of what code in a dump
+//! has made of the new database.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::quote::{quote_identifier, quote_literal};
+use super::mark::without_mark;
+use super::sql::{Sql, identifier, literal, sql};
 use super::{PostgresError, Server};
 
 /// Settings whose value is a list of quoted names: each is a literal of its
@@ -18,14 +24,22 @@ const NAME_LISTS: &[&str] = &[
     "unix_socket_directories",
 ];
 
+/// No limit.
+const UNLIMITED: i64 = -1;
+/// What a new database grants by itself.
+const TO_PUBLIC: [&str; 2] = ["CONNECT", "TEMPORARY"];
+const TO_OWNER: [&str; 3] = ["CONNECT", "CREATE", "TEMPORARY"];
+
 #[derive(Clone, Debug, Deserialize)]
 pub struct DatabaseAttributes {
+    /// Which database it is, whatever it is called.
+    pub oid: u32,
     pub owner: String,
     pub tablespace: String,
     pub comment: Option<String>,
-    /// -1: no limit.
     pub connection_limit: i64,
     pub is_template: bool,
+    pub allows_connections: bool,
     /// `None`: the built-in default was never changed.
     grants: Option<Vec<Grant>>,
     settings: Vec<Settings>,
@@ -52,12 +66,13 @@ struct Settings {
 impl DatabaseAttributes {
     /// Reads them, asked in another database.
     pub(super) fn read(server: &Server, ask_in: &str, name: &str) -> Result<Self, PostgresError> {
-        let sql = format!(
+        let sql = sql!(
             "SELECT json_build_object(
-               'owner', pg_get_userbyid(d.datdba),
+               'oid', d.oid::bigint, 'owner', pg_get_userbyid(d.datdba),
                'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = d.dattablespace),
                'comment', shobj_description(d.oid, 'pg_database'),
                'connection_limit', d.datconnlimit, 'is_template', d.datistemplate,
+               'allows_connections', d.datallowconn,
                'grants', CASE WHEN d.datacl IS NULL THEN NULL ELSE
                  (SELECT coalesce(json_agg(json_build_object(
                     'grantee', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END,
@@ -67,81 +82,223 @@ impl DatabaseAttributes {
                     'role', CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END,
                     'config', to_json(s.setconfig))), '[]')
                   FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
-             FROM pg_database d WHERE d.datname = {};",
-            quote_literal(name)
+             FROM pg_database d WHERE d.datname = {name};",
+            name = literal(name)
         );
-        server.query_json(ask_in, "describe the database", &sql)
+        let read: Self = server.query_json(ask_in, "describe the database", &sql)?;
+        Ok(Self {
+            comment: read
+                .comment
+                .as_deref()
+                .and_then(without_mark)
+                .map(str::to_owned),
+            // A database whose drop was cut short has a limit that nobody can set.
+            connection_limit: read.connection_limit.max(UNLIMITED),
+            ..read
+        })
     }
 
-    /// One transaction that gives `database` all of it.
-    pub(super) fn to_sql(&self, database: &str) -> String {
-        let name = quote_identifier(database);
-        let owner = quote_identifier(&self.owner);
-        let mut sql = format!(
-            "BEGIN;\nALTER DATABASE {name} CONNECTION LIMIT {};\n",
-            self.connection_limit
+    /// Those of a database that was just made, and is open as any new one is.
+    pub(super) fn as_new(&self) -> Self {
+        Self {
+            comment: None,
+            connection_limit: UNLIMITED,
+            is_template: false,
+            allows_connections: true,
+            grants: None,
+            settings: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// One transaction that gives `database`, which has `now`, all of it but the
+    /// comment, which goes with the name, and the tablespace, which it was made in.
+    pub(super) fn instead_of(&self, now: &Self, database: &str) -> Sql {
+        let name = &identifier(database);
+        let owner = &identifier(&self.owner);
+        let mut sql = sql!(
+            "ALTER DATABASE {name} CONNECTION LIMIT {limit};\n\
+             ALTER DATABASE {name} IS_TEMPLATE {is_template};\n\
+             ALTER DATABASE {name} RESET ALL;\n",
+            name = name,
+            limit = self.connection_limit,
+            is_template = self.is_template
         );
-        if let Some(comment) = &self.comment {
-            let text = quote_literal(comment);
-            sql += &format!("COMMENT ON DATABASE {name} IS {text};\n");
+        for role in now.settings.iter().filter_map(|set| set.role.as_deref()) {
+            sql += sql!(
+                "ALTER ROLE {role} IN DATABASE {name} RESET ALL;\n",
+                role = identifier(role),
+                name = name
+            );
         }
         for set in &self.settings {
-            let subject = match &set.role {
-                None => format!("DATABASE {name}"),
-                Some(role) => format!("ROLE {} IN DATABASE {name}", quote_identifier(role)),
-            };
-            for (setting, value) in set.config.iter().filter_map(|pair| pair.split_once('=')) {
-                let (setting, value) = (quote_setting(setting), setting_value(setting, value));
-                sql += &format!("ALTER {subject} SET {setting} TO {value};\n");
-            }
+            sql += set.to_sql(name);
         }
         // The owner first: what the grants below say is said by the owner.
-        sql += &format!("ALTER DATABASE {name} OWNER TO {owner};\n");
-        if let Some(grants) = &self.grants {
-            sql += &format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {owner};\n");
-            sql.extend(grants.iter().map(|grant| grant.to_sql(&name)));
+        sql += sql!(
+            "ALTER DATABASE {name} OWNER TO {owner};\n",
+            name = name,
+            owner = owner
+        );
+        // All that there is goes back to a grant of the owner's, and goes with it.
+        let granted = now.granted();
+        let grantees: BTreeSet<Option<&str>> = granted.keys().map(|(to, _)| *to).collect();
+        for grantee in grantees
+            .into_iter()
+            .chain([None, Some(self.owner.as_str())])
+        {
+            sql += sql!(
+                "REVOKE ALL ON DATABASE {name} FROM {grantee} CASCADE;\n",
+                name = name,
+                grantee = grantee_sql(grantee)
+            );
         }
-        if self.is_template {
-            sql += &format!("ALTER DATABASE {name} IS_TEMPLATE true;\n");
+        for (grantee, privilege, grantable) in self.granted_in_order() {
+            sql += grant_sql(name, privilege, grantee, grantable);
         }
-        sql + "COMMIT;\n"
+        // At last: nobody need enter it from here on.
+        sql += sql!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};\n",
+            name = name,
+            allowed = self.allows_connections
+        );
+        sql
+    }
+
+    /// Each right that is granted, whether it may be passed on; PUBLIC is no role.
+    fn granted(&self) -> BTreeMap<(Option<&str>, &'static str), bool> {
+        let Some(grants) = &self.grants else {
+            let to_public = TO_PUBLIC.map(|right| ((None, right), false));
+            let to_owner = TO_OWNER.map(|right| ((Some(self.owner.as_str()), right), false));
+            return to_public.into_iter().chain(to_owner).collect();
+        };
+        let mut granted = BTreeMap::new();
+        for Grant {
+            grantee,
+            privilege,
+            grantable,
+        } in grants
+        {
+            // A privilege of a newer server has no name here.
+            if let Some(known) = TO_OWNER.into_iter().find(|known| known == privilege) {
+                *granted.entry((grantee.as_deref(), known)).or_default() |= grantable;
+            }
+        }
+        granted
+    }
+
+    /// The same as they stand there, which is how a dump writes them: grantees in the
+    /// order in which they first got something.
+    fn granted_in_order(&self) -> Vec<(Option<&str>, &'static str, bool)> {
+        let place = |grantee: Option<&str>| {
+            let mut grants = self.grants.iter().flatten();
+            grants.position(|grant| grant.grantee.as_deref() == grantee)
+        };
+        let granted = self.granted().into_iter();
+        let mut all: Vec<_> = granted
+            .map(|((grantee, privilege), grantable)| (grantee, privilege, grantable))
+            .collect();
+        all.sort_by_key(|(grantee, ..)| place(*grantee));
+        all
+    }
+
+    /// In what `found` is not so, the comment aside.
+    pub(super) fn differences(&self, found: &Self) -> Vec<&'static str> {
+        let same = [
+            ("owner", self.owner == found.owner),
+            ("tablespace", self.tablespace == found.tablespace),
+            (
+                "connection limit",
+                self.connection_limit == found.connection_limit,
+            ),
+            ("template flag", self.is_template == found.is_template),
+            (
+                "leave to connect",
+                self.allows_connections == found.allows_connections,
+            ),
+            ("grants", self.granted() == found.granted()),
+            ("settings", self.set_to() == found.set_to()),
+        ];
+        let differs = same.into_iter().filter(|(_, same)| !same);
+        differs.map(|(what, _)| what).collect()
+    }
+
+    /// By role and name.
+    fn set_to(&self) -> BTreeMap<(Option<&str>, &str), Vec<String>> {
+        let all = self.settings.iter().flat_map(|set| {
+            let role = set.role.as_deref();
+            set.pairs().map(move |(name, value)| (role, name, value))
+        });
+        all.map(|(role, name, value)| ((role, name), values(name, value)))
+            .collect()
     }
 }
 
-impl Grant {
-    fn to_sql(&self, database: &str) -> String {
-        let grantee = match &self.grantee {
-            None => "PUBLIC".to_owned(),
-            Some(role) => quote_identifier(role),
-        };
-        let option = if self.grantable {
-            " WITH GRANT OPTION"
-        } else {
-            ""
-        };
-        let privilege = &self.privilege;
-        format!("GRANT {privilege} ON DATABASE {database} TO {grantee}{option};\n")
+impl Settings {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.config.iter().filter_map(|pair| pair.split_once('='))
     }
+
+    fn to_sql(&self, database: &Sql) -> Sql {
+        let subject = match &self.role {
+            None => sql!("DATABASE {database}", database = database),
+            Some(role) => sql!(
+                "ROLE {role} IN DATABASE {database}",
+                role = identifier(role),
+                database = database
+            ),
+        };
+        let mut sql = Sql::default();
+        for (setting, value) in self.pairs() {
+            sql += sql!(
+                "ALTER {subject} SET {setting} TO {value};\n",
+                subject = &subject,
+                setting = quote_setting(setting),
+                value = setting_value(setting, value)
+            );
+        }
+        sql
+    }
+}
+
+fn grantee_sql(grantee: Option<&str>) -> Sql {
+    grantee.map_or_else(|| "PUBLIC".into(), identifier)
+}
+
+fn grant_sql(database: &Sql, privilege: &'static str, to: Option<&str>, grantable: bool) -> Sql {
+    sql!(
+        "GRANT {privilege} ON DATABASE {database} TO {grantee}{option};\n",
+        privilege = privilege,
+        database = database,
+        grantee = grantee_sql(to),
+        option = match grantable {
+            true => " WITH GRANT OPTION",
+            false => "",
+        }
+    )
 }
 
 /// `myapp.tenant` is two names to SET.
-fn quote_setting(name: &str) -> String {
-    let parts: Vec<String> = name.split('.').map(quote_identifier).collect();
-    parts.join(".")
+fn quote_setting(name: &str) -> Sql {
+    let parts: Vec<Sql> = name.split('.').map(identifier).collect();
+    Sql::joined(&parts, ".")
 }
 
-fn setting_value(name: &str, value: &str) -> String {
+fn setting_value(name: &str, value: &str) -> Sql {
+    let values: Vec<Sql> = values(name, value).iter().map(|v| literal(v)).collect();
+    if values.is_empty() {
+        return "''".into();
+    }
+    Sql::joined(&values, ", ")
+}
+
+/// The names of a list; else the value as it is.
+fn values(name: &str, value: &str) -> Vec<String> {
     if !NAME_LISTS.contains(&name) {
-        return quote_literal(value);
+        return vec![value.to_owned()];
     }
-    let names: Vec<String> = split_names(value)
-        .iter()
-        .map(|n| quote_literal(n))
-        .collect();
-    if names.is_empty() {
-        return "''".to_owned();
-    }
-    names.join(", ")
+    let names = split_names(value).into_iter();
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// `"$user", public` as its names, quotes undone.
@@ -193,8 +350,13 @@ mod tests {
 
     #[test]
     fn a_list_is_several_literals_and_other_values_are_one() {
-        assert_eq!(setting_value("search_path", "\"$user\", x"), "'$user', 'x'");
-        assert_eq!(setting_value("search_path", ""), "''");
-        assert_eq!(setting_value("DateStyle", "ISO, DMY"), "'ISO, DMY'");
+        for (setting, value, wanted) in [
+            ("search_path", "\"$user\", x", "'$user', 'x'"),
+            ("search_path", "", "''"),
+            ("DateStyle", "ISO, DMY", "'ISO, DMY'"),
+        ] {
+            let sql = setting_value(setting, value);
+            assert_eq!(sql.text().unwrap(), wanted);
+        }
     }
 }

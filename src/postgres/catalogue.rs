@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::quote::quote_literal;
-use super::{PostgresError, Server, leftover};
+use super::mark::Leftover;
+use super::sql::{Sql, literal, sql};
+use super::{PostgresError, Server};
+use crate::checked::SqlName;
+use crate::format::manifest::OutputSettings;
 
 /// The first object id that is not the system's own (`FirstNormalObjectId`).
 const FIRST_USER_OID: u32 = 16_384;
@@ -32,24 +35,33 @@ pub struct DatabaseFacts {
     #[serde(flatten)]
     pub locale: Locale,
     /// Name to version.
-    pub extensions: BTreeMap<String, String>,
+    pub extensions: BTreeMap<SqlName, String>,
     /// Roles that own something or are granted something, sorted.
-    pub roles: Vec<String>,
-    /// Those of them that are superusers.
-    pub superusers: Vec<String>,
+    pub roles: Vec<SqlName>,
+    /// Roles that own something. The database's own owner stands for pg_database_owner.
+    pub owners: Vec<SqlName>,
+    /// Whom the database belongs to.
+    pub database_owner: SqlName,
+    /// Those of all of them that are superusers.
+    pub superusers: Vec<SqlName>,
     /// Tablespaces other than the database's own that relations lie in, sorted.
-    pub tablespaces: Vec<String>,
-    /// The session's settings that shape how values are written, and that a dump
-    /// leaves as they are: lc_monetary.
-    pub output_settings: BTreeMap<String, String>,
+    pub tablespaces: Vec<SqlName>,
+    /// The session's, which a dump leaves as they are.
+    pub output_settings: OutputSettings,
     /// On disk, indexes included.
     pub database_bytes: u64,
 }
 
 /// One of a server's databases.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedDatabase {
+    /// A byte that is not UTF-8 stands as `\xNN`.
     pub name: String,
+    /// Whether that is its name, and can be said to the server.
+    pub is_text: bool,
+    /// Its comment calls it what another storage's restore has left: anybody may write
+    /// that of what is his.
+    pub says_leftover: bool,
     /// Whether the role that we log in as may.
     pub may_connect: bool,
 }
@@ -58,13 +70,18 @@ impl Server {
     /// [`DatabaseFacts`] of `database`.
     pub fn facts(&self, database: &str) -> Result<DatabaseFacts, PostgresError> {
         let (provider, locale) = self.locale_columns();
-        let sql = format!(
-            "WITH named AS (
-               SELECT r.rolname, r.rolsuper FROM pg_shdepend s
-                 JOIN pg_roles r ON r.oid = s.refobjid
+        let sql = sql!(
+            "WITH pinned AS (SELECT DISTINCT owner FROM ({owned_by_pinned_roles}) AS o),
+             named AS (
+               SELECT s.refobjid AS role, s.deptype = 'o' AS owns FROM pg_shdepend s
                 WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                   AND s.refclassid = 'pg_authid'::regclass
-               UNION {owned_by_bootstrap_superuser})
+               UNION SELECT owner, true FROM pinned WHERE owner = 10),
+             owning AS (
+               SELECT role FROM named WHERE owns
+               UNION SELECT CASE WHEN r.rolname = 'pg_database_owner' THEN d.datdba ELSE r.oid END
+                 FROM pinned JOIN pg_roles r ON r.oid = owner, pg_database d
+                WHERE d.datname = current_database())
              SELECT json_build_object(
                'encoding', pg_encoding_to_char(d.encoding),
                'collate', d.datcollate, 'ctype', d.datctype,
@@ -72,16 +89,21 @@ impl Server {
                'database_bytes', pg_database_size(d.oid),
                'extensions', (SELECT coalesce(json_object_agg(extname, extversion), '{{}}')
                               FROM pg_extension),
-               'roles', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM named),
-               'superusers', (SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]')
-                              FROM named WHERE rolsuper),
+               'roles', (SELECT {each_once} FROM named JOIN pg_roles r ON r.oid = role),
+               'owners', (SELECT {each_once} FROM owning JOIN pg_roles r ON r.oid = role),
+               'database_owner', pg_get_userbyid(d.datdba),
+               'superusers', (SELECT {each_once} FROM pg_roles r WHERE rolsuper AND r.oid IN
+                  (SELECT role FROM named UNION SELECT role FROM owning)),
                'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]')
                                FROM pg_tablespace t WHERE spcname !~ '^pg_' AND EXISTS
                                  (SELECT FROM pg_class WHERE reltablespace = t.oid)),
                'output_settings', json_build_object(
                   'lc_monetary', current_setting('lc_monetary')))
              FROM pg_database d WHERE d.datname = current_database();",
-            owned_by_bootstrap_superuser = bootstrap_superuser_if_owner(),
+            owned_by_pinned_roles = owned_by_pinned_roles(),
+            each_once = "coalesce(json_agg(DISTINCT rolname ORDER BY rolname), '[]')",
+            provider = provider,
+            locale = locale,
         );
         self.query_json(database, "describe the database", &sql)
     }
@@ -97,15 +119,51 @@ impl Server {
         }
     }
 
-    /// The databases of the server, by name: no templates, no leftovers of
-    /// restores. What refuses connections cannot be dumped.
+    /// A database's.
+    pub fn encoding(&self, database: &str) -> Result<String, PostgresError> {
+        let sql = "SELECT to_json(current_setting('server_encoding'));";
+        self.query_json(database, "tell its encoding", &sql.into())
+    }
+
+    /// Whether the server has a setting of this name.
+    pub fn knows_setting(&self, ask_in: &str, name: &str) -> Result<bool, PostgresError> {
+        let sql = sql!(
+            "SELECT to_json(EXISTS (SELECT FROM pg_settings WHERE name = {name}));",
+            name = literal(name)
+        );
+        self.query_json(ask_in, "tell which settings it has", &sql)
+    }
+
+    /// The databases of the server, by name, but for the server's own templates and the
+    /// leftovers of our restores. Any other template is somebody's: its owner can make
+    /// one of it at any time. What refuses connections cannot be dumped.
     pub fn databases(&self, ask_in: &str) -> Result<Vec<ListedDatabase>, PostgresError> {
-        let sql = "SELECT coalesce(json_agg(json_build_object('name', datname, 'may_connect',
-                     datallowconn AND has_database_privilege(oid, 'CONNECT')) ORDER BY datname), '[]')
-                     FROM pg_database WHERE NOT datistemplate;";
-        let databases: Vec<ListedDatabase> = self.query_json(ask_in, "list the databases", sql)?;
-        let lasting = |database: &ListedDatabase| leftover(&database.name).is_none();
-        Ok(databases.into_iter().filter(lasting).collect())
+        #[derive(Deserialize)]
+        struct Row {
+            name: String,
+            bytes: String,
+            may_connect: bool,
+            comment: Option<String>,
+        }
+        let sql = "SELECT coalesce(json_agg(json_build_object('name', datname,
+                     'bytes', encode(textsend(datname::text), 'hex'), 'may_connect',
+                     datallowconn AND has_database_privilege(oid, 'CONNECT'),
+                     'comment', shobj_description(oid, 'pg_database')) ORDER BY datname), '[]')
+                     FROM pg_database WHERE datname NOT IN ('template0', 'template1');";
+        let rows: Vec<Row> = self.query_json(ask_in, "list the databases", &sql.into())?;
+        let is_ours = |row: &Row| {
+            [Leftover::Staging, Leftover::Kept]
+                .into_iter()
+                .any(|kind| self.marks().fits(kind, &row.name, row.comment.as_deref()))
+        };
+        let lasting = rows.into_iter().filter(|row| !is_ours(row));
+        let listed = lasting.map(|row| ListedDatabase {
+            is_text: hex::encode(&row.name) == row.bytes,
+            says_leftover: Leftover::of(&row.name, row.comment.as_deref()).is_some(),
+            name: row.name,
+            may_connect: row.may_connect,
+        });
+        Ok(listed.collect())
     }
 
     /// Whether `role`, or else the one that we log in as, may read the
@@ -115,18 +173,40 @@ impl Server {
         ask_in: &str,
         role: Option<&str>,
     ) -> Result<bool, PostgresError> {
-        let role = role.map_or_else(|| "current_user".to_owned(), quote_literal);
-        let sql = format!(
-            "SELECT to_json(has_table_privilege({role}, 'pg_catalog.pg_authid', 'SELECT'));"
+        let sql = sql!(
+            "SELECT to_json(has_table_privilege({role}, 'pg_catalog.pg_authid', 'SELECT'));",
+            role = role.map_or_else(|| "current_user".into(), literal)
         );
         self.query_json(ask_in, "tell its roles' rights", &sql)
     }
 
     /// Whether `name` is there, asked in another database.
     pub fn database_exists(&self, ask_in: &str, name: &str) -> Result<bool, PostgresError> {
-        let sql = format!(
-            "SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = {}));",
-            quote_literal(name)
+        let sql = sql!(
+            "SELECT to_json(EXISTS (SELECT FROM pg_database WHERE datname = {name}));",
+            name = literal(name)
+        );
+        self.query_json(ask_in, "look for the database", &sql)
+    }
+
+    /// The number of the database `name`, which it keeps under any other name.
+    pub(super) fn database_oid(&self, ask_in: &str, name: &str) -> Result<u32, PostgresError> {
+        let sql = sql!(
+            "SELECT to_json(oid::bigint) FROM pg_database WHERE datname = {name};",
+            name = literal(name)
+        );
+        self.query_json(ask_in, "look for the database", &sql)
+    }
+
+    /// What the database of this number is called now; `None`: it is gone.
+    pub(super) fn database_of(
+        &self,
+        ask_in: &str,
+        oid: u32,
+    ) -> Result<Option<String>, PostgresError> {
+        let sql = sql!(
+            "SELECT coalesce(to_json((SELECT datname FROM pg_database WHERE oid = {oid})), 'null');",
+            oid = oid
         );
         self.query_json(ask_in, "look for the database", &sql)
     }
@@ -134,7 +214,7 @@ impl Server {
     /// Whether `database` holds nothing that a user made: no relation, type,
     /// function, schema, extension or large object.
     pub fn database_is_empty(&self, database: &str) -> Result<bool, PostgresError> {
-        let sql = format!("SELECT to_json({});", emptiness());
+        let sql = sql!("SELECT to_json({empty});", empty = emptiness());
         self.query_json(database, "look into the database", &sql)
     }
 
@@ -142,20 +222,27 @@ impl Server {
     pub fn can_create_databases(&self, ask_in: &str) -> Result<bool, PostgresError> {
         let sql = "SELECT to_json(rolcreatedb OR rolsuper) FROM pg_roles
                     WHERE rolname = current_user;";
-        self.query_json(ask_in, "tell its roles' rights", sql)
+        self.query_json(ask_in, "tell its roles' rights", &sql.into())
+    }
+
+    /// Whether code that runs in a session of ours could come to all rights: the role
+    /// we log in as is superuser, or may become one.
+    pub fn can_do_everything(&self, ask_in: &str) -> Result<bool, PostgresError> {
+        let sql = sql!("SELECT to_json({can});", can = CAN_DO_EVERYTHING);
+        self.query_json(ask_in, "tell its roles' rights", &sql)
     }
 
     /// Those of `roles` that the server does not have, in the given order.
     pub fn missing_roles(
         &self,
         ask_in: &str,
-        roles: &[String],
-    ) -> Result<Vec<String>, PostgresError> {
+        roles: &[SqlName],
+    ) -> Result<Vec<SqlName>, PostgresError> {
         if roles.is_empty() {
             return Ok(Vec::new());
         }
         let sql = "SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles;";
-        let present: Vec<String> = self.query_json(ask_in, "list the roles", sql)?;
+        let present: Vec<SqlName> = self.query_json(ask_in, "list the roles", &sql.into())?;
         let missing = roles.iter().filter(|role| !present.contains(role));
         Ok(missing.cloned().collect())
     }
@@ -168,7 +255,7 @@ impl Server {
             if name == except {
                 continue;
             }
-            match self.query(name, "answer", "SELECT 1;") {
+            match self.query(name, "answer", &"SELECT 1;".into()) {
                 Ok(_) => return Ok(name.to_owned()),
                 Err(error) => refusal = Some(error),
             }
@@ -180,8 +267,16 @@ impl Server {
     }
 }
 
+/// A condition in SQL: the role is a superuser, a member of one, or may have the
+/// server run programs or read and write its files. Who may create roles grants
+/// itself that on servers before 16.
+pub(super) const CAN_DO_EVERYTHING: &str = "EXISTS (SELECT FROM pg_roles
+    WHERE pg_has_role(oid, 'MEMBER') AND (rolsuper OR rolname IN ('pg_execute_server_program',
+      'pg_write_server_files', 'pg_read_server_files')
+      OR rolcreaterole AND current_setting('server_version_num')::int < 160000))";
+
 /// A condition in SQL: nothing in the database was made by a user.
-pub(super) fn emptiness() -> String {
+pub(super) fn emptiness() -> Sql {
     let catalogues = [
         "pg_class",
         "pg_type",
@@ -208,35 +303,64 @@ pub(super) fn emptiness() -> String {
         "pg_event_trigger",
     ];
     // Schemas of temporary tables stay when the tables are gone.
-    let none_in = |table| {
+    let none_in = |table: &'static str| {
         let lasting = match table {
             "pg_namespace" => " AND nspname !~ '^pg_(toast_)?temp_'",
             _ => "",
         };
-        format!("NOT EXISTS (SELECT FROM {table} WHERE oid >= {FIRST_USER_OID}{lasting})")
+        sql!(
+            "NOT EXISTS (SELECT FROM {table} WHERE oid >= {first}{lasting})",
+            table = table,
+            first = FIRST_USER_OID,
+            lasting = lasting
+        )
     };
-    catalogues.map(none_in).join(" AND ")
+    Sql::joined(&catalogues.map(none_in), " AND ")
 }
 
-/// The first superuser's dependencies are never recorded (it is "pinned"), so
-/// its ownership has to be looked up where owners stand.
-fn bootstrap_superuser_if_owner() -> String {
+/// Dependencies on the first superuser and on the predefined roles are never recorded
+/// (they are "pinned"), so their ownership has to be looked up where owners stand. What
+/// an extension made is not in a dump, and belongs to the first superuser also where
+/// another role made a trusted extension; the same holds for what goes with it (its
+/// tables' indexes, its types' arrays).
+fn owned_by_pinned_roles() -> Sql {
     let owners = [
         ("pg_class", "relowner"),
         ("pg_type", "typowner"),
         ("pg_proc", "proowner"),
         ("pg_namespace", "nspowner"),
         ("pg_largeobject_metadata", "lomowner"),
+        ("pg_operator", "oprowner"),
+        ("pg_opclass", "opcowner"),
+        ("pg_opfamily", "opfowner"),
+        ("pg_collation", "collowner"),
+        ("pg_conversion", "conowner"),
+        ("pg_language", "lanowner"),
+        ("pg_statistic_ext", "stxowner"),
+        ("pg_ts_config", "cfgowner"),
+        ("pg_ts_dict", "dictowner"),
+        ("pg_foreign_data_wrapper", "fdwowner"),
         ("pg_foreign_server", "srvowner"),
         ("pg_event_trigger", "evtowner"),
         ("pg_publication", "pubowner"),
         ("pg_default_acl", "defaclrole"),
     ];
-    let owns = |(table, owner)| {
-        format!("EXISTS (SELECT FROM {table} WHERE {owner} = 10 AND oid >= {FIRST_USER_OID})")
+    let owns = |(table, owner): (&'static str, &'static str)| {
+        sql!(
+            "SELECT {owner} AS owner FROM {table} AS t WHERE {owner} < {first} AND oid >= {first}{own}
+               AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = '{table}'::regclass
+                 AND objid = t.oid AND deptype = 'e')",
+            table = table,
+            owner = owner,
+            first = FIRST_USER_OID,
+            own = match table {
+                "pg_class" => " AND relkind NOT IN ('i', 'I', 't')",
+                "pg_type" =>
+                    " AND typrelid = 0 AND typtype <> 'm' \
+                     AND NOT EXISTS (SELECT FROM pg_type WHERE typarray = t.oid)",
+                _ => "",
+            }
+        )
     };
-    format!(
-        "SELECT rolname, rolsuper FROM pg_roles WHERE oid = 10 AND ({})",
-        owners.map(owns).join(" OR ")
-    )
+    Sql::joined(&owners.map(owns), " UNION ALL ")
 }

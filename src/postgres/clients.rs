@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::PostgresError;
-use crate::process::{Tool, run_captured};
+use crate::process::{Tool, programs_in, run_captured, search_path};
 
 /// Where Debian and the PostgreSQL project's packages put each major.
 const VERSIONED_ROOT: &str = "/usr/lib/postgresql";
@@ -37,9 +37,11 @@ impl ClientSearch {
     /// `configured`: a directory that is looked into first. `path`: the value
     /// of PATH.
     pub fn new(configured: Option<PathBuf>, path: Option<&str>) -> Self {
+        // A configured directory may be relative to where we are.
+        let absolute = |directory: PathBuf| std::path::absolute(&directory).unwrap_or(directory);
         Self {
-            configured,
-            path: std::env::split_paths(path.unwrap_or_default()).collect(),
+            configured: configured.map(absolute),
+            path: search_path(path.unwrap_or_default().as_ref()),
             versioned_root: PathBuf::from(VERSIONED_ROOT),
         }
     }
@@ -99,27 +101,29 @@ impl ClientSearch {
     /// Any one, the newest first: to ask a server what it is.
     pub(super) fn find_any(&self, program: &str) -> Option<PathBuf> {
         let versioned = self.versioned_directories().into_iter().rev();
-        self.configured
+        let directories: Vec<PathBuf> = self
+            .configured
             .iter()
             .cloned()
             .chain(versioned.map(|(_, directory)| directory))
             .chain(self.path.iter().cloned())
-            .map(|directory| directory.join(program))
-            .find(|path| path.is_file())
+            .collect();
+        programs_in(program, &directories).into_iter().next()
     }
 
     fn candidates(&self, program: &str, major: u32) -> Vec<PathBuf> {
         let versioned = self.versioned_directories();
         let own = versioned.iter().filter(|(number, _)| *number == major);
         let newer = versioned.iter().filter(|(number, _)| *number > major);
-        self.configured
+        let directories: Vec<PathBuf> = self
+            .configured
             .iter()
             .chain(own.map(|(_, directory)| directory))
             .chain(self.path.iter())
             .chain(newer.map(|(_, directory)| directory))
-            .map(|directory| directory.join(program))
-            .filter(|path| path.is_file())
-            .collect()
+            .cloned()
+            .collect();
+        programs_in(program, &directories)
     }
 
     /// `<root>/<major>/bin`, ascending. A root that is not there has none.

@@ -11,6 +11,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::PostgresError;
+use super::sql::quote_conninfo;
+use crate::series::Place;
 
 /// A libpq URL parameter and the variable that means the same.
 const PARAMETERS: &[(&str, &str)] = &[
@@ -18,12 +20,15 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("channel_binding", "PGCHANNELBINDING"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("dbname", "PGDATABASE"),
+    ("gssdelegation", "PGGSSDELEGATION"),
     ("gssencmode", "PGGSSENCMODE"),
     ("gsslib", "PGGSSLIB"),
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("krbsrvname", "PGKRBSRVNAME"),
     ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
+    ("max_protocol_version", "PGMAXPROTOCOLVERSION"),
+    ("min_protocol_version", "PGMINPROTOCOLVERSION"),
     ("options", "PGOPTIONS"),
     ("passfile", "PGPASSFILE"),
     ("password", "PGPASSWORD"),
@@ -47,6 +52,37 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("user", "PGUSER"),
 ];
 
+/// Parameters without a variable: they go to the clients as arguments, which every
+/// user of the machine can read. None of them is a secret.
+const WITHOUT_VARIABLE: &[&str] = &[
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "tcp_user_timeout",
+];
+
+/// Secrets without a variable: for them there is no way to the clients but a file.
+const SECRETS_WITHOUT_VARIABLE: &[&str] = &[
+    "oauth_client_secret",
+    "scram_client_key",
+    "scram_server_key",
+    "sslpassword",
+];
+
+/// What other drivers take out of the same URL, and what we say ourselves: nothing
+/// of it changes how safe a connection is, or where it leads.
+const OF_OTHERS: &[&str] = &[
+    "client_encoding",
+    "connection_limit",
+    "fallback_application_name",
+    "pgbouncer",
+    "pool_timeout",
+    "schema",
+    "socket_timeout",
+    "statement_cache_size",
+];
+
 /// libpq variables without a URL parameter.
 const OTHER_VARIABLES: &[&str] = &["PGSERVICEFILE", "PGSYSCONFDIR"];
 
@@ -56,8 +92,12 @@ pub struct ConnectionSettings {
     /// libpq's variables but the password.
     variables: BTreeMap<String, String>,
     password: Option<Zeroizing<String>>,
-    /// URL parameters that libpq does not know, such as Prisma's `schema`.
+    /// URL parameters of other drivers, such as Prisma's `schema`.
     ignored: Vec<String>,
+    /// Of [`WITHOUT_VARIABLE`].
+    arguments: Vec<(String, String)>,
+    /// The URL's, which no service or variable goes before.
+    url_database: Option<String>,
 }
 
 impl ConnectionSettings {
@@ -84,6 +124,7 @@ impl ConnectionSettings {
             .find_map(|scheme| url.strip_prefix(scheme))
             .ok_or_else(|| unusable("a database URL begins with postgres:// or postgresql://"))?;
         let mut settings = Self::from_environment(environment);
+        let of_environment = settings.variables.remove("PGDATABASE");
         // libpq lets a service and an address win over a host; here the URL does.
         for variable in ["PGSERVICE", "PGHOSTADDR"] {
             settings.variables.remove(variable);
@@ -103,6 +144,10 @@ impl ConnectionSettings {
         }
         settings.set_hosts(hosts)?;
         settings.set_query(query)?;
+        settings.url_database = settings.variables.get("PGDATABASE").cloned();
+        if let (None, Some(database)) = (&settings.url_database, of_environment) {
+            settings.set("PGDATABASE", database);
+        }
         Ok(settings)
     }
 
@@ -130,12 +175,55 @@ impl ConnectionSettings {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (percent_decoded(name)?, percent_decoded(value)?);
-            match PARAMETERS.iter().find(|(known, _)| *known == name) {
-                Some((_, variable)) => self.set(variable, value),
-                None => self.ignored.push(name),
+            self.set_parameter(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// One that nobody knows is an error, as in psql: it may be a mistyped `sslmode`.
+    fn set_parameter(&mut self, name: String, value: String) -> Result<(), PostgresError> {
+        let known = PARAMETERS.iter().find(|(known, _)| *known == name);
+        let is_in = |list: &[&str]| list.contains(&name.as_str());
+        match known {
+            Some((_, variable)) => self.set(variable, value),
+            // As libpq reads it, for the sake of JDBC.
+            None if name == "ssl" && value == "true" => self.set("PGSSLMODE", "require".to_owned()),
+            None if is_in(WITHOUT_VARIABLE) => self.arguments.push((name, value)),
+            None if is_in(OF_OTHERS) => self.ignored.push(name),
+            None if is_in(SECRETS_WITHOUT_VARIABLE) => {
+                return Err(unusable(format!(
+                    "{name} cannot be handed to the client programs by a URL; write the \
+                     connection into a service file, and say PGSERVICE and PGSERVICEFILE"
+                )));
+            }
+            None => {
+                return Err(unusable(format!(
+                    "the URL's parameter {name:?} is none that libpq knows with such a value"
+                )));
             }
         }
         Ok(())
+    }
+
+    /// What a client is told as its argument `--dbname`; a text of ours, so that no
+    /// database's name is taken for one. `None`: nothing.
+    pub(super) fn argument(&self, database: Option<&str>) -> Option<String> {
+        let database = database.map(|name| ("dbname", name));
+        let others = self.arguments.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let pairs = database.into_iter().chain(others);
+        let texts: Vec<String> = pairs
+            .map(|(name, value)| format!("{name}={}", quote_conninfo(value)))
+            .collect();
+        (!texts.is_empty()).then(|| format!("--dbname={}", texts.join(" ")))
+    }
+
+    /// The same way to the server for another role. `None`: a service says who logs
+    /// in, and would win.
+    pub(super) fn as_role(&self, role: &str, password: Zeroizing<String>) -> Option<Self> {
+        let mut settings = self.clone();
+        settings.set("PGUSER", role.to_owned());
+        settings.password = Some(password);
+        (!settings.variables.contains_key("PGSERVICE")).then_some(settings)
     }
 
     fn set(&mut self, variable: &str, value: String) {
@@ -151,7 +239,20 @@ impl ConnectionSettings {
         self.variables.get("PGDATABASE").map(String::as_str)
     }
 
-    /// URL parameters that were left out because libpq does not know them.
+    /// The one that is named by the URL. Without one libpq is left to take its own:
+    /// of a service, of PGDATABASE, or the user's name.
+    pub fn url_database(&self) -> Option<&str> {
+        self.url_database.as_deref()
+    }
+
+    /// The database that libpq takes for this user where the URL names none;
+    /// `None` where a service may name one.
+    pub(super) fn taken_database(&self, user: &str) -> Option<String> {
+        let is_known = !self.variables.contains_key("PGSERVICE");
+        is_known.then(|| self.database().unwrap_or(user).to_owned())
+    }
+
+    /// URL parameters that were left out: they are for another driver.
     pub fn ignored_parameters(&self) -> &[String] {
         &self.ignored
     }
@@ -163,6 +264,17 @@ impl ConnectionSettings {
         let is_local =
             |host: &str| host.starts_with('/') || ["localhost", "127.0.0.1", "::1"].contains(&host);
         get("PGSERVICE").is_none() && is_local(host)
+    }
+
+    /// Whether the way leads over a network and nothing says that it must be
+    /// encrypted: libpq then takes TLS if it is offered, and goes without if
+    /// somebody on the way says that it is not. `sslmode=disable` says that this
+    /// is meant; of a service only its file knows.
+    pub(super) fn may_go_in_clear(&self) -> bool {
+        let get = |name: &str| self.variables.get(name).map(String::as_str);
+        let unsure = matches!(get("PGSSLMODE"), None | Some("" | "allow" | "prefer"));
+        let tickets = get("PGGSSENCMODE") == Some("require");
+        unsure && !tickets && get("PGSERVICE").is_none() && !self.is_local()
     }
 
     /// Host and port for messages.
@@ -178,8 +290,20 @@ impl ConnectionSettings {
         }
     }
 
+    /// Where the server is, as it was configured.
+    pub fn configured_place(&self) -> Place<'_> {
+        let get = |name: &str| self.variables.get(name).map(String::as_str);
+        match get("PGSERVICE") {
+            Some(service) => Place::Service(service),
+            None => Place::Hosts {
+                hosts: get("PGHOST").or(get("PGHOSTADDR")),
+                ports: get("PGPORT").unwrap_or("5432"),
+            },
+        }
+    }
+
     /// Every variable that a connection can depend on.
-    pub(super) fn known_variables() -> impl Iterator<Item = &'static str> {
+    fn known_variables() -> impl Iterator<Item = &'static str> {
         let with_parameter = PARAMETERS.iter().map(|(_, variable)| *variable);
         with_parameter.chain(OTHER_VARIABLES.iter().copied())
     }
@@ -287,6 +411,22 @@ mod tests {
     }
 
     #[test]
+    fn only_a_way_over_the_network_without_a_word_on_tls_may_go_in_clear() {
+        for (url, clear) in [
+            ("postgres://db.example/x", true),
+            ("postgres://db.example/x?sslmode=prefer", true),
+            ("postgres://db.example/x?sslmode=require", false),
+            ("postgres://db.example/x?sslmode=verify-full", false),
+            ("postgres://db.example/x?sslmode=disable", false),
+            ("postgres://127.0.0.1/x", false),
+            ("postgres:///x?host=/run/pg", false),
+            ("postgres:///x?service=prod", false),
+        ] {
+            assert_eq!(parsed(url).may_go_in_clear(), clear, "{url}");
+        }
+    }
+
+    #[test]
     fn an_at_sign_in_the_password_belongs_to_the_password() {
         let settings = parsed("postgres://u:a@b@host/x");
         assert_eq!(settings.password().unwrap().as_str(), "a@b");
@@ -321,6 +461,44 @@ mod tests {
         assert_eq!(
             settings.ignored_parameters(),
             ["schema", "connection_limit"]
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_knows_is_an_error_as_in_psql() {
+        for query in [
+            "sslmod=require",
+            "ssl=1",
+            "ssl=false",
+            "sslaccept=strict",
+            "Sslmode=x",
+            "x",
+        ] {
+            let url = format!("postgres://h/x?{query}");
+            assert!(
+                ConnectionSettings::from_url(&url, &BTreeMap::new()).is_err(),
+                "{query}"
+            );
+        }
+        let settings = parsed("postgres://h/x?ssl=true");
+        assert_eq!(variable(&settings, "PGSSLMODE"), Some("require"));
+    }
+
+    #[test]
+    fn a_parameter_without_a_variable_is_handed_on_or_refused() {
+        let settings = parsed("postgres://h/a'b?keepalives_idle=30");
+        let told = "--dbname=dbname='a\\'b' keepalives_idle='30'";
+        assert_eq!(
+            settings.argument(settings.database()).as_deref(),
+            Some(told)
+        );
+        assert_eq!(parsed("postgres://h/x").argument(None), None);
+        let url = "postgres://h/x?sslpassword=hunter2";
+        let error = ConnectionSettings::from_url(url, &BTreeMap::new()).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("PGSERVICEFILE") && !error.contains("hunter2"),
+            "{error}"
         );
     }
 

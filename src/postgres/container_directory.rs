@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::docker::Container;
-use super::quote::quote_literal;
+use super::docker::{ANSWER_MAX, Container};
 use super::server::Access;
+use super::sql::{literal, sql};
 use super::watch::KEEPER;
 use super::{PostgresError, Server, random_hex};
 use crate::process::{Tool, run_captured};
@@ -51,6 +51,7 @@ impl Server {
 
     fn sweep_container(&self, container: &Container, database: &str) -> Result<(), PostgresError> {
         let ls = container.program(Path::new("ls")).args(["-A", BASE]);
+        let ls = ls.answers_within(ANSWER_MAX);
         // An image without `ls` is not swept; that is no reason not to dump.
         let Ok(listed) = run_captured(&ls, b"") else {
             return Ok(());
@@ -61,11 +62,11 @@ impl Server {
             return Ok(());
         }
         // After the list: whoever is on it and alive has its keeper by now.
-        let sql = format!(
+        let sql = sql!(
             "SELECT coalesce(json_agg(substr(application_name, {after})), '[]')
                FROM pg_stat_activity WHERE starts_with(application_name, {keeper});",
             after = KEEPER.len() + 1,
-            keeper = quote_literal(KEEPER),
+            keeper = literal(KEEPER),
         );
         let alive: Vec<String> = self.query_json(database, "list the runs that live", &sql)?;
         for (name, token) in ours {
@@ -103,7 +104,8 @@ impl Drop for ContainerDirectory {
 
 fn remove(container: &Container, path: &Path) -> Tool {
     let rm = container.program(Path::new("rm"));
-    rm.args(["-r", "-f", "--"]).arg(path)
+    let rm = rm.args(["-r", "-f", "--"]).arg(path);
+    rm.answers_within(ANSWER_MAX)
 }
 
 /// The name of one of our directories, with its token.

@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use super::dump_options::COUNT_AT_CONVERSION;
-use super::server::NOT_INHERITED;
 use super::{ClientSearch, Container, PostgresError};
+use crate::checked::RecordedOption;
 use crate::process::Tool;
 
 /// A `pg_restore` that was found, with what it has to leave out.
@@ -23,21 +23,18 @@ impl Converter {
     pub fn find(
         clients: &ClientSearch,
         major: Option<u32>,
-        options: &[String],
+        options: &[RecordedOption],
     ) -> Result<Self, PostgresError> {
         let client = match major {
             Some(major) => clients.find("pg_restore", major)?,
             None => clients.newest("pg_restore")?,
         };
-        let mut tool = Tool::new(&client.path)
+        let tool = Tool::new(&client.path)
             .install_hint(format!(
                 "install the package postgresql-client-{}",
                 client.major
             ))
             .env("LC_ALL", "C");
-        for name in NOT_INHERITED {
-            tool = tool.env_remove(*name);
-        }
         Ok(Self::with_options(tool, options))
     }
 
@@ -46,18 +43,18 @@ impl Converter {
     pub fn of_container(
         container: &Container,
         major: u32,
-        options: &[String],
+        options: &[RecordedOption],
     ) -> Result<Self, PostgresError> {
         let client = container.client("pg_restore", major)?;
         Ok(Self::with_options(container.program(&client.path), options))
     }
 
-    fn with_options(tool: Tool, options: &[String]) -> Self {
-        let counts = |option: &&String| COUNT_AT_CONVERSION.contains(&option.as_str());
+    fn with_options(tool: Tool, options: &[RecordedOption]) -> Self {
+        let counts = |option: &&&str| options.iter().any(|given| given == *option);
         Self {
             tool: tool
                 .arg("--file=-")
-                .args(options.iter().filter(counts).cloned()),
+                .args(COUNT_AT_CONVERSION.iter().filter(counts)),
         }
     }
 

@@ -7,11 +7,14 @@
 
 use globset::Glob;
 
-use super::docker::{Container, DockerError};
+use super::docker::{ANSWER_MAX, Container, DockerError};
 use crate::process::{ProcessError, Runner, Tool, run_captured};
 
 /// The container that is meant where nobody says one.
 const DEFAULT_NAME: &str = "kanbu-postgres";
+
+/// A pattern without any of them is what docker's own filter takes: found anywhere.
+const GLOB_CHARACTERS: [char; 6] = ['*', '?', '[', ']', '{', '}'];
 
 /// The shortest piece of an id that docker itself prints.
 const ID_CHARS_MIN: usize = 12;
@@ -23,10 +26,20 @@ pub enum Wanted {
     Name(String),
     /// `key` or `key=value`; it alone has it.
     Label(String),
-    /// A glob that its name alone matches.
+    /// A glob that its name alone matches; without glob characters, a part of it.
     Pattern(String),
     /// Nothing was said.
     Default,
+}
+
+impl Wanted {
+    /// The name, label or pattern.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Name(text) | Self::Label(text) | Self::Pattern(text) => text,
+            Self::Default => DEFAULT_NAME,
+        }
+    }
 }
 
 impl std::fmt::Display for Wanted {
@@ -90,7 +103,8 @@ pub fn look_at_engine(runner: &Runner) -> Result<Engine, DockerError> {
     let all = running(runner, None)?.into_iter();
     let with_server = all.filter(|container| {
         // The images of PostgreSQL set it; one that has just ended is none.
-        let has_data = || describe(runner, container).is_ok_and(|found| found.has_data());
+        let is_set = |(name, value): &(String, String)| name == "PGDATA" && !value.is_empty();
+        let has_data = || variables(runner, container).is_ok_and(|all| all.iter().any(is_set));
         container.image.contains("postgres") || has_data()
     });
     let servers: Vec<Running> = with_server.collect();
@@ -119,6 +133,10 @@ fn matcher(wanted: &Wanted) -> Result<Matcher, DockerError> {
             }))
         }
         Wanted::Pattern(pattern) => {
+            if !pattern.is_empty() && !pattern.contains(GLOB_CHARACTERS) {
+                let part = pattern.clone();
+                return Ok(Box::new(move |container| container.name.contains(&part)));
+            }
             let glob = Glob::new(pattern).map_err(|error| DockerError::Setting {
                 what: "name pattern",
                 value: pattern.clone(),
@@ -211,14 +229,23 @@ fn sorted(containers: &[Running]) -> Vec<String> {
     shown
 }
 
-/// The name is docker's own word by now, and the id would say nothing in the
-/// manifest.
+/// The name is for the manifest, where the id would say nothing.
 fn describe(runner: &Runner, container: &Running) -> Result<Container, DockerError> {
+    let variables = variables(runner, container)?;
+    let Running { id, name, image } = container;
+    let words = [id, name, image].map(String::clone);
+    Ok(Container::new(runner.clone(), words, variables))
+}
+
+/// As it was started with.
+fn variables(runner: &Runner, container: &Running) -> Result<Vec<(String, String)>, DockerError> {
+    // Both are docker's own words by now.
     check_name(&container.name)?;
+    check_name(&container.id)?;
     let tool = client(runner)
         .args(["inspect", "--type", "container"])
         .args(["--format", "{{json .Config.Env}}"])
-        .arg(&container.name);
+        .arg(&container.id);
     let answer = ask(runner, &tool)?;
     let lines: Option<Vec<String>> =
         serde_json::from_str(answer.trim()).map_err(|error| DockerError::Failed {
@@ -230,22 +257,12 @@ fn describe(runner: &Runner, container: &Running) -> Result<Container, DockerErr
         let (name, value) = line.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
     };
-    let environment = lines.iter().flatten().filter_map(pair).collect();
-    Ok(Container::new(
-        runner.clone(),
-        container.name.clone(),
-        container.image.clone(),
-        environment,
-    ))
+    Ok(lines.iter().flatten().filter_map(pair).collect())
 }
 
-/// Without our secrets; what says where the daemon is stays.
 fn client(runner: &Runner) -> Tool {
-    let mut tool = runner.tool().env("LC_ALL", "C");
-    for name in super::server::NOT_INHERITED {
-        tool = tool.env_remove(*name);
-    }
-    tool
+    let tool = runner.tool().env("LC_ALL", "C");
+    tool.answers_within(ANSWER_MAX)
 }
 
 fn ask(runner: &Runner, tool: &Tool) -> Result<String, DockerError> {
@@ -277,6 +294,17 @@ mod tests {
         assert!(matcher(&Wanted::Label("=yes".to_owned())).is_err());
         assert!(matcher(&Wanted::Pattern("shop-*".to_owned())).is_ok());
         assert!(matcher(&Wanted::Pattern("shop-[".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_pattern_without_glob_characters_is_found_anywhere_in_the_name() {
+        let container = parse_running("0123456789abcdef my-postgres-x7k2 postgres:15").unwrap();
+        let matches = |pattern: &str| {
+            let pattern = Wanted::Pattern(pattern.to_owned());
+            matcher(&pattern).unwrap()(&container)
+        };
+        assert!(matches("postgres-") && matches("my-") && matches("*-x7k2"));
+        assert!(!matches("postgres-?") && !matches("mysql") && !matches(""));
     }
 
     #[test]

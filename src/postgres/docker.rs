@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::clients::parse_version;
-use super::quote::quote_conninfo;
-use super::server::NOT_INHERITED;
+use super::container_environment::ContainerEnvironment;
 use super::{Client, PostgresError};
 use crate::process::{ProcessError, Runner, Tool, run_captured};
 
-/// What the image of PostgreSQL takes where it is told nothing.
-const DEFAULT_USER: &str = "postgres";
+/// How long docker may take to say something small; one that never answers is down.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// Variables of the container that would lead its clients astray.
 const LEADING_ASTRAY: &[&str] = &[
@@ -53,6 +52,15 @@ pub enum DockerError {
         what: &'static str,
         value: String,
         why: String,
+    },
+    #[error(
+        "the container says what its {what} is called, and it cannot be known: {why}; say it \
+         with database.{key}"
+    )]
+    NotKnown {
+        what: &'static str,
+        why: String,
+        key: &'static str,
     },
     #[error("no container {wanted} is running; {running}")]
     NotRunning { wanted: String, running: String },
@@ -97,6 +105,10 @@ impl DockerError {
         let command = runner.text();
         let detail = match error {
             ProcessError::Failed(failure) => failure.stderr.trim().to_owned(),
+            ProcessError::TooLong { .. } => {
+                let detail = error.to_string();
+                return Self::NoDaemon { command, detail };
+            }
             other => {
                 let detail = other.to_string();
                 return Self::NoProgram { command, detail };
@@ -122,47 +134,58 @@ impl DockerError {
 #[derive(Clone)]
 pub struct Container {
     runner: Runner,
+    /// What docker is asked by: a name may be another container's a moment later.
+    id: String,
     name: String,
     image: String,
-    /// `NAME=value`, as it was started with.
-    environment: Vec<(String, String)>,
-    user: String,
-    password: Option<Zeroizing<String>>,
+    environment: ContainerEnvironment,
+    login: Login,
+}
+
+/// What was said of the login; the container's own environment says the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    pub user: Option<String>,
+    /// For a user who is not the container's own, or whose password it does not tell.
+    pub password: Option<Zeroizing<String>>,
+    pub port: Option<u16>,
+    /// The directory of the server's socket.
+    pub socket: Option<String>,
 }
 
 impl Container {
     pub(super) fn new(
         runner: Runner,
-        name: String,
-        image: String,
-        environment: Vec<(String, String)>,
+        [id, name, image]: [String; 3],
+        variables: Vec<(String, String)>,
     ) -> Self {
-        let mut container = Self {
+        let read = |path: &str| read_file(&runner, &id, path);
+        let environment = ContainerEnvironment::new(variables, read);
+        Self {
             runner,
+            id,
             name,
             image,
             environment,
-            user: String::new(),
-            password: None,
-        };
-        container.user = container
-            .variable("POSTGRES_USER")
-            .unwrap_or(DEFAULT_USER)
-            .to_owned();
-        container.password = container.variable("POSTGRES_PASSWORD").map(secret);
-        container
+            login: Login::default(),
+        }
     }
 
-    /// Logs in as `user`. The container's own password is its own user's: for
-    /// another one, or where it tells none, it is `password`.
-    #[must_use]
-    pub fn logging_in(mut self, user: Option<&str>, password: Option<&str>) -> Self {
-        if let Some(user) = user.filter(|user| *user != self.user) {
-            self.user = user.to_owned();
-            self.password = None;
-        }
-        self.password = self.password.or(password.map(secret));
-        self
+    /// Logs in so. Refused where the user is to be the container's own, and that is
+    /// not known.
+    pub fn logging_in(mut self, login: Login) -> Result<Self, DockerError> {
+        let user = match login.user {
+            Some(user) => user,
+            None => self.environment.user()?.to_owned(),
+        };
+        let is_own = self.environment.user().is_ok_and(|own| own == user);
+        let own = self.environment.password().filter(|_| is_own).cloned();
+        self.login = Login {
+            password: own.or(login.password),
+            user: Some(user),
+            ..login
+        };
+        Ok(self)
     }
 
     pub fn name(&self) -> &str {
@@ -170,40 +193,35 @@ impl Container {
     }
 
     /// The database that the container was made for.
-    pub fn database(&self) -> &str {
-        self.variable("POSTGRES_DB")
-            .or(self.variable("POSTGRES_USER"))
-            .unwrap_or(DEFAULT_USER)
+    pub fn database(&self) -> Result<&str, DockerError> {
+        self.environment.database()
     }
 
-    /// Whether its environment says where a server's data lies.
-    pub(super) fn has_data(&self) -> bool {
-        self.variable("PGDATA").is_some()
+    /// Whether it says so itself.
+    pub fn names_database(&self) -> bool {
+        self.environment.names_database()
     }
 
-    /// Empty ones are as if they were not there: so the images take them.
-    fn variable(&self, name: &str) -> Option<&str> {
-        let found = self.environment.iter().find(|(known, _)| known == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    /// A program of the container on its way to a database.
-    pub(super) fn tool(&self, program: &Path, database: &str) -> Tool {
-        let mut tool = self
-            .program(program)
-            .arg("--no-password")
-            .arg(format!("--dbname=dbname={}", quote_conninfo(database)))
-            .env("PGAPPNAME", "kluis")
-            .env("PGUSER", &self.user);
+    /// A program of the container on its way to its server.
+    pub(super) fn client_tool(&self, program: &Path) -> Tool {
+        let mut tool = self.program(program).env("PGAPPNAME", "kluis");
+        if let Some(user) = &self.login.user {
+            tool = tool.env("PGUSER", user);
+        }
         for name in LEADING_ASTRAY {
             // A directory is the local socket's, and only the container knows it.
-            if self.variable(name).is_some_and(|v| !v.starts_with('/')) {
+            let found = self.environment.variable(name);
+            if found.is_some_and(|value| !value.starts_with('/')) {
                 tool = tool.env(*name, "");
             }
         }
-        match &self.password {
+        if let Some(port) = self.login.port {
+            tool = tool.env("PGPORT", port.to_string());
+        }
+        if let Some(socket) = &self.login.socket {
+            tool = tool.env("PGHOST", socket);
+        }
+        match &self.login.password {
             Some(password) => tool.secret_env("PGPASSWORD", password.clone()),
             None => tool,
         }
@@ -211,19 +229,16 @@ impl Container {
 
     /// A program of the container that asks no server.
     pub(super) fn program(&self, program: &Path) -> Tool {
-        let mut tool = Tool::new(program)
+        Tool::new(program)
             .env("LC_ALL", "C")
-            .in_container(&self.runner, &self.name);
-        for name in NOT_INHERITED {
-            tool = tool.env_remove(*name);
-        }
-        tool
+            .in_container(&self.runner, &self.id)
     }
 
     /// The container's own program of this name, for a server of `major`.
     pub(super) fn client(&self, program: &str, major: u32) -> Result<Client, PostgresError> {
         let path = PathBuf::from(program);
         let tool = self.program(&path).arg("--version");
+        let tool = tool.answers_within(ANSWER_MAX);
         let answer = run_captured(&tool, b"").map_err(|error| match self.explain(error) {
             Ok(error) => error.into(),
             Err(error) => PostgresError::Process(error),
@@ -251,7 +266,8 @@ impl Container {
             .tool()
             .args(["inspect", "--type", "container"])
             .args(["--format", "{{.State.Running}}"])
-            .arg(&self.name);
+            .arg(&self.id)
+            .answers_within(ANSWER_MAX);
         run_captured(&tool, b"").is_ok_and(|answer| answer.trim_ascii() == b"true")
     }
 
@@ -322,8 +338,15 @@ const POLL_PAUSE: Duration = Duration::from_millis(100);
 /// What docker exec ends with when SIGKILL ended its program.
 const KILLED: i32 = 137;
 
-fn secret(text: &str) -> Zeroizing<String> {
-    Zeroizing::new(text.to_owned())
+/// With the container's own `cat`, as the images read it themselves.
+fn read_file(runner: &Runner, id: &str, path: &str) -> Result<String, String> {
+    let cat = Tool::new("cat").env("LC_ALL", "C").arg("--").arg(path);
+    let content = run_captured(
+        &cat.in_container(runner, id).answers_within(ANSWER_MAX),
+        b"",
+    );
+    let content = content.map_err(|error| error.to_string())?;
+    String::from_utf8(content).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 impl std::fmt::Debug for Container {
@@ -332,7 +355,7 @@ impl std::fmt::Debug for Container {
             .field("runner", &self.runner)
             .field("name", &self.name)
             .field("image", &self.image)
-            .field("user", &self.user)
+            .field("user", &self.login.user)
             .finish_non_exhaustive()
     }
 }
@@ -341,38 +364,36 @@ impl std::fmt::Debug for Container {
 mod tests {
     use std::path::Path;
 
-    use super::Container;
+    use zeroize::Zeroizing;
+
+    use super::{Container, Login};
     use crate::process::Runner;
 
     fn container(environment: &[(&str, &str)]) -> Container {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Container::new(
-            Runner::new(&["docker".to_owned()]).unwrap(),
-            "shop-db".to_owned(),
-            "postgres:15".to_owned(),
-            environment.iter().map(owned).collect(),
-        )
+        let words = ["0123456789abcdef", "shop-db", "postgres:15"].map(str::to_owned);
+        let runner = Runner::new(&["docker".to_owned()]).unwrap();
+        Container::new(runner, words, environment.iter().map(owned).collect())
     }
 
-    #[test]
-    fn database_and_user_are_those_that_the_container_was_made_with() {
-        let plain = container(&[]);
-        assert_eq!(
-            (plain.database(), plain.user.as_str()),
-            ("postgres", "postgres")
-        );
-        let user = container(&[("POSTGRES_USER", "ann")]);
-        assert_eq!((user.database(), user.user.as_str()), ("ann", "ann"));
-        let both = container(&[("POSTGRES_USER", "ann"), ("POSTGRES_DB", "shop")]);
-        assert_eq!((both.database(), both.user.as_str()), ("shop", "ann"));
+    fn logged_in(container: Container, user: Option<&str>, password: Option<&str>) -> Container {
+        let login = Login {
+            user: user.map(str::to_owned),
+            password: password.map(|text| Zeroizing::new(text.to_owned())),
+            ..Login::default()
+        };
+        container.logging_in(login).unwrap()
     }
 
     #[test]
     fn the_containers_password_goes_to_its_own_user_only() {
         let made = [("POSTGRES_USER", "ann"), ("POSTGRES_PASSWORD", "hers")];
         let password = |user, given| {
-            let container = container(&made).logging_in(user, given);
-            container.password.map(|text| text.as_str().to_owned())
+            let container = logged_in(container(&made), user, given);
+            container
+                .login
+                .password
+                .map(|text| text.as_str().to_owned())
         };
         assert_eq!(password(None, Some("given")).unwrap(), "hers");
         assert_eq!(password(Some("ann"), None).unwrap(), "hers");
@@ -382,8 +403,8 @@ mod tests {
 
     #[test]
     fn neither_an_argument_nor_debug_shows_the_password() {
-        let container = container(&[("POSTGRES_PASSWORD", "hunter2")]);
-        let tool = container.tool(Path::new("psql"), "shop");
+        let container = logged_in(container(&[("POSTGRES_PASSWORD", "hunter2")]), None, None);
+        let tool = container.client_tool(Path::new("psql"));
         assert!(!format!("{container:?} {tool:?}").contains("hunter2"));
     }
 
@@ -391,10 +412,20 @@ mod tests {
     fn a_host_that_the_container_names_does_not_lead_elsewhere() {
         let shown = |host| {
             let container = container(&[("PGHOST", host), ("PGOPTIONS", "-c work_mem=1")]);
-            format!("{:?}", container.tool(Path::new("psql"), "shop"))
+            format!("{:?}", container.client_tool(Path::new("psql")))
         };
         assert!(shown("other.example").contains("\"PGHOST\": \"\""));
         assert!(!shown("/run/sockets").contains("PGHOST"));
         assert!(shown("").contains("\"PGOPTIONS\": \"\""));
+        let said = Login {
+            port: Some(5433),
+            socket: Some("/run/here".to_owned()),
+            ..Login::default()
+        };
+        let container = container(&[("PGHOST", "/run/sockets")])
+            .logging_in(said)
+            .unwrap();
+        let tool = format!("{:?}", container.client_tool(Path::new("psql")));
+        assert!(tool.contains("\"PGHOST\": \"/run/here\"") && tool.contains("5433"));
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::dump_options::changes_content;
+use super::dump_options::{DumpOption, changes_content};
 use super::{Client, PostgresError, Server};
 use crate::cancel::{Cancel, Cancelled};
-use crate::format::manifest::Selection;
+use crate::checked::RecordedOption;
+use crate::format::manifest::{DatabaseContent, Selection};
 use crate::ledger::{DumpReader, Ledger, LedgerError};
 use crate::process::{ChildReader, ProcessError, Tool};
 
@@ -23,17 +24,20 @@ const READ_BYTES: usize = 1 << 20;
 pub struct DumpOptions {
     /// What of the database; empty means all.
     pub selection: Selection,
+    /// A pattern that finds nothing is an error. Not of a dump to compare with: there
+    /// the rows tell.
+    pub must_match: bool,
     /// How long pg_dump may wait for its table locks. Without a limit it
     /// stands in a queue behind a migration, and everybody behind it.
     pub lock_wait_timeout: Duration,
-    /// Further options, each `--name` or `--name=value`.
-    pub options: Vec<String>,
+    pub options: Vec<DumpOption>,
 }
 
 impl Default for DumpOptions {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
+            must_match: false,
             lock_wait_timeout: Duration::from_secs(60),
             options: Vec::new(),
         }
@@ -54,16 +58,30 @@ impl DumpOptions {
         ] {
             arguments.extend(patterns.iter().map(|pattern| format!("--{flag}={pattern}")));
         }
-        arguments.extend(self.options.iter().cloned());
+        if self.must_match {
+            arguments.push("--strict-names".to_owned());
+        }
+        let options = self.options.iter();
+        arguments.extend(options.map(|option| option.as_str().to_owned()));
         arguments
     }
 
+    /// As the dump was made that `content`, a manifest's, tells of.
+    pub fn again(content: &DatabaseContent) -> Result<Self, PostgresError> {
+        let options = content.options.iter().map(DumpOption::again);
+        Ok(Self {
+            selection: content.selection.clone(),
+            options: options.collect::<Result<_, _>>()?,
+            ..Self::default()
+        })
+    }
+
     /// The options that a dump to compare with is made with, too.
-    pub fn recorded(&self) -> Vec<String> {
-        let options = self.options.iter();
+    pub fn recorded(&self) -> Vec<RecordedOption> {
+        let options = self.options.iter().map(DumpOption::as_str);
         options
             .filter(|option| changes_content(option))
-            .cloned()
+            .map(RecordedOption::new)
             .collect()
     }
 }
@@ -75,6 +93,8 @@ struct Printing {
     encoding: String,
     /// "hex" or "escape".
     bytea_output: String,
+    /// Whom we log in as, where the database chooses another role for its sessions.
+    own_role: Option<String>,
 }
 
 impl Server {
@@ -89,8 +109,11 @@ impl Server {
         options: &DumpOptions,
     ) -> Result<Tool, PostgresError> {
         let sql = "SELECT json_build_object('encoding', current_setting('server_encoding'),
-                     'bytea_output', current_setting('bytea_output'));";
-        let printing: Printing = self.query_json(database, "tell how it prints", sql)?;
+                     'bytea_output', current_setting('bytea_output'), 'own_role',
+                     (SELECT session_user FROM pg_database d WHERE datname = current_database()
+                        AND EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS s
+                          WHERE setdatabase = d.oid AND left(s, 5) = 'role=')));";
+        let printing: Printing = self.query_json(database, "tell how it prints", &sql.into())?;
         let mut tool = self.tool(client, database).env("PGTZ", "UTC");
         // Only where it is needed: some poolers refuse a session with options.
         if printing.bytea_output != "hex" {
@@ -98,8 +121,11 @@ impl Server {
             let ours = format!("{given} -c bytea_output=hex");
             tool = tool.env("PGOPTIONS", ours.trim_start());
         }
+        // Before the operator's own options: a role that they name is the last.
+        let own_role = printing.own_role.map(|role| format!("--role={role}"));
         Ok(tool
             .arg(format!("--encoding={}", printing.encoding))
+            .args(own_role)
             .args(options.arguments()))
     }
 }
@@ -147,7 +173,7 @@ pub fn dump_ledger(
             Err(error) => {
                 // A stop ends pg_dump: then the stop is the reason.
                 cancel.check()?;
-                return Err(refused(server, database, error).into());
+                return Err(refused(server, error).into());
             }
         }
     }
@@ -157,10 +183,10 @@ pub fn dump_ledger(
     })
 }
 
-fn refused(server: &Server, database: &str, error: std::io::Error) -> PostgresError {
+fn refused(server: &Server, error: std::io::Error) -> PostgresError {
     let action = "dump the database";
     match ProcessError::from_io(error) {
-        Ok(error) => server.explain(error, action, database),
+        Ok(error) => server.explain(error, action),
         Err(error) => PostgresError::Answer {
             action: action.to_owned(),
             detail: error.to_string(),

@@ -4,6 +4,9 @@
 //! by itself, and abbreviations of these: pg_dump takes any unambiguous
 //! beginning of a long option. Owns which options change what a dump holds.
 
+use super::PostgresError;
+use crate::checked::RecordedOption;
+
 /// Refused options, and what to do instead.
 const REFUSED: &[(&str, &str)] = &[
     ("binary-upgrade", "it is pg_upgrade's own"),
@@ -57,8 +60,39 @@ pub(super) const COUNT_AT_CONVERSION: &[&str] = &[
 /// They say how the dump is made, not what it holds.
 const OF_THE_MAKING: &[&str] = &["--role", "--no-sync", "--sync-method"];
 
+/// An option that a pg_dump may be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpOption(String);
+
+impl DumpOption {
+    /// As an operator asks for it. Why it is refused is told with the way out.
+    pub fn asked(option: &str) -> Result<Self, String> {
+        check_dump_option(option)?;
+        Ok(Self(option.to_owned()))
+    }
+
+    /// As a manifest tells of it: only what is on the list of those that say what
+    /// a dump holds.
+    pub(super) fn again(option: &RecordedOption) -> Result<Self, PostgresError> {
+        let argument = option.argument().ok_or_else(|| PostgresError::NotProvable {
+            what: format!(
+                "its manifest says that it was dumped with {:?}, which kluis gives to no program \
+                 on a manifest's word",
+                option.to_string()
+            ),
+            remedy: "if it is yours, move its .json away, and take the archive by its path"
+                .to_owned(),
+        })?;
+        Ok(Self(argument.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Why `option` is refused, with the way out.
-pub fn check_dump_option(option: &str) -> Result<(), String> {
+fn check_dump_option(option: &str) -> Result<(), String> {
     let Some(long) = option.strip_prefix("--") else {
         return Err(format!(
             "{option:?} is no long option: write --name or --name=value"

@@ -5,29 +5,37 @@
 //! What this cannot do is compare rows: nobody else sees them before the commit.
 
 use super::catalogue::emptiness;
-use super::quote::quote_literal;
-use super::quote_identifier;
+use super::psql::OUR_SETTINGS;
+use super::sql::{Sql, identifier, literal, literal_of, sql};
 use crate::ledger::Ledger;
 
 /// The SQLSTATE that the counts raise; no server raises it by itself.
 pub const DIFFERS: &str = "KL001";
 
 /// Drops everything that the role may drop, and fails where something is left.
-pub fn empty_sql() -> String {
-    let drops = include_str!("in_place.sql");
-    format!("{drops}{}", refuse_unless_empty())
+pub fn empty_sql() -> Sql {
+    sql!(
+        "{settings}{drops}{refuse}",
+        settings = OUR_SETTINGS,
+        drops = include_str!("in_place.sql"),
+        refuse = refuse_unless_empty()
+    )
 }
 
 /// Fails unless the database is empty, so that nobody's table is added to.
-pub fn refuse_unless_empty() -> String {
-    let empty = emptiness();
-    format!(
-        "DO $kluis$ BEGIN IF NOT ({empty}) THEN RAISE EXCEPTION 'the database holds things that \
+///
+/// The dump finds the names then that the database gives it, as ever.
+pub fn refuse_unless_empty() -> Sql {
+    sql!(
+        "{settings}DO $kluis$ BEGIN IF NOT ({empty}) THEN RAISE EXCEPTION 'the database holds things that \
          this dump does not bring'; END IF; END $kluis$;\n\
          DO $kluis$ BEGIN IF EXISTS (SELECT FROM pg_default_acl) THEN RAISE EXCEPTION 'the \
          database holds default privileges' USING HINT = 'Remove them with ALTER DEFAULT \
          PRIVILEGES ... REVOKE.'; END IF; END $kluis$;\n\
-         SET LOCAL lock_timeout = 0;\n{GUARD}"
+         SET LOCAL lock_timeout = 0;\n{guard}SET LOCAL search_path TO DEFAULT;\n",
+        settings = OUR_SETTINGS,
+        empty = emptiness(),
+        guard = GUARD
     )
 }
 
@@ -36,7 +44,8 @@ pub fn refuse_unless_empty() -> String {
 /// [`MAY_COMMIT`] before.
 const GUARD: &str = "\
 CREATE TEMPORARY TABLE kluis_guard ();
-CREATE FUNCTION pg_temp.kluis_guard() RETURNS trigger LANGUAGE plpgsql AS $kluis$ BEGIN
+CREATE FUNCTION pg_temp.kluis_guard() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $kluis$ BEGIN
 IF current_setting('kluis.may_commit', true) IS DISTINCT FROM 'yes' THEN
 RAISE EXCEPTION 'the dump ends its transaction by itself'; END IF; RETURN NULL; END $kluis$;
 CREATE CONSTRAINT TRIGGER kluis_guard AFTER INSERT ON pg_temp.kluis_guard DEFERRABLE
@@ -46,32 +55,35 @@ INSERT INTO pg_temp.kluis_guard DEFAULT VALUES;
 
 const MAY_COMMIT: &str = "SET LOCAL kluis.may_commit = 'yes';\n";
 
-/// Allows the commit, but for this: counts the rows of each table and looks at each sequence of `dumped`; fails
-/// with [`DIFFERS`] at the first that is not so. Left out is what the role does
-/// not see whole (row-level security), and what extensions fill themselves.
-pub fn count_sql(dumped: &Ledger) -> String {
-    let tables = dumped.tables.iter().filter(|table| {
+/// Allows the commit, but for this: counts the rows of each table and looks at each
+/// sequence of `dumped`; fails with [`DIFFERS`] at the first that is not so. Left
+/// out is what the role does not see whole (row-level security), and what
+/// extensions fill themselves.
+pub fn count_sql(dumped: &Ledger) -> Sql {
+    let mut sql = sql!(
+        "{settings}{may_commit}",
+        settings = OUR_SETTINGS,
+        may_commit = MAY_COMMIT
+    );
+    let tables: Vec<Sql> = dumped
+        .tables
+        .iter()
         // A name that is not UTF-8 is not known as the server spells it.
-        !table.schema.contains("\\x") && !table.name.contains("\\x")
-    });
-    let tables = tables.map(|table| {
-        let name = [&table.schema, &table.name].map(|name| quote_identifier(name));
-        format!(
-            "({}, {}::bigint)",
-            quote_literal(&name.join(".")),
-            table.rows
-        )
-    });
-    let sequences = dumped.sequences.iter().map(|(name, at)| {
-        let (value, called) = (at.last_value, at.is_called);
-        format!("({}, {value}::bigint, {called})", quote_literal(name))
-    });
-    let mut sql = MAY_COMMIT.to_owned();
-    let tables: Vec<String> = tables.collect();
+        .filter(|table| !table.schema.contains("\\x") && !table.name.contains("\\x"))
+        .map(|table| {
+            let name = [&table.schema, &table.name].map(|name| identifier(name));
+            sql!(
+                "({name}, {rows}::bigint)",
+                name = literal_of(&Sql::joined(&name, ".")),
+                rows = table.rows
+            )
+        })
+        .collect();
     if !tables.is_empty() {
-        sql += &counting(
+        sql += counting(
             "t record; found bigint;",
-            &format!("(VALUES {}) AS v(name, rows)", tables.join(",\n")),
+            "v(name, rows)",
+            &tables,
             "CONTINUE WHEN row_security_active(t.name) OR EXISTS (SELECT FROM pg_depend WHERE \
              classid = 'pg_class'::regclass AND objid = t.name::regclass AND deptype = 'e');\n\
              EXECUTE 'SELECT count(*) FROM ONLY ' || t.name INTO found;\n\
@@ -79,15 +91,22 @@ pub fn count_sql(dumped: &Ledger) -> String {
              t.rows USING ERRCODE = 'KL001'; END IF;",
         );
     }
-    let sequences: Vec<String> = sequences.collect();
+    let sequences = dumped.sequences.iter().map(|(name, at)| {
+        sql!(
+            "({name}::regclass, {value}::bigint, {called})",
+            // The dump's words: what is no name of a relation comes no further.
+            name = literal(name),
+            value = at.last_value,
+            called = at.is_called
+        )
+    });
+    let sequences: Vec<Sql> = sequences.collect();
     if !sequences.is_empty() {
-        sql += &counting(
+        sql += counting(
             "t record; at bigint; called boolean;",
-            &format!(
-                "(VALUES {}) AS v(name, value, called)",
-                sequences.join(",\n")
-            ),
-            "EXECUTE 'SELECT last_value, is_called FROM ' || t.name INTO at, called;\n\
+            "v(name, value, called)",
+            &sequences,
+            "EXECUTE format('SELECT last_value, is_called FROM %s', t.name) INTO at, called;\n\
              IF (at, called) <> (t.value, t.called) THEN RAISE EXCEPTION 'the sequence % is at % \
              instead of %', t.name, at, t.value USING ERRCODE = 'KL001'; END IF;",
         );
@@ -96,11 +115,21 @@ pub fn count_sql(dumped: &Ledger) -> String {
 }
 
 /// A name may hold any tag of a dollar quote, so the body is a plain literal.
-fn counting(declared: &str, rows: &str, each: &str) -> String {
-    let body = format!(
-        "DECLARE {declared}\nBEGIN FOR t IN SELECT * FROM {rows} LOOP\n{each}\nEND LOOP; END"
+fn counting(
+    declared: &'static str,
+    columns: &'static str,
+    rows: &[Sql],
+    each: &'static str,
+) -> Sql {
+    let body = sql!(
+        "DECLARE {declared}\nBEGIN FOR t IN SELECT * FROM (VALUES {rows}) AS {columns} LOOP\n\
+         {each}\nEND LOOP; END",
+        declared = declared,
+        rows = Sql::joined(rows, ",\n"),
+        columns = columns,
+        each = each
     );
-    format!("DO {};\n", quote_literal(&body))
+    sql!("DO {body};\n", body = literal_of(&body))
 }
 
 #[cfg(test)]
@@ -124,14 +153,19 @@ mod tests {
         };
         dumped.sequences.insert("public.\"s's\"".to_owned(), at);
         let sql = count_sql(&dumped);
+        let sql = sql.text().unwrap();
         assert!(
             sql.contains("''\"a''''b\".\"c\"\"d$kluis$\"'', 3::bigint"),
             "{sql}"
         );
         assert!(
-            sql.contains("''public.\"s''''s\"'', -1::bigint, true"),
+            sql.contains("''public.\"s''''s\"''::regclass, -1::bigint, true"),
             "{sql}"
         );
-        assert_eq!(count_sql(&Ledger::default()), MAY_COMMIT);
+        let nothing = count_sql(&Ledger::default());
+        assert_eq!(
+            nothing.text().unwrap(),
+            format!("{OUR_SETTINGS}{MAY_COMMIT}")
+        );
     }
 }

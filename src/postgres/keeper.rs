@@ -2,11 +2,16 @@
 //! made of the database's name, for as long as its run lives.
 //!
 //! Owns that session, and the sweep of staging databases that nobody holds.
-//! Refuses to touch what a swap put aside: that may be kept on purpose.
+//! Refuses to touch what a swap put aside, which may be kept on purpose, and any
+//! database without the mark of this storage, whatever its name.
 //! Invariant: the lock is taken before the database is made, so one without a
 //! holder belongs to a run that died, on whatever host.
 
-use super::quote::{quote_identifier, quote_literal};
+use serde::Deserialize;
+
+use super::mark::Leftover;
+use super::psql::Psql;
+use super::sql::{Sql, identifier, literal, sql};
 use super::staging::{is_in_use, unmark_sql};
 use super::{PostgresError, Server};
 use crate::process::ChildDialog;
@@ -14,34 +19,35 @@ use crate::process::ChildDialog;
 /// One lock per name; the locks' numbers are the server's own hash of it.
 const KEY: &str = "pg_catalog.hashtextextended";
 
+const HOLD: &str = "hold the staging database";
+
 /// Holds the locks of a run's databases until it is dropped, or its process dies.
 #[derive(Debug)]
 pub struct Keeper {
     session: ChildDialog,
-    ask_in: String,
+    psql: Psql,
 }
 
 impl Keeper {
-    /// Takes the lock of `database`, which need not be there yet, by a session
-    /// in `ask_in`.
+    /// Takes the lock of `database`, or of a role of that name, which need not be
+    /// there yet, by a session in `ask_in`.
     pub(super) fn hold(
         server: &Server,
         ask_in: &str,
         database: &str,
     ) -> Result<Self, PostgresError> {
-        let tool = server.tool(server.psql(), ask_in).args([
-            "--no-psqlrc",
-            "--no-align",
-            "--tuples-only",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--set=VERBOSITY=verbose",
-        ]);
+        let psql = server.dialog(ask_in)?;
         let mut keeper = Self {
-            session: ChildDialog::spawn(&tool)?,
-            ask_in: ask_in.to_owned(),
+            session: ChildDialog::spawn(psql.tool())?,
+            psql,
         };
-        keeper.ask(server, idle_for_long(server), database)?;
+        let first = sql!(
+            "{awake}{hold}",
+            awake = idle_for_long(server),
+            hold = hold(database)
+        );
+        let opening = keeper.psql.opening(&first)?;
+        keeper.ask(server, &opening)?;
         Ok(keeper)
     }
 
@@ -51,24 +57,41 @@ impl Keeper {
         server: &Server,
         database: &str,
     ) -> Result<(), PostgresError> {
-        self.ask(server, "", database)
+        let question = hold(database).text()?.to_owned();
+        self.ask(server, &question)
     }
 
-    fn ask(&mut self, server: &Server, first: &str, database: &str) -> Result<(), PostgresError> {
-        let question = format!(
-            "{first}SELECT 'held' FROM (SELECT pg_catalog.pg_advisory_lock({KEY}({}, 0))) AS held;\n",
-            quote_literal(database)
-        );
-        let action = "hold the staging database";
-        match self.session.ask(&question) {
+    fn ask(&mut self, server: &Server, question: &str) -> Result<(), PostgresError> {
+        match self.session.ask(question) {
             Ok(answer) if answer == "held" => Ok(()),
             Ok(answer) => Err(PostgresError::Answer {
-                action: action.to_owned(),
+                action: HOLD.to_owned(),
                 detail: answer,
             }),
-            Err(error) => Err(server.explain(error, action, &self.ask_in)),
+            Err(error) => Err(server.explain(error, HOLD)),
         }
     }
+}
+
+/// The lock is the session's, so no transaction is around it: each name in here
+/// stands with its schema.
+fn hold(database: &str) -> Sql {
+    sql!(
+        "SELECT 'held' FROM (SELECT pg_catalog.pg_advisory_lock({key}({database}, 0))) AS held;\n",
+        key = KEY,
+        database = literal(database)
+    )
+}
+
+/// A condition in SQL: nobody holds the lock of this name.
+pub(super) fn unheld(name: &'static str) -> Sql {
+    sql!(
+        "NOT EXISTS (SELECT FROM pg_locks l
+           WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+             AND ((l.classid::bigint << 32) | l.objid::bigint) = {key}({name}::text, 0))",
+        key = KEY,
+        name = name
+    )
 }
 
 /// The session is idle while a database is filled, which may take hours.
@@ -102,35 +125,89 @@ pub struct SweptStaging {
     pub kept: Vec<String>,
 }
 
+/// A database that may be of our making and that nobody holds.
+#[derive(Debug, Deserialize)]
+struct Candidate {
+    name: String,
+    comment: Option<String>,
+}
+
 impl Server {
-    /// Drops the staging databases of runs that died. What cannot be dropped, such
-    /// as another role's, stays; the server itself failing is the only error.
+    /// Drops the staging databases of runs that died, known by this storage's mark.
+    /// What cannot be dropped, such as another role's, stays; the server itself
+    /// failing is the only error.
     pub fn sweep_staging(&self, ask_in: &str) -> Result<SweptStaging, PostgresError> {
-        // One statement: the list of databases is as old as its beginning, and
-        // the locks are read after that, so whoever is on the list and alive
-        // holds its lock by then.
-        let sql = format!(
-            "SELECT coalesce(json_agg(d.datname ORDER BY d.datname), '[]') FROM pg_database d
-              WHERE d.datname::text ~ '_kluis_[0-9a-f]{{8}}$' AND NOT EXISTS (
-                SELECT FROM pg_locks l
-                 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-                   AND ((l.classid::bigint << 32) | l.objid::bigint)
-                       = {KEY}(d.datname::text, 0));"
-        );
-        let action = "look for what a run that died has left";
-        let names: Vec<String> = self.query_json(ask_in, action, &sql)?;
+        let found = self.unheld(ask_in)?;
         let mut swept = SweptStaging::default();
-        for name in names {
-            let sql = unmark_sql(&name) + &self.drop_database_sql(&name);
-            match self.drop_copy(ask_in, &name, "drop what a run that died has left", &sql) {
+        for Candidate { name, comment } in found {
+            if !self.is_staging(&name, comment.as_deref()) {
+                continue;
+            }
+            match self.drop_copy(ask_in, &name, "drop what a run that died has left") {
                 Ok(()) => swept.dropped.push(name),
                 Err(error) => swept.kept.push(format!("{name}: {error}")),
             }
         }
+        // After the databases that they may still have a right on.
+        self.sweep_fill_roles(ask_in, &mut swept)?;
         Ok(swept)
     }
 
-    /// Drops `copy`, as `sql` says it, asked in another database. The copy of a
+    /// What is called like a staging database or a making of ours and nobody holds.
+    fn unheld(&self, ask_in: &str) -> Result<Vec<Candidate>, PostgresError> {
+        // One statement: the list of databases is as old as its beginning, and
+        // the locks are read after that, so whoever is on the list and alive
+        // holds its lock by then.
+        let sql = sql!(
+            "SELECT coalesce(json_agg(json_build_object('name', d.datname,
+                'comment', shobj_description(d.oid, 'pg_database')) ORDER BY d.datname), '[]')
+               FROM pg_database d
+              WHERE d.datname::text ~ '_kluis_[0-9a-f]{{8}}$|^kluis_making_' AND {unheld};",
+            unheld = unheld("d.datname")
+        );
+        let action = "look for what a run that died has left";
+        self.query_json(ask_in, action, &sql)
+    }
+
+    /// Databases that are called like ours and bear no mark, as versions before
+    /// there were marks left them; each with the statement that drops it. For people,
+    /// who look first: they may be anybody's.
+    pub fn unmarked(&self, ask_in: &str) -> Result<Vec<(String, String)>, PostgresError> {
+        let found = self.unheld(ask_in)?.into_iter();
+        let unmarked = found.filter(|it| Leftover::is_unmarked(&it.name, it.comment.as_deref()));
+        let told = unmarked.filter_map(|it| {
+            let sql = sql!("DROP DATABASE {name};", name = identifier(&it.name));
+            let sql = sql.text().ok()?.to_owned();
+            Some((it.name, sql))
+        });
+        Ok(told.collect())
+    }
+
+    fn is_staging(&self, name: &str, comment: Option<&str>) -> bool {
+        let marks = self.marks();
+        marks.fits(Leftover::Staging, name, comment) || marks.is_making(name)
+    }
+
+    /// [`Server::drop_copy`] of a database that this run has made, whatever became of
+    /// it; one without the mark is another's.
+    pub(super) fn drop_ours(&self, ask_in: &str, name: &str) -> Result<(), PostgresError> {
+        let sql = sql!(
+            "SELECT coalesce(json_agg(json_build_object('name', datname,
+                'comment', shobj_description(oid, 'pg_database'))), '[]')
+               FROM pg_database WHERE datname = {name};",
+            name = literal(name)
+        );
+        let action = "look for the staging database";
+        let found: Vec<Candidate> = self.query_json(ask_in, action, &sql)?;
+        match &found[..] {
+            [it] if self.is_staging(&it.name, it.comment.as_deref()) => {
+                self.drop_copy(ask_in, name, "drop the staging database")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Drops the staging database `copy`, asked in another database. The copy of a
     /// database with subscriptions has them too, and cannot be dropped before
     /// they are.
     pub(super) fn drop_copy(
@@ -138,25 +215,29 @@ impl Server {
         ask_in: &str,
         copy: &str,
         action: &str,
-        sql: &str,
     ) -> Result<(), PostgresError> {
-        match self.query(ask_in, action, sql) {
+        let sql = self.drop_database_sql(copy);
+        match self.run_alone(ask_in, action, &sql) {
             Err(error) if is_in_use(&error) => {
-                self.query(copy, "drop the copy's subscriptions", DROP_SUBSCRIPTIONS)?;
-                self.query(ask_in, action, sql).map(drop)
+                let subscriptions = &DROP_SUBSCRIPTIONS.into();
+                self.query(copy, "drop the copy's subscriptions", subscriptions)?;
+                self.run_alone(ask_in, action, &sql)
             }
-            result => result.map(drop),
+            result => result,
         }
     }
 
-    /// Ends the sessions in it too, where the server can do both at once.
-    pub(super) fn drop_database_sql(&self, database: &str) -> String {
-        let force = if self.version().major() >= 13 {
-            " WITH (FORCE)"
-        } else {
-            ""
-        };
-        let database = quote_identifier(database);
-        format!("DROP DATABASE IF EXISTS {database}{force};")
+    /// Also if it is a template. Ends the sessions in it too, where the server can
+    /// do both at once.
+    pub(super) fn drop_database_sql(&self, database: &str) -> Sql {
+        sql!(
+            "{unmark}DROP DATABASE IF EXISTS {database}{force};",
+            unmark = unmark_sql(database),
+            database = identifier(database),
+            force = match self.version().major() {
+                ..=12 => "",
+                _ => " WITH (FORCE)",
+            }
+        )
     }
 }

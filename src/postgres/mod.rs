@@ -11,25 +11,38 @@ mod catalogue;
 mod clients;
 mod connection;
 mod container_directory;
+mod container_environment;
 mod converter;
 mod discovery;
 mod docker;
 mod dump;
 mod dump_options;
+mod enclosure;
 mod extensions;
+mod fill_role;
+mod hidden;
 pub mod in_place;
 mod keeper;
-mod large_objects;
+mod mark;
+mod outcome;
+mod pooler;
 mod preflight;
-mod quote;
+mod psql;
+mod public_schema;
+mod reach;
+mod refusal;
 mod restrict;
 mod rights;
+mod roles;
+mod room_watch;
 mod server;
+mod sql;
 mod staging;
 mod stubs;
 mod throwaway;
 mod watch;
 
+use crate::checked::SqlName;
 use crate::process::{Failure, ProcessError};
 
 pub use attributes::DatabaseAttributes;
@@ -39,19 +52,25 @@ pub use connection::ConnectionSettings;
 pub use container_directory::ContainerDirectory;
 pub use converter::Converter;
 pub use discovery::{Engine, Wanted, find_container, look_at_engine};
-pub use docker::{Container, DockerError};
+pub use docker::{Container, DockerError, Login};
 pub use dump::{DumpOptions, LedgerDumpError, dump_ledger};
-pub use dump_options::check_dump_option;
+pub use dump_options::DumpOption;
+pub use fill_role::{FillRole, Filler};
 pub use keeper::SweptStaging;
-pub use large_objects::LargeObjectFilter;
+pub use mark::{Leftover, Marks};
+pub use outcome::{Outcome, TransactionMark};
 pub use preflight::{Destination, Preflight, RestoreNeeds};
-pub use quote::{quote_identifier, quote_literal};
+pub use psql::{PSQL, Psql};
+use refusal::Attempt;
+pub(crate) use refusal::{last_message, sqlstate};
 pub use restrict::RestrictFilter;
 pub use rights::Rights;
+pub use roles::role_sql;
 pub use server::{Access, Server, ServerVersion};
-pub use staging::{Leftover, StagedDatabase, leftover};
+pub use sql::Sql;
+pub use staging::StagedDatabase;
 pub use stubs::StubRoles;
-pub use throwaway::{ThrowawayCluster, ThrowawayOptions};
+pub use throwaway::{ThrowawayCluster, ThrowawayOptions, missing_walls};
 
 /// What a server or its client programs answered instead of doing it.
 #[derive(Debug, thiserror::Error)]
@@ -60,14 +79,23 @@ pub enum PostgresError {
     Settings { what: String },
     #[error("cannot reach PostgreSQL at {place}: {detail}")]
     NotReachable { place: String, detail: String },
+    /// There may be a server: a time limit passed, or the connection broke.
+    #[error("nothing more was heard from PostgreSQL at {place}: {detail}")]
+    Silent { place: String, detail: String },
+    /// A server, a pooler or a TLS library answered.
     #[error("PostgreSQL at {place} refused the login: {detail}")]
-    AuthenticationFailed { place: String, detail: String },
+    Refused { place: String, detail: String },
     #[error("there is no database {name:?} at {place}; `psql -l` lists what is there")]
     NoSuchDatabase { name: String, place: String },
     #[error("the database {name:?} exists and is not empty; choose a new name or --replace it")]
     DatabaseExists { name: String },
     #[error("the database name {name:?} is not usable: {what}")]
     InvalidName { name: String, what: &'static str },
+    #[error(
+        "the name {name:?} is not used: {what}; the backup's manifest or the server holds what no \
+         PostgreSQL would take, and nothing was run"
+    )]
+    UnfitName { name: String, what: &'static str },
     #[error("the server refused to {action}: {detail}; grant the right or use another role")]
     PermissionDenied { action: String, detail: String },
     #[error(
@@ -82,17 +110,22 @@ pub enum PostgresError {
     },
     #[error(
         "roles that the dump needs are missing on the server: {}; {}",
-        .roles.join(", "),
+        crate::checked::listed(.roles),
         remedy_for_roles(.globals.as_deref())
     )]
     MissingRoles {
-        roles: Vec<String>,
+        roles: Vec<SqlName>,
         /// The newest backup of the server's roles, if there is one.
         globals: Option<String>,
     },
     /// Something that a restore needs and the server does not have.
     #[error("{what}; {remedy}")]
     Obstacle { what: String, remedy: String },
+    #[error("{source}; correct the pattern, or say --ignore-missing")]
+    NothingMatches {
+        #[source]
+        source: ProcessError,
+    },
     #[error("{} things are in the way of the restore:{}", .obstacles.len(), listed(.obstacles))]
     NotReady { obstacles: Vec<PostgresError> },
     #[error("the server could not {action}: {detail}")]
@@ -104,25 +137,29 @@ pub enum PostgresError {
     },
     #[error("the server's answer to \"{action}\" was not understood: {detail}")]
     Answer { action: String, detail: String },
-    #[error(
-        "the dump stopped at its line {line}: {detail}; nothing was changed, the half-restored \
-         copy is removed"
-    )]
+    #[error("the dump stopped at its line {line}: {detail}")]
     Statement {
         line: u64,
         /// Five characters; empty where psql itself refused.
         sqlstate: String,
         detail: String,
+        /// `routine, file.c:7` of the server's source, or empty.
+        location: String,
     },
     #[error(
-        "the restored database is in place, but the old one could not be dropped; it stays as \
-         {name:?} until the next restore or backup drops it: {source}"
+        "the old database could not be dropped; it stays as {name:?} until the next restore or \
+         backup drops it: {source}"
     )]
     OldDatabaseKept {
         name: String,
         #[source]
         source: Box<PostgresError>,
     },
+    #[error(
+        "the restored database is not as it should be, by something that ran in it or beside it: \
+         its {what}; look who changed it, and restore again"
+    )]
+    NotAsSaid { what: String },
     #[error("the throwaway server could not be started: {what}")]
     Throwaway { what: String },
     #[error("it cannot be proven here: {what}; {remedy}")]
@@ -148,37 +185,25 @@ pub enum PostgresError {
 }
 
 impl PostgresError {
-    /// Reads a client's failure. The clients run with LC_ALL=C, so what they
-    /// say themselves is English; what the server says may not be, and then
-    /// the general kinds below carry its words.
-    fn from_failure(error: ProcessError, action: &str, database: &str, place: &str) -> Self {
+    /// Reads a client's failure: by its SQLSTATE, else by libpq's own words.
+    fn from_failure(error: ProcessError, action: &str, place: &str) -> Self {
         let ProcessError::Failed(failure) = error else {
             return Self::Process(error);
         };
         let place = place.to_owned();
         let detail = message(&failure);
-        if let Some(sqlstate) = sqlstate(&detail) {
+        if let Some(sqlstate) = sqlstate(&failure.stderr) {
             return Self::from_sqlstate(sqlstate.to_owned(), action, detail);
         }
-        if ["password", "pg_hba.conf", "authentication", "role \""]
-            .iter()
-            .any(|sign| detail.contains(sign))
-        {
-            return Self::AuthenticationFailed { place, detail };
-        }
-        if detail.contains("FATAL:  database \"") && detail.contains("does not exist") {
-            let name = database.to_owned();
-            return Self::NoSuchDatabase { name, place };
-        }
-        if detail.contains("permission denied for database") {
-            let action = action.to_owned();
-            return Self::PermissionDenied { action, detail };
-        }
         // psql's own status for a connection that failed or broke.
-        if failure.status.code() == Some(2) || detail.contains("connection to server") {
-            return Self::NotReachable { place, detail };
+        if failure.status.code() != Some(2) && !refusal::is_of_connecting(&failure.stderr) {
+            return Self::Process(ProcessError::Failed(failure));
         }
-        Self::Process(ProcessError::Failed(failure))
+        match refusal::attempt(&failure.stderr) {
+            Attempt::Nobody => Self::NotReachable { place, detail },
+            Attempt::Silent => Self::Silent { place, detail },
+            Attempt::Answered => Self::Refused { place, detail },
+        }
     }
 
     fn from_sqlstate(sqlstate: String, action: &str, detail: String) -> Self {
@@ -200,9 +225,10 @@ impl PostgresError {
                 "is the server running, and do host, port and TLS settings fit? \
                  `kluis config show` tells where they come from",
             ),
-            Self::AuthenticationFailed { .. } => Some(
-                "check user, password (URL, PGPASSWORD or a passfile) and the server's \
-                 pg_hba.conf",
+            Self::Silent { .. } => Some("is the server overloaded, or a firewall between?"),
+            Self::Refused { .. } => Some(
+                "by what it says: check user, password (URL, PGPASSWORD or a passfile), database, \
+                 TLS settings, the server's pg_hba.conf and its connection limits",
             ),
             Self::NoWay { direct, .. } | Self::NoStandIn { direct } => direct.hint(),
             _ => None,
@@ -214,19 +240,20 @@ impl PostgresError {
     /// What was to be done may be fine elsewhere.
     pub fn is_of_the_place(&self) -> bool {
         let Self::Statement {
-            sqlstate, detail, ..
+            sqlstate,
+            detail,
+            location,
+            ..
         } = self
         else {
             return !matches!(self, Self::Query { sqlstate, .. } if !is_class_of_place(sqlstate));
         };
-        let names = |signs: &[&str]| signs.iter().any(|sign| detail.contains(sign));
         match sqlstate.as_str() {
             // psql's own words.
-            "" => names(&["connection"]),
-            "22023" => names(&["locale"]),
-            "42704" => names(&["role \"", "tablespace \"", "collation \""]),
-            "55000" => names(&["shared_preload_libraries"]),
-            code => is_class_of_place(code),
+            "" => refusal::is_lost(detail),
+            // The name of a setting is the same in every language.
+            "55000" => detail.contains("shared_preload_libraries"),
+            code => is_class_of_place(code) || refusal::is_of_the_server(code, location),
         }
     }
 
@@ -273,14 +300,6 @@ fn message(failure: &Failure) -> String {
         "" => format!("`{}` ended with {}", failure.program, failure.status),
         text => text.to_owned(),
     }
-}
-
-/// The code in `ERROR:  42P01: ...`, as psql prints it with VERBOSITY=verbose.
-pub(crate) fn sqlstate(stderr: &str) -> Option<&str> {
-    let (_, after) = stderr.split_once("ERROR:  ")?;
-    let (code, _) = after.split_once(": ")?;
-    let plausible = code.len() == 5 && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    plausible.then_some(code)
 }
 
 /// `N` random bytes in hex: a name or a key that nobody could foresee.

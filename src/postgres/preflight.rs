@@ -1,18 +1,23 @@
 //! What must hold before a restore changes anything: asked all at once, told all
 //! at once, each with what to do about it.
 //!
-//! Owns those questions and their remedies. Changes nothing. What cannot be known,
-//! such as the free space of a server elsewhere, is told as such and stops nobody.
+//! Owns those questions and their remedies. Changes nothing that stays. What cannot
+//! be known, such as the free space of a server elsewhere, is told as such and stops
+//! nobody.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use std::collections::BTreeSet;
 
 use super::extensions::{NEED_PRELOADING, package_of};
-use super::quote::quote_literal;
 use super::staging::check_name;
-use super::{PostgresError, Server};
+use super::{DumpOptions, Filler, PostgresError, Server};
+use crate::checked::{SqlName, listed};
+use crate::dump::Needs;
 use crate::format::manifest::DatabaseContent;
+
+mod facts;
+mod owners;
+
+use facts::Facts;
 
 /// The server's own databases: a copy of something else is not meant for them.
 const SYSTEM_DATABASES: [&str; 3] = ["postgres", "template0", "template1"];
@@ -41,10 +46,14 @@ impl<'a> Destination<'a> {
 pub struct RestoreNeeds<'a> {
     /// The manifest's; without it little can be checked.
     pub content: Option<&'a DatabaseContent>,
+    /// What the chosen part of it names, where it is a part that comes back.
+    pub chosen: Option<&'a Needs>,
     /// The dump's length.
     pub raw_bytes: Option<u64>,
     /// The newest backup of the server's roles, as BACKUP.
     pub globals: Option<&'a str>,
+    /// Whose code runs with a superuser's rights is no question.
+    pub as_superuser: bool,
 }
 
 impl<'a> From<Option<&'a DatabaseContent>> for RestoreNeeds<'a> {
@@ -62,35 +71,10 @@ pub struct Preflight {
     pub warnings: Vec<String>,
     /// Worth knowing with `-v`.
     pub details: Vec<String>,
-    /// Whether the database is there now.
-    pub exists: bool,
-}
-
-/// The server's answers.
-#[derive(Debug, Deserialize)]
-struct Facts {
-    role: String,
-    superuser: bool,
-    create_databases: bool,
-    roles: Vec<String>,
-    /// Extensions that can be made.
-    available: Vec<String>,
-    tablespaces: Vec<String>,
-    /// `None`: the role may not see it.
-    preloaded: Option<String>,
-    data_directory: Option<String>,
-    /// The database that stands at the destination.
-    database: Option<Standing>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Standing {
-    owner: String,
-    /// Whether the role may act as its owner.
-    owned: bool,
-    encoding: String,
-    /// What would keep it from being renamed or dropped.
-    holders: Vec<String>,
+    /// The number of the database, where it is there now.
+    pub standing: Option<u32>,
+    /// The role whose rights are enough to fill it, where ours are a superuser's.
+    pub fill_as: Option<Filler>,
 }
 
 impl Server {
@@ -109,14 +93,17 @@ impl Server {
             facts: &facts,
             obstacles: Vec::new(),
             preflight: Preflight {
-                exists: facts.database.is_some(),
+                standing: facts.database.as_ref().map(|standing| standing.oid),
                 ..Preflight::default()
             },
         };
-        looking.at_destination(destination)?;
+        looking.at_destination(destination, needs.content)?;
         looking.at_room(needs);
         if let Some(content) = needs.content {
-            looking.at_content(content, destination, needs.globals);
+            looking.at_content(content, destination, needs);
+        }
+        if looking.obstacles.is_empty() && !needs.as_superuser {
+            looking.at_owners(needs.content, destination, &ask_in);
         }
         let Looking {
             mut obstacles,
@@ -131,35 +118,6 @@ impl Server {
                 Err(PostgresError::NotReady { obstacles })
             }
         }
-    }
-
-    fn restore_facts(&self, ask_in: &str, name: &str) -> Result<Facts, PostgresError> {
-        let sql = format!(
-            "SELECT json_build_object(
-               'role', current_user, 'superuser', r.rolsuper,
-               'create_databases', r.rolcreatedb OR r.rolsuper,
-               'roles', (SELECT json_agg(rolname) FROM pg_roles),
-               'available', (SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions),
-               'tablespaces', (SELECT json_agg(spcname) FROM pg_tablespace),
-               'preloaded', (SELECT setting FROM pg_settings
-                              WHERE name = 'shared_preload_libraries'),
-               'data_directory', (SELECT setting FROM pg_settings
-                                   WHERE name = 'data_directory'),
-               'database', (SELECT json_build_object(
-                  'owner', pg_get_userbyid(d.datdba), 'owned', pg_has_role(d.datdba, 'MEMBER'),
-                  'encoding', pg_encoding_to_char(d.encoding),
-                  'holders', (SELECT coalesce(json_agg(h.holder), '[]') FROM (
-                     SELECT 'the subscription ' || quote_ident(subname) AS holder
-                       FROM pg_subscription WHERE subdbid = d.oid
-                     UNION ALL SELECT 'the replication slot ' || quote_ident(slot_name)
-                       FROM pg_replication_slots WHERE database = d.datname
-                     UNION ALL SELECT 'the prepared transaction ' || quote_literal(gid)
-                       FROM pg_prepared_xacts WHERE database = d.datname) AS h))
-                FROM pg_database d WHERE d.datname = {}))
-             FROM pg_roles r WHERE r.rolname = current_user;",
-            quote_literal(name)
-        );
-        self.query_json(ask_in, "tell what a restore needs", &sql)
     }
 }
 
@@ -179,7 +137,11 @@ impl Looking<'_> {
         });
     }
 
-    fn at_destination(&mut self, destination: Destination<'_>) -> Result<(), PostgresError> {
+    fn at_destination(
+        &mut self,
+        destination: Destination<'_>,
+        content: Option<&DatabaseContent>,
+    ) -> Result<(), PostgresError> {
         let name = destination.name();
         let owned_name = || name.to_owned();
         let exists = self.facts.database.is_some();
@@ -196,6 +158,7 @@ impl Looking<'_> {
                     let name = owned_name();
                     self.obstacles.push(PostgresError::DatabaseExists { name });
                 }
+                self.at_stranger(name, content);
             }
             Destination::Replace(_) | Destination::InPlace { replace: true, .. } => {
                 self.at_holders(name);
@@ -219,7 +182,7 @@ impl Looking<'_> {
             return;
         };
         if !standing.holders.is_empty() {
-            let holders = standing.holders.join(", ");
+            let holders = listed(&standing.holders);
             self.in_the_way(
                 format!("the database {name:?} cannot be replaced while it has {holders}"),
                 "drop or finish them first (DROP SUBSCRIPTION, pg_drop_replication_slot, ROLLBACK \
@@ -298,29 +261,38 @@ impl Looking<'_> {
         &mut self,
         content: &DatabaseContent,
         destination: Destination<'_>,
-        globals: Option<&str>,
+        needs: RestoreNeeds<'_>,
     ) {
-        let missing = |wanted: &[String], there: &[String]| -> Vec<String> {
-            let missing = wanted.iter().filter(|name| !there.contains(name));
-            missing.cloned().collect()
+        let missing = |wanted: Vec<SqlName>, there: &[SqlName]| -> Vec<SqlName> {
+            let missing = wanted.into_iter().filter(|name| !there.contains(name));
+            missing.collect()
         };
-        let roles = missing(&content.roles, &self.facts.roles);
+        let chosen = |all: &[SqlName], chosen: fn(&Needs) -> &BTreeSet<String>| {
+            let names = needs.chosen.map(chosen);
+            let is_chosen = |it: &&SqlName| names.is_none_or(|names| names.contains(it.as_str()));
+            all.iter().filter(is_chosen).cloned().collect::<Vec<_>>()
+        };
+        let globals = needs.globals;
+        self.obstacles.extend(DumpOptions::again(content).err());
+        let roles = missing(chosen(&content.roles, |it| &it.roles), &self.facts.roles);
         if !roles.is_empty() {
             let globals = globals.map(str::to_owned);
             let error = PostgresError::MissingRoles { roles, globals };
             self.obstacles.push(error);
         }
-        let tablespaces = missing(&content.tablespaces, &self.facts.tablespaces);
+        let tablespaces = chosen(&content.tablespaces, |it| &it.tablespaces);
+        let tablespaces = missing(tablespaces, &self.facts.tablespaces);
         if !tablespaces.is_empty() {
             self.in_the_way(
-                format!(
-                    "the server lacks the tablespaces {}",
-                    tablespaces.join(", ")
-                ),
+                format!("the server lacks the tablespaces {}", listed(&tablespaces)),
                 "make them first with CREATE TABLESPACE",
             );
         }
-        self.at_extensions(&content.extensions);
+        // A part makes them where it can: what needs one tells if it is not there.
+        if content.selection.is_everything() {
+            let extensions: Vec<SqlName> = content.extensions.keys().cloned().collect();
+            self.at_extensions(&chosen(&extensions, |it| &it.extensions));
+        }
         self.at_versions(content);
         if let (Destination::InPlace { .. }, Some(standing)) = (destination, &self.facts.database)
             && !content.encoding.is_empty()
@@ -334,17 +306,17 @@ impl Looking<'_> {
         }
     }
 
-    fn at_extensions(&mut self, wanted: &BTreeMap<String, String>) {
+    fn at_extensions(&mut self, wanted: &[SqlName]) {
         let major = self.server.version().major();
-        let is_there = |name: &&String| self.facts.available.contains(name);
-        let missing: Vec<&String> = wanted.keys().filter(|name| !is_there(name)).collect();
+        let is_there = |name: &&SqlName| self.facts.available.contains(name);
+        let missing: Vec<&SqlName> = wanted.iter().filter(|name| !is_there(name)).collect();
         if !missing.is_empty() {
             let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
             let packages: Vec<String> = names.iter().map(|name| package_of(name, major)).collect();
             self.in_the_way(
                 format!(
                     "extensions that the dump needs are not installed on the server: {}",
-                    names.join(", ")
+                    listed(&names)
                 ),
                 format!(
                     "install them there; likely packages: {}",
@@ -361,9 +333,9 @@ impl Looking<'_> {
                 .any(|l| l.trim().trim_matches('"') == name)
         };
         let unloaded: Vec<&str> = wanted
-            .keys()
+            .iter()
             .filter(is_there)
-            .map(String::as_str)
+            .map(SqlName::as_str)
             .filter(|name| NEED_PRELOADING.contains(name) && !loaded(name))
             .collect();
         if !unloaded.is_empty() {

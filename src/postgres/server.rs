@@ -2,40 +2,37 @@
 //! asks it. Every other program is built by [`Server::tool`], so a way of
 //! access is an arm of [`Access`], and nobody else needs to know it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use super::docker::{Container, DockerError};
-use super::quote::quote_conninfo;
+use super::mark::Marks;
+use super::psql::{self, PSQL};
+use super::reach::Contact;
+use super::sql::quote_conninfo;
 use super::watch::Watch;
 use super::{Client, ClientSearch, ConnectionSettings, Converter, PostgresError};
-use crate::process::{ProcessError, Tool, run_captured};
+use crate::checked::RecordedOption;
+use crate::process::{ProcessError, Tool};
 
-/// Variables that would change what a client says or connects to, or that are
-/// nobody else's business; children do not inherit them from us.
-pub(super) const NOT_INHERITED: &[&str] = &[
-    "BACKUP_ENCRYPTION_KEY",
-    "BACKUP_TRIGGER_API_KEY",
-    "BACKUP_WEBHOOK_SECRET",
-    "BACKUP_WEBHOOK_URL",
-    "DATABASE_URL",
-    "PGAPPNAME",
-    "PGCLIENTENCODING",
-    "PGDATABASE",
-    "PGDATESTYLE",
-    "PGHOST",
-    "PGHOSTADDR",
-    "PGOPTIONS",
-    "PGPASSFILE",
-    "PGPASSWORD",
-    "PGPORT",
-    "PGSERVICE",
-    "PGSSLMODE",
-    "PGTZ",
-    "PGUSER",
+/// What libpq's own libraries read: tickets, and the authorities of
+/// `sslrootcert=system`. All else that a connection depends on stands in its
+/// settings, and comes from nowhere else.
+const LIBPQS_LIBRARIES: &[&str] = &[
+    "KRB5CCNAME",
+    "KRB5_CLIENT_KTNAME",
+    "KRB5_CONFIG",
+    "KRB5_KTNAME",
+    "OPENSSL_CONF",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
 ];
+
+/// Where nothing else is said, a server that accepts and stays silent is given up.
+/// One that is very busy has answered by then.
+const CONNECT_SECONDS_MAX: &str = "60";
 
 /// The way to a server.
 #[derive(Clone, Debug)]
@@ -80,6 +77,20 @@ impl Access {
         }
     }
 
+    /// What to tell of a way that anybody between could read, and its remedy.
+    pub fn in_clear(&self) -> Option<(String, &'static str)> {
+        let Self::Direct(settings) = self else {
+            return None;
+        };
+        settings.may_go_in_clear().then(|| {
+            let place = settings.place();
+            let what = format!("the connection to {place} may go without TLS, password and all");
+            let remedy = "add sslmode=require or verify-full to its URL (PGSSLMODE); \
+                          sslmode=disable says that it is meant";
+            (what, remedy)
+        })
+    }
+
     /// What the connection settings already ask of a session: `-c name=value`.
     pub(super) fn session_options(&self) -> &str {
         match self {
@@ -91,10 +102,39 @@ impl Access {
         }
     }
 
-    fn tool(&self, program: &Path, database: &str) -> Tool {
+    pub(super) fn tool(&self, program: &Path, database: &str) -> Tool {
+        let tool = self.bare_tool(program);
         match self {
-            Self::Direct(settings) => direct_tool(settings, program, database),
-            Self::Docker(container) => container.tool(program, database),
+            Self::Direct(settings) => {
+                let tool = tool.arg("--no-password");
+                tool.args(settings.argument(Some(database)))
+            }
+            Self::Docker(_) => to_database(tool, database),
+        }
+    }
+
+    /// A client on its way to the database that libpq takes by itself.
+    pub(super) fn tool_to_default(&self, program: &Path) -> Tool {
+        let tool = self.bare_tool(program).arg("--no-password");
+        match self {
+            Self::Direct(settings) => tool.args(settings.argument(None)),
+            Self::Docker(_) => tool,
+        }
+    }
+
+    /// Parameters of the URL that are another driver's.
+    pub fn left_out_parameters(&self) -> &[String] {
+        match self {
+            Self::Direct(settings) => settings.ignored_parameters(),
+            Self::Docker(_) => &[],
+        }
+    }
+
+    /// A program on its way to the server, and to no database.
+    pub(super) fn bare_tool(&self, program: &Path) -> Tool {
+        match self {
+            Self::Direct(settings) => direct_tool(settings, program),
+            Self::Docker(container) => container.client_tool(program),
         }
     }
 
@@ -110,21 +150,7 @@ impl Access {
         }
     }
 
-    /// Any psql at all, to ask the server what it is.
-    fn any_psql(&self, clients: &ClientSearch) -> Result<PathBuf, PostgresError> {
-        let psql = match self {
-            Self::Direct(_) => clients.find_any("psql"),
-            Self::Docker(_) => Some(PathBuf::from("psql")),
-        };
-        psql.ok_or_else(|| PostgresError::ClientMissing {
-            program: "psql".to_owned(),
-            major: 0,
-            package: "postgresql-client".to_owned(),
-            looked: "none at all".to_owned(),
-        })
-    }
-
-    fn explain(&self, error: ProcessError, action: &str, database: &str) -> PostgresError {
+    pub(super) fn explain(&self, error: ProcessError, action: &str) -> PostgresError {
         let error = match self {
             Self::Direct(_) => error,
             Self::Docker(container) => match container.explain(error) {
@@ -132,25 +158,23 @@ impl Access {
                 Err(error) => error,
             },
         };
-        PostgresError::from_failure(error, action, database, &self.place())
+        PostgresError::from_failure(error, action, &self.place())
     }
 }
 
-fn direct_tool(settings: &ConnectionSettings, program: &Path, database: &str) -> Tool {
-    let mut tool = Tool::new(program)
-        .arg("--no-password")
-        // As a connection string, so that no database name is taken for one.
-        .arg(format!("--dbname=dbname={}", quote_conninfo(database)));
-    for name in NOT_INHERITED {
-        tool = tool.env_remove(*name);
-    }
-    // What is meant of these stands in the settings; ours may mean another server.
-    for name in ConnectionSettings::known_variables() {
-        tool = tool.env_remove(name);
-    }
-    // English messages: they are read to tell a refused login from a server
-    // that is down. Data is not touched by this.
+/// As a connection string, so that no database name is taken for one.
+pub(super) fn to_database(tool: Tool, database: &str) -> Tool {
+    tool.arg("--no-password")
+        .arg(format!("--dbname=dbname={}", quote_conninfo(database)))
+}
+
+fn direct_tool(settings: &ConnectionSettings, program: &Path) -> Tool {
+    let mut tool = Tool::new(program).pass_env(LIBPQS_LIBRARIES);
+    // libpq's own words are read to tell an answer from a server that is down.
+    // Data is not touched by this.
     tool = tool.env("LC_ALL", "C").env("PGAPPNAME", "kluis");
+    // Below a service's own, which libpq prefers.
+    tool = tool.env("PGCONNECT_TIMEOUT", CONNECT_SECONDS_MAX);
     for (name, value) in settings.variables() {
         tool = tool.env(name, value);
     }
@@ -185,37 +209,59 @@ pub struct Server {
     /// Where sessions could outlive us: in a container.
     watch: Option<Arc<Watch>>,
     way_reason: Option<String>,
+    stands_in: bool,
+    marks: Marks,
 }
 
 impl Server {
     /// Asks the server who it is and finds the `psql` that fits. `database` is
-    /// where to ask; where it does not exist, `postgres` and `template1` are
-    /// tried, so that a server can be reached before a restore.
+    /// where to ask; where it does not exist, another one is asked, so that a
+    /// server can be reached before a restore.
     pub fn connect(
         access: Access,
         clients: ClientSearch,
         database: &str,
     ) -> Result<Self, PostgresError> {
-        let psql = access.any_psql(&clients)?;
-        let mut version = Err(no_database(&access, database));
-        for candidate in [database, "postgres", "template1"] {
-            version = ask_version(&access, &psql, candidate);
-            if !matches!(version, Err(PostgresError::NoSuchDatabase { .. })) {
-                break;
-            }
-        }
-        let version = version?;
-        let psql = access.client(&clients, "psql", version.major())?;
+        Self::connect_to(access, clients, Some(database)).map(|(server, _)| server)
+    }
+
+    /// The same; gives the database too: the one that libpq takes by itself where
+    /// nobody names one.
+    pub fn connect_to(
+        access: Access,
+        clients: ClientSearch,
+        database: Option<&str>,
+    ) -> Result<(Self, String), PostgresError> {
+        let psql = psql::any(&access, &clients)?;
+        let contact = Contact::make(&access, &psql, database)?;
+        let taken = database
+            .map(str::to_owned)
+            .or_else(|| contact.taken(&access));
+        let Contact {
+            introduction,
+            refusal,
+        } = contact;
+        let psql = access.client(&clients, PSQL, introduction.version.major())?;
         let mut server = Self {
             access,
-            version,
+            version: introduction.version,
             clients,
             psql,
             watch: None,
             way_reason: None,
+            stands_in: false,
+            marks: Marks::default(),
         };
-        server.watch = server.start_watch(database)?;
-        Ok(server)
+        let asked_in = &introduction.database;
+        let database = match (refusal, taken) {
+            (None, Some(taken)) => taken,
+            (Some(_), Some(taken)) if server.lacks(asked_in, &taken)? => taken,
+            (Some(refusal), _) => return Err(refusal),
+            (None, None) => asked_in.clone(),
+        };
+        server.refuse_shared_sessions(asked_in)?;
+        server.watch = server.start_watch(&database)?;
+        Ok((server, database))
     }
 
     /// Not in `database` itself if it can be helped: nobody could rename it.
@@ -227,9 +273,33 @@ impl Server {
         Watch::start(container, &self.psql, &maintenance).map(Some)
     }
 
+    /// The same server for a login of another role; `None` where there is no way to
+    /// log in as one.
+    pub(super) fn as_role(&self, role: &str, password: Zeroizing<String>) -> Option<Self> {
+        let Access::Direct(settings) = &self.access else {
+            return None;
+        };
+        Some(Self {
+            access: Access::Direct(settings.as_role(role, password)?),
+            ..self.clone()
+        })
+    }
+
     /// What tells our keeper in the container; `None` where there is none.
     pub(super) fn watch_token(&self) -> Option<&str> {
         self.watch.as_ref().map(|watch| watch.token())
+    }
+
+    /// The databases that are made here are marked so, and those that are marked so
+    /// are swept.
+    #[must_use]
+    pub fn marking(mut self, marks: Marks) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// Says why this way to the server was taken, where nobody had said it.
@@ -237,6 +307,17 @@ impl Server {
     pub fn taken_because(mut self, reason: impl Into<String>) -> Self {
         self.way_reason = Some(reason.into());
         self
+    }
+
+    /// Says that it is not the server that was named, and why.
+    #[must_use]
+    pub fn standing_in(mut self, reason: impl Into<String>) -> Self {
+        self.stands_in = true;
+        self.taken_because(reason)
+    }
+
+    pub fn stands_in(&self) -> bool {
+        self.stands_in
     }
 
     /// Why this way was taken; `None` where it was said.
@@ -278,53 +359,18 @@ impl Server {
         }
     }
 
-    /// Runs SQL and gives what it prints, unaligned and without headers.
-    /// `action` names it in errors: "list the databases".
-    pub(super) fn query(
-        &self,
-        database: &str,
-        action: &str,
-        sql: &str,
-    ) -> Result<String, PostgresError> {
-        // Not watched: short, and also what tidies up after a stop.
-        let tool = query_tool(self.access.tool(&self.psql.path, database));
-        run_query(&self.access, &tool, database, action, sql)
-    }
-
     /// The `pg_restore` that reads what `pg_dump`, a client of this server,
     /// writes; `options` are those that the dump was made with.
     pub fn converter(
         &self,
         pg_dump: &Client,
-        options: &[String],
+        options: &[RecordedOption],
     ) -> Result<Converter, PostgresError> {
         let major = pg_dump.major;
         match &self.access {
             Access::Direct(_) => Converter::find(&self.clients, Some(major), options),
             Access::Docker(container) => Converter::of_container(container, major, options),
         }
-    }
-
-    /// Runs `sql` whole or not at all.
-    pub fn run_in_transaction(
-        &self,
-        database: &str,
-        action: &str,
-        sql: &str,
-    ) -> Result<(), PostgresError> {
-        let script = format!("BEGIN;\n{sql}\nCOMMIT;");
-        self.query(database, action, &script).map(|_| ())
-    }
-
-    /// [`Server::query`] of a statement that gives one JSON value: whatever
-    /// stands in a name, its quoting is the server's work.
-    pub(super) fn query_json<T: DeserializeOwned>(
-        &self,
-        database: &str,
-        action: &str,
-        sql: &str,
-    ) -> Result<T, PostgresError> {
-        parse_json(&self.query(database, action, sql)?, action)
     }
 
     /// What became of the server's container, where that is what ended a
@@ -337,58 +383,28 @@ impl Server {
     }
 
     /// Names the failure of a program of this server.
-    pub fn explain(&self, error: ProcessError, action: &str, database: &str) -> PostgresError {
-        self.access.explain(error, action, database)
+    pub fn explain(&self, error: ProcessError, action: &str) -> PostgresError {
+        self.access.explain(error, action)
     }
 }
 
-fn no_database(access: &Access, name: &str) -> PostgresError {
-    PostgresError::NoSuchDatabase {
-        name: name.to_owned(),
-        place: access.place(),
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_has_a_time_limit_and_the_operators_wins() {
+        for (url, limit) in [
+            ("postgres://h/x", "60"),
+            ("postgres://h/x?connect_timeout=5", "5"),
+            ("postgres://h/x?connect_timeout=0", "0"),
+        ] {
+            let settings = ConnectionSettings::from_url(url, &BTreeMap::new()).unwrap();
+            let tool = Access::Direct(settings).tool(Path::new("psql"), "x");
+            let wanted = format!("\"PGCONNECT_TIMEOUT\": \"{limit}\"");
+            assert!(format!("{tool:?}").contains(&wanted), "{tool:?}");
+        }
     }
-}
-
-fn ask_version(
-    access: &Access,
-    psql: &Path,
-    database: &str,
-) -> Result<ServerVersion, PostgresError> {
-    let action = "tell its version";
-    let tool = query_tool(access.tool(psql, database));
-    let sql = "SELECT json_build_object('number', current_setting('server_version_num')::int, \
-               'text', current_setting('server_version'));";
-    let answer = run_query(access, &tool, database, action, sql)?;
-    parse_json(&answer, action)
-}
-
-fn query_tool(tool: Tool) -> Tool {
-    tool.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])
-        .args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"])
-        .args(["--file=-"])
-        .env("PGCLIENTENCODING", "UTF8")
-}
-
-fn run_query(
-    access: &Access,
-    tool: &Tool,
-    database: &str,
-    action: &str,
-    sql: &str,
-) -> Result<String, PostgresError> {
-    // A database can put its own functions before the system's; not for us.
-    let script = format!("SET search_path = '';\n{sql}\n");
-    let output = run_captured(tool, script.as_bytes())
-        .map_err(|error| access.explain(error, action, database))?;
-    String::from_utf8(output).map_err(|error| PostgresError::Answer {
-        action: action.to_owned(),
-        detail: error.to_string(),
-    })
-}
-
-fn parse_json<T: DeserializeOwned>(answer: &str, action: &str) -> Result<T, PostgresError> {
-    serde_json::from_str(answer).map_err(|error| PostgresError::Answer {
-        action: action.to_owned(),
-        detail: error.to_string(),
-    })
 }

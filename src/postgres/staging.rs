@@ -3,48 +3,29 @@
 //! whole and in use; after it, the new one is.
 //!
 //! Dropping a [`StagedDatabase`] that did not take its place drops the staging
-//! database. What a crash leaves is told by [`leftover`], and swept by the next
-//! run: see `keeper`.
+//! database. What a crash leaves is known by its mark (`mark`), and swept by the
+//! next run (`keeper`). Until it is in its place, nobody else enters it: a role
+//! that could make something in it could have us run that. Only the role that owns
+//! everything in it can, while it is filled with that role's rights (`fill_role`).
 
-use std::collections::BTreeMap;
+mod create;
+mod swap;
+
+use create::create_sql;
 
 use super::keeper::Keeper;
-use super::quote::{quote_identifier, quote_literal};
+use super::mark::{Leftover, NAME_MAX_BYTES};
+use super::sql::{Sql, identifier, literal, sql};
 use super::{DatabaseAttributes, Locale, PostgresError, Server, random_hex};
-use crate::format::manifest::DatabaseContent;
+use crate::checked::SqlName;
+use crate::format::manifest::{DatabaseContent, OutputSettings};
+use crate::ledger::PublicSchema;
+use crate::reached::Reached;
 
-/// PostgreSQL cuts longer names off, in silence (NAMEDATALEN - 1).
-const NAME_MAX_BYTES: usize = 63;
-const STAGING_MARK: &str = "_kluis_";
-const OLD_MARK: &str = "_kluis_old_";
-const ID_DIGITS: usize = 8;
+/// In hex: the 8 digits at the end of a name.
+const ID_BYTES: usize = 4;
 /// Each try already waits up to 5 s in the server for sessions to leave.
 const SWAP_TRIES: u32 = 10;
-
-/// What a restore that was cut short may leave behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leftover {
-    /// Half restored, or replaced and about to be dropped: of no use to anybody
-    /// when no restore runs.
-    Staging,
-    /// What a swap put aside: whole, and kept on request.
-    Old,
-}
-
-/// Tells a restore's own database by its name: `<name>_kluis_<8 hex digits>`
-/// or `<name>_kluis_old_<8 hex digits>`.
-pub fn leftover(name: &str) -> Option<Leftover> {
-    let id = name.len().checked_sub(ID_DIGITS)?;
-    let (front, id) = name.split_at_checked(id)?;
-    if !id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    if front.ends_with(OLD_MARK) {
-        Some(Leftover::Old)
-    } else {
-        front.ends_with(STAGING_MARK).then_some(Leftover::Staging)
-    }
-}
 
 /// Refuses what is no name, and what the server would cut.
 pub(super) fn check_name(name: &str) -> Result<(), PostgresError> {
@@ -61,15 +42,6 @@ pub(super) fn check_name(name: &str) -> Result<(), PostgresError> {
     Err(PostgresError::InvalidName { name, what })
 }
 
-/// `name`, cut between characters where needed, with mark and id behind it.
-fn marked(name: &str, mark: &str, id: &str) -> String {
-    let room = NAME_MAX_BYTES - mark.len() - ID_DIGITS;
-    let cut = (0..=room.min(name.len()))
-        .rev()
-        .find(|i| name.is_char_boundary(*i));
-    format!("{}{mark}{id}", &name[..cut.unwrap_or(0)])
-}
-
 /// A database on its way to its place.
 #[derive(Debug)]
 pub struct StagedDatabase {
@@ -78,10 +50,16 @@ pub struct StagedDatabase {
     maintenance: String,
     name: String,
     old: String,
+    /// Its name before it has its mark.
+    making: String,
     staging: String,
+    /// What it had when it was made; `None`: it is not made yet.
+    made: Option<DatabaseAttributes>,
     /// What the database in its place has, if there is one.
     replaces: Option<DatabaseAttributes>,
     in_place: bool,
+    /// The old database is to be dropped, and is not yet.
+    old_stays: bool,
     /// Tells the sweeps of other runs that this one lives. Dropped at last, when
     /// the staging database is gone.
     keeper: Keeper,
@@ -96,31 +74,37 @@ impl StagedDatabase {
         locale: Option<&Locale>,
     ) -> Result<Self, PostgresError> {
         check_name(name)?;
-        let id = random_hex::<{ ID_DIGITS / 2 }>()?;
+        let id = random_hex::<ID_BYTES>()?;
         let maintenance = server.maintenance_database(name)?;
         let replaces = if server.database_exists(&maintenance, name)? {
             Some(DatabaseAttributes::read(server, &maintenance, name)?)
         } else {
             None
         };
-        let staging = marked(name, STAGING_MARK, &id);
+        let staging = Leftover::Staging.name_of(name, &id);
         // Naming the default one needs a right on it; leaving it out needs none.
         let tablespace = replaces.as_ref().map(|old| old.tablespace.as_str());
         let tablespace = tablespace.filter(|name| *name != "pg_default");
-        let sql = create_sql(server, &staging, locale, tablespace);
-        let keeper = Keeper::hold(server, &maintenance, &staging)?;
+        let making = server.marks().making_name(&id);
+        let sql = create_sql(server, [&making, &staging], locale, tablespace);
+        let mut keeper = Keeper::hold(server, &maintenance, &staging)?;
+        keeper.hold_too(server, &making)?;
         // From here on Drop cleans up, also where CREATE was cut short.
-        let staged = Self {
+        let mut staged = Self {
             server: server.clone(),
-            old: marked(name, OLD_MARK, &id),
+            old: Leftover::Kept.name_of(name, &id),
             name: name.to_owned(),
             maintenance,
+            making,
             staging,
+            made: None,
             replaces,
             in_place: false,
+            old_stays: false,
             keeper,
         };
         staged.run("create the staging database", &sql)?;
+        staged.made = Some(staged.attributes(&staged.staging)?);
         Ok(staged)
     }
 
@@ -134,19 +118,31 @@ impl StagedDatabase {
         self.replaces.as_ref().map(|_| self.old.as_str())
     }
 
+    /// Whether the database in its place is the one of this number, or there is none.
+    /// Whoever makes databases could have put his own there meanwhile.
+    pub fn replaces_only(&self, standing: Option<u32>) -> Result<(), PostgresError> {
+        let there = self.replaces.as_ref().map(|old| old.oid);
+        match there == standing {
+            true => Ok(()),
+            false => Err(PostgresError::Obstacle {
+                what: format!(
+                    "the database {:?} is not the one that was there when this began",
+                    self.name
+                ),
+                remedy: "look who has made or dropped it, and restore again".to_owned(),
+            }),
+        }
+    }
+
     /// Makes sessions in it write values as they were written when `settings` were
     /// read. Tells what this server does not know.
-    pub fn set_output(
-        &self,
-        settings: &BTreeMap<String, String>,
-    ) -> Result<Vec<String>, PostgresError> {
-        let database = quote_identifier(&self.staging);
+    pub fn set_output(&self, settings: &OutputSettings) -> Result<Vec<String>, PostgresError> {
         let mut unknown = Vec::new();
-        for (name, value) in settings {
-            let sql = format!(
-                "ALTER DATABASE {database} SET {} = {};",
-                quote_identifier(name),
-                quote_literal(value)
+        if let Some(value) = &settings.lc_monetary {
+            let sql = sql!(
+                "ALTER DATABASE {database} SET lc_monetary = {value};",
+                database = identifier(&self.staging),
+                value = literal(value)
             );
             match self.run("set how values are written", &sql) {
                 Err(PostgresError::Query { detail, .. }) => unknown.push(detail),
@@ -156,115 +152,123 @@ impl StagedDatabase {
         Ok(unknown)
     }
 
-    /// Makes what a dump of a part leaves out and yet builds on: the database's
-    /// extensions, and the schemas of single tables.
-    pub fn make_context(&self, content: &DatabaseContent) -> Result<(), PostgresError> {
+    /// Makes what a dump of a part leaves out and may build on: the database's
+    /// extensions, and the schemas of single tables. Tells which extensions could not
+    /// be made: where one is needed, the dump itself says so.
+    pub fn make_context(&self, content: &DatabaseContent) -> Result<Vec<String>, PostgresError> {
+        let mut unmade = Vec::new();
         if content.selection.is_everything() {
-            return Ok(());
+            return Ok(unmade);
         }
-        let mut sql = "SET search_path = public;\n".to_owned();
         for extension in content.extensions.keys() {
-            let name = quote_identifier(extension);
-            sql += &format!("CREATE EXTENSION IF NOT EXISTS {name} CASCADE;\n");
-        }
-        if !content.selection.tables.is_empty() {
-            for table in &content.ledger.tables {
-                let name = quote_identifier(&table.schema);
-                sql += &format!("CREATE SCHEMA IF NOT EXISTS {name};\n");
+            match self.make_extension(extension) {
+                Err(error) if is_refusal(&error) => unmade.push(format!(
+                    "the extension {extension} could not be made: {error}; what needs it is \
+                     refused"
+                )),
+                made => made?,
             }
         }
-        let made = self
-            .server
-            .query(&self.staging, "make the dump's context", &sql);
-        made.map(drop)
+        if content.selection.tables.is_empty() {
+            return Ok(unmade);
+        }
+        let mut sql = Sql::default();
+        for table in &content.ledger.tables {
+            let name = identifier(&table.schema);
+            sql += sql!("CREATE SCHEMA IF NOT EXISTS {name};\n", name = name);
+        }
+        let action = "make the dump's context";
+        self.server
+            .run_in_transaction(&self.staging, action, &sql)?;
+        Ok(unmade)
     }
 
-    /// Puts it in its place. `only_over_empty`: what stands there now must
-    /// still be empty. The old database is dropped unless `keep_old`.
+    /// It goes to `public`, which is as template0 has it: nobody else has been here.
+    fn make_extension(&self, extension: &SqlName) -> Result<(), PostgresError> {
+        let sql = sql!(
+            "SET LOCAL search_path = public, pg_temp;\n\
+             CREATE EXTENSION IF NOT EXISTS {name} CASCADE;\n",
+            name = identifier(extension)
+        );
+        let action = "make an extension of the database";
+        self.server.run_in_transaction(&self.staging, action, &sql)
+    }
+
+    /// The schema `public` as the dump says, whatever was made of it.
+    pub fn set_public(&self, public: &PublicSchema) -> Result<(), PostgresError> {
+        self.server.set_public(&self.staging, public)
+    }
+
+    /// Puts it in its place, and says so to `reached`. `only_over_empty`: what stands
+    /// there now must still be empty. The old database is dropped unless `keep_old`.
     pub fn take_place(
-        mut self,
+        &mut self,
         only_over_empty: bool,
         keep_old: bool,
+        reached: &mut Reached,
     ) -> Result<(), PostgresError> {
-        // What only the comparison needed.
-        let reset = format!(
-            "ALTER DATABASE {} RESET ALL;",
-            quote_identifier(&self.staging)
-        );
-        self.run("take back how values are written", &reset)?;
-        if let Some(old) = &self.replaces {
-            if only_over_empty && !self.server.database_is_empty(&self.name)? {
-                let name = self.name.clone();
-                return Err(PostgresError::DatabaseExists { name });
-            }
-            let sql = old.to_sql(&self.staging);
-            self.run("carry over the database's settings", &sql)?;
+        if self.replaces.is_some()
+            && only_over_empty
+            && !self.server.database_is_empty(&self.name)?
+        {
+            let name = self.name.clone();
+            return Err(PostgresError::DatabaseExists { name });
         }
+        self.set_attributes()?;
         if self.replaces.is_some() && !keep_old {
             // By this name it is swept if we die between the swap and its end.
-            let id = random_hex::<{ ID_DIGITS / 2 }>()?;
-            self.old = marked(&self.name, STAGING_MARK, &id);
+            let id = random_hex::<ID_BYTES>()?;
+            self.old = Leftover::Staging.name_of(&self.name, &id);
             self.keeper.hold_too(&self.server, &self.old)?;
         }
-        self.swap()?;
-        self.in_place = true;
+        let swapped = self.swap(keep_old, reached);
+        // Where that is not known, what is there tells people which it was.
+        self.in_place = !reached.is_unchanged();
+        swapped?;
         if self.replaces.is_some() && !keep_old {
-            return self.drop_old();
+            self.old_stays = true;
+            self.drop_old()?;
+            self.old_stays = false;
         }
         Ok(())
     }
 
-    /// The rename takes the exclusive lock that every new connection waits for,
-    /// so nobody comes in between; only who is there already must go. Nothing
-    /// is switched off for it beforehand, so there is no moment at which our
-    /// death would leave a database that refuses connections.
-    fn swap(&self) -> Result<(), PostgresError> {
-        let sql = self.swap_sql();
-        let mut tries = 1;
-        loop {
-            match self.run("put the restored database in its place", &sql) {
-                Ok(()) => return Ok(()),
-                // Cut off after the server had done it: done is done.
-                Err(_) if self.has_swapped() => return Ok(()),
-                Err(error) if is_in_use(&error) && tries < SWAP_TRIES => tries += 1,
-                Err(error) if error.sqlstate() == Some("42P04") => {
-                    let name = self.name.clone();
-                    return Err(PostgresError::DatabaseExists { name });
-                }
-                Err(error) => return Err(error),
-            }
+    /// Whatever was made of it since it was made, it gets all of what the database in its
+    /// place has now, or a new one.
+    fn set_attributes(&mut self) -> Result<(), PostgresError> {
+        if let Some(old) = &self.replaces {
+            let oid = old.oid;
+            self.replaces = Some(self.attributes(&self.name)?);
+            self.replaces_only(Some(oid))?;
+        }
+        let Some(made) = &self.made else {
+            return Ok(());
+        };
+        let wanted = self.replaces.clone().unwrap_or_else(|| made.as_new());
+        let now = self.attributes(&self.staging)?;
+        let action = "carry over the database's settings";
+        let sql = wanted.instead_of(&now, &self.staging);
+        self.server
+            .run_in_transaction(&self.maintenance, action, &sql)?;
+        let found = self.attributes(&self.staging)?;
+        let mut differences = wanted.differences(&found);
+        if found.oid != made.oid {
+            differences.push("name");
+        }
+        match differences.is_empty() {
+            true => Ok(()),
+            false => Err(PostgresError::NotAsSaid {
+                what: differences.join(", "),
+            }),
         }
     }
 
-    /// `\;` sends it as one message: between ending the sessions and the lock
-    /// is no round trip in which a pooler could come back.
-    fn swap_sql(&self) -> String {
-        let [name, staging] = [&self.name, &self.staging].map(|n| quote_identifier(n));
-        let mut steps = vec!["BEGIN".to_owned()];
-        if self.replaces.is_some() {
-            steps.push(format!(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE datname = {} AND backend_type <> 'autovacuum worker'",
-                quote_literal(&self.name)
-            ));
-            let old = quote_identifier(&self.old);
-            steps.push(format!("ALTER DATABASE {name} RENAME TO {old}"));
-        }
-        steps.push(format!("ALTER DATABASE {staging} RENAME TO {name}"));
-        steps.push("COMMIT".to_owned());
-        steps.join(" \\; ") + ";"
-    }
-
-    fn has_swapped(&self) -> bool {
-        let staging = self
-            .server
-            .database_exists(&self.maintenance, &self.staging);
-        let wanted = self.server.database_exists(&self.maintenance, &self.name);
-        matches!((staging, wanted), (Ok(false), Ok(true)))
+    fn attributes(&self, name: &str) -> Result<DatabaseAttributes, PostgresError> {
+        DatabaseAttributes::read(&self.server, &self.maintenance, name)
     }
 
     fn drop_old(&self) -> Result<(), PostgresError> {
-        let sql = unmark_sql(&self.old) + &self.server.drop_database_sql(&self.old);
+        let sql = self.server.drop_database_sql(&self.old);
         self.run("drop the old database", &sql)
             .map_err(|source| PostgresError::OldDatabaseKept {
                 name: self.old.clone(),
@@ -272,103 +276,81 @@ impl StagedDatabase {
             })
     }
 
-    fn run(&self, action: &str, sql: &str) -> Result<(), PostgresError> {
-        self.server.query(&self.maintenance, action, sql).map(drop)
+    fn run(&self, action: &str, sql: &Sql) -> Result<(), PostgresError> {
+        self.server.run_alone(&self.maintenance, action, sql)
+    }
+
+    /// Drops it unless it is in its place; gives the name of what stays.
+    pub fn abandon(&mut self) -> Option<String> {
+        if std::mem::replace(&mut self.in_place, true) {
+            return self.old_stays.then(|| self.old.clone());
+        }
+        match &self.made {
+            // Whatever it is called and marked by now: who owned it could change that.
+            Some(made) => self.drop_made(made.oid),
+            None => {
+                let dropped = [&self.making, &self.staging]
+                    .map(|name| self.server.drop_ours(&self.maintenance, name));
+                let stays = dropped.iter().any(Result::is_err);
+                stays.then(|| self.staging.clone())
+            }
+        }
+    }
+
+    /// Gives its name where it stays, or may.
+    fn drop_made(&self, oid: u32) -> Option<String> {
+        let (server, ask_in) = (&self.server, &self.maintenance);
+        let name = match server.database_of(ask_in, oid) {
+            Ok(name) => name?,
+            Err(_) => return Some(self.staging.clone()),
+        };
+        if name == self.name {
+            // It took its place after all, though no answer told so.
+            return Some(name);
+        }
+        let dropped = server.drop_copy(ask_in, &name, "drop the staging database");
+        dropped.is_err().then_some(name)
     }
 }
 
 impl Drop for StagedDatabase {
     fn drop(&mut self) {
-        if !self.in_place {
-            // What cannot be dropped now is swept by a later run.
-            if self.replaces.as_ref().is_some_and(|old| old.is_template) {
-                let _ = self.run("unmark the template", &unmark_sql(&self.staging));
-            }
-            let sql = self.server.drop_database_sql(&self.staging);
-            let action = "drop the staging database";
-            let _ = self
-                .server
-                .drop_copy(&self.maintenance, &self.staging, action, &sql);
-        }
+        // What cannot be dropped now is swept by a later run.
+        let _ = self.abandon();
     }
 }
 
+/// The server's answer to the statement, and no end of the session.
+fn is_refusal(error: &PostgresError) -> bool {
+    matches!(
+        error,
+        PostgresError::Query { .. } | PostgresError::PermissionDenied { .. }
+    )
+}
+
 /// A template cannot be dropped.
-pub(super) fn unmark_sql(database: &str) -> String {
-    let database = quote_identifier(database);
-    format!("ALTER DATABASE {database} IS_TEMPLATE false;\n")
+pub(super) fn unmark_sql(database: &str) -> Sql {
+    sql!(
+        "ALTER DATABASE {database} IS_TEMPLATE false;\n",
+        database = identifier(database)
+    )
+}
+
+fn comment_sql(database: &str, comment: Option<&str>) -> Sql {
+    sql!(
+        "COMMENT ON DATABASE {database} IS {comment}",
+        database = identifier(database),
+        comment = comment.map_or_else(|| "NULL".into(), literal)
+    )
 }
 
 pub(super) fn is_in_use(error: &PostgresError) -> bool {
     error.sqlstate() == Some("55006")
 }
 
-fn create_sql(
-    server: &Server,
-    staging: &str,
-    locale: Option<&Locale>,
-    tablespace: Option<&str>,
-) -> String {
-    let mut sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0",
-        quote_identifier(staging)
-    );
-    if let Some(locale) = locale {
-        let options = [
-            ("ENCODING", &locale.encoding),
-            ("LC_COLLATE", &locale.collate),
-            ("LC_CTYPE", &locale.ctype),
-        ];
-        for (option, value) in options.iter().filter(|(_, value)| !value.is_empty()) {
-            sql += &format!(" {option} {}", quote_literal(value));
-        }
-        if server.version().major() >= 15 {
-            sql += &provider_sql(locale);
-        }
-    }
-    if let Some(tablespace) = tablespace {
-        sql += &format!(" TABLESPACE {}", quote_identifier(tablespace));
-    }
-    sql + ";"
-}
-
-fn provider_sql(locale: &Locale) -> String {
-    let name = locale.provider_locale.as_deref().map(quote_literal);
-    match (locale.provider.as_str(), name) {
-        ("icu", Some(name)) => format!(" LOCALE_PROVIDER icu ICU_LOCALE {name}"),
-        ("builtin", Some(name)) => format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {name}"),
-        _ => " LOCALE_PROVIDER libc".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Leftover, OLD_MARK, STAGING_MARK, check_name, leftover, marked};
-
-    #[test]
-    fn long_names_are_cut_between_characters() {
-        let name = "ü".repeat(31);
-        for mark in [STAGING_MARK, OLD_MARK] {
-            let staged = marked(&name, mark, "0123abcd");
-            assert!(staged.len() <= 63, "{staged}");
-            assert!(staged.starts_with("üüüüüüüüüü"), "{staged}");
-        }
-    }
-
-    #[test]
-    fn own_databases_are_told_by_their_names() {
-        assert_eq!(leftover("shop_kluis_0123abcd"), Some(Leftover::Staging));
-        assert_eq!(leftover("shop_kluis_old_0123abcd"), Some(Leftover::Old));
-        for other in [
-            "shop",
-            "shop_kluis_",
-            "shop_kluis_0123abcX",
-            "0123abcd",
-            "üüüü",
-        ] {
-            assert_eq!(leftover(other), None, "{other}");
-        }
-    }
+    use super::check_name;
 
     #[test]
     fn names_that_the_server_would_cut_are_refused() {

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use super::quote::{quote_identifier, quote_literal};
+use super::sql::{Sql, identifier, literal, sql};
 use super::{PostgresError, Server};
+use crate::checked::{SqlName, listed};
 use crate::format::manifest::DatabaseContent;
 
 const MARK: &str = "kluis stub for ";
@@ -21,10 +22,10 @@ impl Server {
     pub fn missing_extensions(
         &self,
         ask_in: &str,
-        extensions: &BTreeMap<String, String>,
-    ) -> Result<Vec<String>, PostgresError> {
+        extensions: &BTreeMap<SqlName, String>,
+    ) -> Result<Vec<SqlName>, PostgresError> {
         let sql = "SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions;";
-        let present: Vec<String> = self.query_json(ask_in, "list the extensions", sql)?;
+        let present: Vec<SqlName> = self.query_json(ask_in, "list the extensions", &sql.into())?;
         let missing = extensions.keys().filter(|name| !present.contains(name));
         Ok(missing.cloned().collect())
     }
@@ -33,10 +34,10 @@ impl Server {
     pub fn missing_tablespaces(
         &self,
         ask_in: &str,
-        tablespaces: &[String],
-    ) -> Result<Vec<String>, PostgresError> {
+        tablespaces: &[SqlName],
+    ) -> Result<Vec<SqlName>, PostgresError> {
         let sql = "SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace;";
-        let present: Vec<String> = self.query_json(ask_in, "list the tablespaces", sql)?;
+        let present: Vec<SqlName> = self.query_json(ask_in, "list the tablespaces", &sql.into())?;
         let missing = tablespaces.iter().filter(|name| !present.contains(name));
         Ok(missing.cloned().collect())
     }
@@ -44,45 +45,98 @@ impl Server {
     /// Makes the roles and tablespaces that a dump needs on a throwaway server.
     /// Superusers are superusers here too: what only they may own must be theirs.
     pub fn stand_in(&self, ask_in: &str, content: &DatabaseContent) -> Result<(), PostgresError> {
-        let mut sql = String::new();
-        for role in self.missing_roles(ask_in, &content.roles)? {
-            let superuser = match content.superusers.contains(&role) {
+        let mut sql = Sql::default();
+        let missing = self.missing_roles(ask_in, &content.roles)?;
+        let of_any_encoding = |role: &&SqlName| raw_name(content, role).is_none();
+        for role in missing.iter().filter(of_any_encoding) {
+            let superuser = match content.superusers.contains(role) {
                 true => " SUPERUSER",
                 false => "",
             };
-            sql += &format!("CREATE ROLE {}{superuser};\n", quote_identifier(&role));
+            sql += sql!(
+                "CREATE ROLE {role}{superuser};\n",
+                role = identifier(role),
+                superuser = superuser
+            );
         }
         let tablespaces = self.missing_tablespaces(ask_in, &content.tablespaces)?;
         if !tablespaces.is_empty() {
-            sql += "SET allow_in_place_tablespaces = on;\n";
+            sql += "SET allow_in_place_tablespaces = on;\n".into();
         }
         for tablespace in tablespaces {
-            let name = quote_identifier(&tablespace);
-            sql += &format!("CREATE TABLESPACE {name} LOCATION '';\n");
+            let name = identifier(&tablespace);
+            sql += sql!("CREATE TABLESPACE {name} LOCATION '';\n", name = name);
         }
-        self.query(ask_in, "make the dump's roles and tablespaces", &sql)
-            .map(drop)
+        // CREATE TABLESPACE runs in no transaction.
+        self.run_alone(ask_in, "make the dump's roles and tablespaces", &sql)
+    }
+
+    /// [`Server::stand_in`] for roles whose names are bytes in no encoding: only a
+    /// database without one takes them.
+    pub fn stand_in_raw(
+        &self,
+        database: &str,
+        content: &DatabaseContent,
+    ) -> Result<(), PostgresError> {
+        let mut sql = Sql::default();
+        for role in self.missing_raw(database, content)? {
+            let bytes = raw_name(content, &role).unwrap_or_default();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            sql += sql!(
+                "DO $kluis$ BEGIN EXECUTE format('CREATE ROLE %I', \
+                 convert_from(decode({hex}, 'hex'), 'SQL_ASCII')); END $kluis$;\n",
+                hex = literal(&hex)
+            );
+        }
+        let action = "make the dump's roles";
+        self.run_in_transaction(database, action, &sql)
+    }
+
+    /// Those of them that are not there.
+    pub fn missing_raw(
+        &self,
+        ask_in: &str,
+        content: &DatabaseContent,
+    ) -> Result<Vec<SqlName>, PostgresError> {
+        let missing = self.missing_roles(ask_in, &content.roles)?.into_iter();
+        let raw = missing.filter(|role| raw_name(content, role).is_some());
+        Ok(raw.collect())
     }
 
     /// Drops the stub roles whose database is gone. One that something depends
     /// on, such as another proof's copy, is left to that one's sweep.
     pub fn sweep_stubs(&self, ask_in: &str) -> Result<(), PostgresError> {
-        let sql = format!(
+        let sql = sql!(
             "SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles r
               WHERE starts_with(shobj_description(r.oid, 'pg_authid'), {mark})
                 AND NOT EXISTS (SELECT FROM pg_database WHERE
                       datname = substr(shobj_description(r.oid, 'pg_authid'), {after}));",
-            mark = quote_literal(MARK),
+            mark = literal(MARK),
             after = MARK.len() + 1,
         );
         let stubs: Vec<String> = self.query_json(ask_in, "list stub roles", &sql)?;
         for stub in stubs {
-            let sql = format!("DROP ROLE IF EXISTS {};", quote_identifier(&stub));
+            let sql = sql!("DROP ROLE IF EXISTS {stub};", stub = identifier(&stub));
             // In use, or gone already.
             let _ = self.query(ask_in, "drop a stub role", &sql);
         }
         Ok(())
     }
+}
+
+/// The bytes of a name that is in no encoding, which a manifest has as `caf\xe9`.
+fn raw_name(content: &DatabaseContent, role: &str) -> Option<Vec<u8>> {
+    if content.encoding != "SQL_ASCII" || !role.contains("\\x") {
+        return None;
+    }
+    let mut parts = role.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(hex, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    Some(bytes)
 }
 
 /// The stub roles of one throwaway database on a server that stays. Dropping
@@ -99,7 +153,7 @@ impl StubRoles {
     pub fn make(
         server: &Server,
         ask_in: &str,
-        roles: &[String],
+        roles: &[SqlName],
         database: &str,
     ) -> Result<Self, PostgresError> {
         let stubs = Self {
@@ -119,28 +173,31 @@ impl StubRoles {
         }
     }
 
-    fn try_make(&self, roles: &[String], database: &str) -> Result<(), PostgresError> {
+    fn try_make(&self, roles: &[SqlName], database: &str) -> Result<(), PostgresError> {
         let missing = self.server.missing_roles(&self.ask_in, roles)?;
-        let sql = format!(
+        let sql = sql!(
             "SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles r
-              WHERE starts_with(shobj_description(r.oid, 'pg_authid'), {});",
-            quote_literal(MARK)
+              WHERE starts_with(shobj_description(r.oid, 'pg_authid'), {mark});",
+            mark = literal(MARK)
         );
-        let stubs: Vec<String> = self
+        let stubs: Vec<SqlName> = self
             .server
             .query_json(&self.ask_in, "list stub roles", &sql)?;
         let borrowed = roles.iter().filter(|role| stubs.contains(role));
-        let mark = quote_literal(&format!("{MARK}{database}"));
-        let mut sql = "BEGIN;\n".to_owned();
+        let mark = literal(&format!("{MARK}{database}"));
+        let mut sql = Sql::default();
         for role in missing.iter().chain(borrowed) {
-            let name = quote_identifier(role);
+            let name = &identifier(role);
             if missing.contains(role) {
-                sql += &format!("CREATE ROLE {name};\n");
+                sql += sql!("CREATE ROLE {name};\n", name = name);
             }
             // The owner to be must be one of ours, unless we are superuser.
-            sql += &format!("GRANT {name} TO CURRENT_USER;\nCOMMENT ON ROLE {name} IS {mark};\n");
+            sql += sql!(
+                "GRANT {name} TO CURRENT_USER;\nCOMMENT ON ROLE {name} IS {mark};\n",
+                name = name,
+                mark = &mark
+            );
         }
-        sql += "COMMIT;";
         self.server
             .query(&self.ask_in, "make stub roles", &sql)
             .map(drop)
@@ -163,12 +220,12 @@ fn is_race(error: &PostgresError) -> bool {
     )
 }
 
-fn may_not(server: &Server, ask_in: &str, roles: &[String], detail: &str) -> PostgresError {
+fn may_not(server: &Server, ask_in: &str, roles: &[SqlName], detail: &str) -> PostgresError {
     let missing = server.missing_roles(ask_in, roles).unwrap_or_default();
     PostgresError::NotProvable {
         what: format!(
             "the roles {} are missing on the server, and stand-ins may not be made ({detail})",
-            missing.join(", ")
+            listed(&missing)
         ),
         remedy: "create them, use a role with CREATEROLE, or leave --in-server out".to_owned(),
     }

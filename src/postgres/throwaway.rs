@@ -2,26 +2,27 @@
 //!
 //! Owns its directory, its postmaster and who may enter: the socket lies in a
 //! directory that only its user may enter, and it listens nowhere else. Nothing
-//! in it is meant to last, so nothing waits for the disk. As root it runs as
-//! `nobody`: what a dump makes it do, it does without rights on this machine.
+//! in it is meant to last, so nothing waits for the disk. What a dump makes it do,
+//! it does within walls, and without rights on this machine.
 //! Invariant: it ends when this is dropped, and when we die, however we die.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::enclosure::Enclosure;
+use super::room_watch::RoomWatch;
 use super::{Access, Client, ClientSearch, ConnectionSettings, PostgresError, Server, random_hex};
-use crate::process::{self, ChildServer, Tool, User, run_captured};
+use crate::process::{ChildServer, Tool, User, run_captured};
 use crate::scratch::Scratch;
 
-/// Who runs the server where we are root, which it refuses; the first that is
-/// there. `postgres` comes last: it may own the machine's real databases.
-const UNPRIVILEGED: [&str; 2] = ["nobody", "postgres"];
 /// `sockaddr_un` has room for 107 bytes, of which `/.s.PGSQL.5432` takes 14.
 const SOCKET_DIRECTORY_MAX_BYTES: usize = 107 - 14;
 /// Where sockets go if the work directory's path is longer than that.
@@ -65,6 +66,9 @@ pub struct ThrowawayOptions {
     pub major: u32,
     /// The room that it will need.
     pub bytes: u64,
+    /// What is missing around the servers of a run is the same for all of them, and
+    /// told by the first.
+    pub told_of_walls: Arc<AtomicBool>,
 }
 
 /// A running server of our own. Its fields are dropped in their order: it goes
@@ -72,6 +76,7 @@ pub struct ThrowawayOptions {
 pub struct ThrowawayCluster {
     server: Server,
     warnings: Vec<String>,
+    room: RoomWatch,
     _postmaster: ChildServer,
     _directories: Vec<Scratch>,
 }
@@ -83,9 +88,8 @@ impl ThrowawayCluster {
         let warning = (program.major != options.major).then(|| another_major(&program, options));
         Scratch::sweep(&options.work_dir);
         check_room(options)?;
-        let user = unprivileged()?;
-        let scratch = Scratch::create(&options.work_dir, "proof")?;
-        let home = private_directory(&scratch, user)?;
+        let (scratch, enclosure, home) = place(&program.path, &options.work_dir)?;
+        let user = enclosure.user();
         let mut directories = vec![scratch];
         let mut sockets = home.clone();
         if sockets.as_os_str().len() > SOCKET_DIRECTORY_MAX_BYTES {
@@ -97,17 +101,21 @@ impl ThrowawayCluster {
         let data = home.join("data");
         let superuser = format!("kluis_{}", random_hex::<4>()?);
         init(
+            &enclosure,
             &program.path.with_file_name("initdb"),
             &data,
             &superuser,
-            user,
         )?;
-        let mut postmaster = start(&program.path, &data, &sockets, user)?;
+        let mut postmaster = start(&enclosure, &program.path, [&home, &sockets], options.bytes)?;
         wait_until_ready(&mut postmaster, &data)?;
         let access = Access::Direct(connection(&sockets, &superuser)?);
+        let room = RoomWatch::start(&options.work_dir, postmaster.stopper())?;
+        let untold = |_: &String| !options.told_of_walls.swap(true, Ordering::Relaxed);
+        let missing = enclosure.warning().filter(untold);
         Ok(Self {
             server: Server::connect(access, options.clients.clone(), "postgres")?,
-            warnings: warning.into_iter().collect(),
+            warnings: warning.into_iter().chain(missing).collect(),
+            room,
             _postmaster: postmaster,
             _directories: directories,
         })
@@ -117,9 +125,30 @@ impl ThrowawayCluster {
         &self.server
     }
 
+    /// Why it was stopped for want of room, if it was.
+    pub fn ran_out(&self) -> Option<PostgresError> {
+        self.room.ran_out()
+    }
+
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// What is missing around servers of this program, made below `work_dir`; an error
+/// where none could be made. For the doctor.
+pub fn missing_walls(postgres: &Path, work_dir: &Path) -> Result<Option<String>, PostgresError> {
+    place(postgres, work_dir).map(|(_, enclosure, _)| enclosure.warning())
+}
+
+/// Where a server of this program is made and held in: the last one is the
+/// directory for its data.
+fn place(postgres: &Path, work_dir: &Path) -> Result<(Scratch, Enclosure, PathBuf), PostgresError> {
+    let scratch = Scratch::create(work_dir, "proof")?;
+    let enclosure = Enclosure::around(postgres, scratch.path())?;
+    let home = private_directory(&scratch, enclosure.user())?;
+    enclosure.reaches(&home)?;
+    Ok((scratch, enclosure, home))
 }
 
 fn another_major(program: &Client, options: &ThrowawayOptions) -> String {
@@ -149,19 +178,6 @@ fn check_room(options: &ThrowawayOptions) -> Result<(), PostgresError> {
     )))
 }
 
-fn unprivileged() -> Result<Option<User>, PostgresError> {
-    if !process::is_root() {
-        return Ok(None);
-    }
-    let user = UNPRIVILEGED.iter().find_map(|name| process::user(name));
-    user.map(Some).ok_or_else(|| {
-        trouble(
-            "a server does not run as root, and there is no user nobody or postgres here; run \
-             kluis as another user, or use --in-server",
-        )
-    })
-}
-
 /// A directory in `scratch` that the server's user owns and nobody else enters.
 /// The scratch directory stays ours; others may pass through, and see nothing.
 fn private_directory(scratch: &Scratch, user: Option<User>) -> Result<PathBuf, PostgresError> {
@@ -180,33 +196,22 @@ fn private_directory(scratch: &Scratch, user: Option<User>) -> Result<PathBuf, P
     Ok(path)
 }
 
-/// One of the server's programs: nothing of our environment is its business.
-fn tool(program: &Path, user: Option<User>) -> Tool {
-    let tool = Tool::new(program)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C");
-    match user {
-        Some(user) => tool.run_as(user),
-        None => tool,
-    }
-}
-
 /// Template databases in C and UTF8: the dump's own locale is its database's.
 fn init(
+    enclosure: &Enclosure,
     initdb: &Path,
     data: &Path,
     superuser: &str,
-    user: Option<User>,
 ) -> Result<(), PostgresError> {
-    let initdb = tool(initdb, user)
+    let initdb = enclosure
+        .making(Tool::new(initdb))
         .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"])
         .arg(format!("--username={superuser}"))
         .arg("--pgdata")
         .arg(data);
     let made = run_captured(&initdb, b"");
     made.map(drop).map_err(|error| {
-        let user = user.map_or(String::new(), |user| {
+        let user = enclosure.user().map_or(String::new(), |user| {
             format!(
                 " (it runs as uid {}, who must be able to get there)",
                 user.uid
@@ -219,15 +224,17 @@ fn init(
     })
 }
 
+/// `home` holds the data; it and `sockets` are all that the server writes to.
 fn start(
+    enclosure: &Enclosure,
     postgres: &Path,
-    data: &Path,
-    sockets: &Path,
-    user: Option<User>,
+    [home, sockets]: [&Path; 2],
+    bytes: u64,
 ) -> Result<ChildServer, PostgresError> {
-    let mut postgres = tool(postgres, user)
+    let mut postgres = enclosure
+        .holding(Tool::new(postgres), &[home, sockets], bytes)
         .arg("-D")
-        .arg(data)
+        .arg(home.join("data"))
         .arg("-k")
         .arg(sockets)
         // Immediate shutdown: its children end too, its shared memory is freed.

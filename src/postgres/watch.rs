@@ -8,14 +8,15 @@
 //! at its stdin and, at its end, ends every session of the token.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::docker::Container;
-use super::quote::quote_literal;
+use super::docker::{ANSWER_MAX, Container};
+use super::psql::{self, Psql};
+use super::server::{Access, to_database};
+use super::sql::{Sql, literal, sql};
 use super::{Client, PostgresError, random_hex};
-use crate::process::{ChildReader, FilterInput, Tool, run_captured, spawn_filter};
+use crate::process::{ChildReader, FilterInput, Tool, spawn_filter};
 
 /// Seconds between the keeper's passes: a session may just be starting when
 /// its run is killed.
@@ -26,6 +27,15 @@ pub(super) const KEEPER: &str = "kluis keeper of ";
 
 /// The keeper's answer once it stands.
 const READY: &str = "ready";
+
+/// What the keeper does at first. Servers since 14 may end a session for being
+/// idle. That setting is asked for, because older ones do not know it. No pooler
+/// stands in a container's own socket, so what is set may stay set.
+const FIRST: &str = "SET search_path = pg_catalog, pg_temp;
+SELECT FROM (SELECT set_config(name, '0', false) FROM pg_settings
+WHERE name = 'idle_session_timeout') AS asked;
+SELECT 'ready';
+";
 
 /// The watched sessions of one run on one server.
 pub(super) struct Watch {
@@ -54,16 +64,19 @@ impl Watch {
         database: &str,
     ) -> Result<Arc<Self>, PostgresError> {
         let token = random_hex::<4>()?;
-        let tool = keeper_tool(container, &psql.path, database, &token);
-        let (input, output) = spawn_filter(&tool)?;
+        let keeper = keeper(container, psql, database, &token)?;
+        let opening = keeper.opening(&FIRST.into())?;
+        let (input, output) = spawn_filter(keeper.tool())?;
         let mut keeper = Keeper {
             input,
             output: BufReader::new(output),
         };
-        keeper.wait_ready().map_err(|error| PostgresError::Answer {
-            action: "watch over the container's sessions".to_owned(),
-            detail: error.to_string(),
-        })?;
+        keeper
+            .wait_ready(&opening)
+            .map_err(|error| PostgresError::Answer {
+                action: "watch over the container's sessions".to_owned(),
+                detail: error.to_string(),
+            })?;
         Ok(Arc::new(Self {
             container: container.clone(),
             psql: psql.clone(),
@@ -93,25 +106,29 @@ impl Watch {
     /// the keeper's docker client already.
     fn end(&self, session: &str) {
         self.cut_short.store(true, Ordering::Relaxed);
-        let sql = ending(&format!("application_name = {}", quote_literal(session)));
-        let tool = quiet(self.container.tool(&self.psql.path, &self.database))
-            .arg(format!("--command={sql}"));
+        let session = sql!("application_name = {name}", name = literal(session));
+        let end = sql!(
+            "BEGIN;\n{settings}{end};\nCOMMIT;\n",
+            settings = psql::OUR_SETTINGS,
+            end = ending(&session)
+        );
+        let access = Access::Docker(self.container.clone());
         // The keeper does it again; a container that is gone has no sessions.
-        let _ = run_captured(&tool, b"");
+        let limit = Some(ANSWER_MAX);
+        let _ = psql::ask(
+            &access,
+            &self.psql,
+            &self.database,
+            "end a session",
+            &end,
+            limit,
+        );
     }
 }
 
 impl Keeper {
-    fn wait_ready(&mut self) -> std::io::Result<()> {
-        // Servers since 14 may end a session for being idle. That setting is
-        // asked for, because older ones do not know it.
-        let script = format!(
-            "SET search_path = '';\n\
-             SELECT FROM (SELECT set_config(name, '0', false) FROM pg_settings \
-             WHERE name = 'idle_session_timeout') AS asked;\n\
-             SELECT '{READY}';\n"
-        );
-        self.input.write_all(script.as_bytes())?;
+    fn wait_ready(&mut self, opening: &str) -> std::io::Result<()> {
+        self.input.write_all(opening.as_bytes())?;
         let mut line = String::new();
         while line.trim() != READY {
             line.clear();
@@ -154,37 +171,44 @@ impl std::fmt::Debug for Watch {
 }
 
 /// psql that reads its stdin first, and runs the other commands then.
-fn keeper_tool(container: &Container, psql: &Path, database: &str, token: &str) -> Tool {
+fn keeper(
+    container: &Container,
+    client: &Client,
+    database: &str,
+    token: &str,
+) -> Result<Psql, PostgresError> {
     let sessions = format!("kluis-{token}-");
-    let pass = ending(&format!(
-        "left(application_name, {}) = {}",
-        sessions.len(),
-        quote_literal(&sessions)
+    let pass = ending(&sql!(
+        "left(application_name, {length}) = {sessions}",
+        length = sessions.len(),
+        sessions = literal(&sessions)
     ));
-    let unless_dismissed = "current_setting('kluis.done', true) IS NULL";
-    let mut tool = quiet(container.tool(psql, database))
-        .env("PGAPPNAME", format!("{KEEPER}{token}"))
-        .arg("--file=-")
-        .arg("--command=SET application_name = 'kluis keeper, ending'");
+    let pass = sql!(
+        "{pass} AND {unless}",
+        pass = pass,
+        unless = UNLESS_DISMISSED
+    );
+    let tool = to_database(container.client_tool(&client.path), database)
+        .env("PGAPPNAME", format!("{KEEPER}{token}"));
+    let mut keeper = Psql::asking(tool, client)?
+        .then(&"SET application_name = 'kluis keeper, ending'".into())?;
     for pause in PAUSES {
-        tool = tool
-            .arg(format!("--command={pass} AND {unless_dismissed}"))
-            .arg(format!(
-                "--command=SELECT pg_sleep({pause}) WHERE {unless_dismissed}"
-            ));
+        keeper = keeper.then(&pass)?.then(&sql!(
+            "SELECT pg_sleep({pause}) WHERE {unless}",
+            pause = pause,
+            unless = UNLESS_DISMISSED
+        ))?;
     }
-    tool.arg(format!("--command={pass} AND {unless_dismissed}"))
+    keeper.then(&pass)
 }
 
-fn quiet(tool: Tool) -> Tool {
-    tool.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet"])
-        .env("PGCLIENTENCODING", "UTF8")
-}
+const UNLESS_DISMISSED: &str = "current_setting('kluis.done', true) IS NULL";
 
 /// Only of our own role: others' we could not end, and could not mean.
-fn ending(which: &str) -> String {
-    format!(
-        "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
-         WHERE usename = session_user AND pid <> pg_catalog.pg_backend_pid() AND {which}"
+fn ending(which: &Sql) -> Sql {
+    sql!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE usename = session_user AND pid <> pg_backend_pid() AND {which}",
+        which = which
     )
 }

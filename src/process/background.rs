@@ -18,6 +18,11 @@ impl ChildServer {
         Ok(Self { child })
     }
 
+    /// Has it end by its own signal, from any thread; it is waited for as ever.
+    pub fn stopper(&self) -> impl FnOnce() + Send + use<> {
+        self.child.stopper()
+    }
+
     /// An error if it has ended, which it should not: why.
     pub fn check(&mut self) -> Result<(), ProcessError> {
         if !self.child.has_ended() {

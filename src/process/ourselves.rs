@@ -7,22 +7,13 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use super::child::Child;
+use super::environment::Given;
 use super::{Failure, ProcessError, Tool};
 
 /// A result's JSON is some kilobytes for each backup.
 const STDOUT_BYTES_MAX: u64 = 16 << 20;
 /// Always the program that this process runs, also once its file was replaced.
 const OUR_PROGRAM: &str = "/proc/self/exe";
-/// What a service manager says to this process alone.
-const OURS_ALONE: [&str; 6] = [
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-];
-
 impl Tool {
     /// This program. Alone of all children it is given our own secrets, but not
     /// the key of the HTTP trigger; its messages go where ours go; SIGTERM stops
@@ -30,9 +21,8 @@ impl Tool {
     pub fn ourselves() -> Self {
         let path = std::env::current_exe().ok().filter(|path| path.exists());
         let mut tool = Self::new(path.unwrap_or_else(|| PathBuf::from(OUR_PROGRAM)));
-        tool.is_ourselves = true;
+        tool.given = Given::ToOurselves;
         tool.stderr_is_ours = true;
-        let tool = OURS_ALONE.into_iter().fold(tool, Self::env_remove);
         tool.ends_by(Signal::TERM)
     }
 
@@ -98,22 +88,6 @@ fn exit_code(failure: &Failure) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::{ChildRun, Tool};
-
-    #[test]
-    fn only_ourselves_get_our_secrets_and_nobody_gets_the_triggers_key() {
-        let removed = |tool: Tool, name: &str| {
-            let command = tool.command();
-            let mut changed = command.get_envs();
-            changed.any(|(changed, value)| changed == name && value.is_none())
-        };
-        for name in ["BACKUP_ENCRYPTION_KEY", "BACKUP_WEBHOOK_SECRET"] {
-            assert!(removed(Tool::new("psql"), name), "{name}");
-            assert!(!removed(Tool::ourselves(), name), "{name}");
-        }
-        for name in ["BACKUP_TRIGGER_API_KEY", "NOTIFY_SOCKET"] {
-            assert!(removed(Tool::ourselves(), name), "{name}");
-        }
-    }
 
     #[test]
     fn any_end_is_told_with_what_was_printed() {

@@ -4,16 +4,21 @@
 //! the lock never hits a stranger that got the number later.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How long children have to end by themselves before they are killed.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 static LIVING: Mutex<Living> = Mutex::new(Living {
     next: 0,
     leaders: BTreeMap::new(),
 });
 static ENDED: Condvar = Condvar::new();
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Leaders of process groups by a number that is never used twice, each with
 /// the signal that asks it to end.
@@ -54,14 +59,30 @@ pub(super) fn signal(ticket: u64, signal: Signal) {
     }
 }
 
+/// Whether every child was asked to end: who waits for something waits no longer.
+pub fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Relaxed)
+}
+
 /// Asks every living child to end (SIGTERM to its group, or what its tool ends
 /// by), and kills those that are still there after `grace`. Children spawned meanwhile, such as the
 /// `psql` that cleans up, are left alone. Callable from any thread; not from
 /// within a signal handler, because it takes a lock.
 pub fn terminate_all(grace: Duration) {
+    STOPPING.store(true, Ordering::Relaxed);
+    terminate_from(0, grace);
+}
+
+/// The number of the next child.
+pub fn next_child() -> u64 {
+    living().next
+}
+
+/// [`terminate_all`] of the child of that number and those behind it.
+pub fn terminate_from(first: u64, grace: Duration) {
     let mut living = living();
-    let asked: Vec<u64> = living.leaders.keys().copied().collect();
-    for (leader, ends_by) in living.leaders.values() {
+    let asked: Vec<u64> = living.leaders.range(first..).map(|(t, _)| *t).collect();
+    for (leader, ends_by) in living.leaders.range(first..).map(|(_, child)| child) {
         let _ = kill_process_group(*leader, *ends_by);
     }
     let mine = |living: &mut Living| asked.iter().any(|t| living.leaders.contains_key(t));

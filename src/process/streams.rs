@@ -4,8 +4,9 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::time::Duration;
 
-use super::child::Child;
+use super::child::{Child, Said};
 use super::{ProcessError, Tool};
 
 /// Fewer switches between us and the child. An ordinary user may ask for this
@@ -27,6 +28,8 @@ pub struct ChildReader {
     child: Child,
     /// Kept, so that reading on after the failure never looks like success.
     failed: bool,
+    /// Once it ended with 0.
+    said: Said,
 }
 
 impl ChildReader {
@@ -40,7 +43,13 @@ impl ChildReader {
             stdout,
             child,
             failed: false,
+            said: Said::default(),
         })
+    }
+
+    /// What it said on stderr; nothing before its clean end.
+    pub fn take_said(&mut self) -> Said {
+        std::mem::take(&mut self.said)
     }
 }
 
@@ -57,7 +66,8 @@ impl Read for ChildReader {
             return Ok(n);
         }
         self.stdout = None;
-        self.child.finish().map_err(|error| {
+        let finished = self.child.finish_telling(Duration::MAX);
+        self.said = finished.map_err(|error| {
             self.failed = true;
             into_io(error)
         })?;
@@ -76,6 +86,7 @@ pub fn spawn_filter(tool: &Tool) -> Result<(FilterInput, ChildReader), ProcessEr
         stdout,
         child,
         failed: false,
+        said: Said::default(),
     };
     Ok((FilterInput(stdin), reader))
 }
@@ -115,10 +126,10 @@ impl ChildWriter {
         Ok(Self { stdin, child })
     }
 
-    /// Ends the child's input and waits for its exit.
-    pub fn finish(mut self) -> Result<(), ProcessError> {
+    /// Ends the child's input and waits for its exit; gives what it said on stderr.
+    pub fn finish(mut self) -> Result<Said, ProcessError> {
         self.stdin = None;
-        self.child.finish()
+        self.child.finish_telling(Duration::MAX)
     }
 
     /// The child went away while we wrote: its own words beat "broken pipe".

@@ -31,7 +31,12 @@ pub fn run_within(
     let mut child = Child::spawn(tool, Stdio::null(), Stdio::piped())?;
     let (send, lines) = bounded(LINES_WAITING);
     if let Some(stdout) = child.take_stdout() {
-        thread::spawn(move || read_lines(stdout, &send));
+        let thread = thread::Builder::new().name("lines".to_owned());
+        let reading = thread.spawn(move || read_lines(stdout, &send));
+        reading.map_err(|source| ProcessError::Pipe {
+            program: tool.name(),
+            source,
+        })?;
     }
     let begun = Instant::now();
     while !child.has_ended() {

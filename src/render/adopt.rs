@@ -8,7 +8,11 @@ use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{count, counted, size, when};
 use super::{Failure, Report, View};
+use crate::catalog::Unproven;
 use crate::format::manifest::Kind;
+
+/// Of plain files that are left, so many are named.
+const PLAIN_SHOWN: usize = 5;
 
 #[derive(Debug, Serialize)]
 pub struct AdoptReport {
@@ -16,6 +20,10 @@ pub struct AdoptReport {
     pub storage: String,
     pub adopted: Vec<AdoptRow>,
     pub refused: Vec<RefusedRow>,
+    /// What `--all` leaves: sealed by another key, or changed.
+    pub left: u64,
+    /// What it leaves besides: not encrypted, although a key is configured, or Kanbu's.
+    pub left_plain: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +82,45 @@ impl AdoptRow {
     }
 }
 
+impl AdoptReport {
+    fn left_text(&self) -> String {
+        self.left_plain_text() + &self.left_sealed_text()
+    }
+
+    fn left_plain_text(&self) -> String {
+        if self.left_plain.is_empty() {
+            return String::new();
+        }
+        let count = self.left_plain.len() as u64;
+        let left = counted(count, "file is", "files are");
+        let shown = self
+            .left_plain
+            .iter()
+            .take(PLAIN_SHOWN)
+            .map(|it| line(it).into_owned());
+        let mut shown: Vec<String> = shown.collect();
+        if self.left_plain.len() > PLAIN_SHOWN {
+            shown.push("...".to_owned());
+        }
+        format!(
+            "{left} not encrypted, Kanbu's, or for a recipient alone, and left: anybody who can \
+             write there may have made them, or given them their names; name those that you know, or take all with --accept-unsealed: {}\n",
+            shown.join(", ")
+        )
+    }
+
+    fn left_sealed_text(&self) -> String {
+        if self.left == 0 {
+            return String::new();
+        }
+        let left = counted(self.left, "archive is", "archives are");
+        format!(
+            "{left} sealed by another key, or changed: kluis list names them; {}\n",
+            Unproven::OTHER_KEY_REMEDY
+        )
+    }
+}
+
 impl Report for AdoptReport {
     fn text(&self, view: &View) -> String {
         const COLUMNS: [Column; 6] = [
@@ -85,7 +132,10 @@ impl Report for AdoptReport {
             Column::left("ID"),
         ];
         if self.adopted.is_empty() && self.refused.is_empty() {
-            return "Nothing to adopt: every backup has its manifest.\n".to_owned();
+            return match self.left_text().is_empty() {
+                true => "Nothing to adopt: every archive has its sealed manifest.\n".to_owned(),
+                false => format!("Nothing to adopt.\n{}", self.left_text()),
+            };
         }
         let mut text = String::new();
         if !self.adopted.is_empty() {
@@ -110,11 +160,16 @@ impl Report for AdoptReport {
             }
         }
         let number = counted(self.adopted.len() as u64, "file", "files");
-        text.push_str(&format!("{number} adopted, each read whole: verified"));
+        let how = match self.adopted.is_empty() {
+            true => "",
+            false => ", each read whole: verified",
+        };
+        text.push_str(&format!("{number} adopted{how}"));
         match self.refused.len() as u64 {
             0 => text.push('\n'),
             refused => text.push_str(&format!("; {} not\n", count(refused))),
         }
+        text.push_str(&self.left_text());
         text
     }
 

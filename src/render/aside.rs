@@ -1,6 +1,6 @@
 //! What is wrong, said on stderr as well as in the result on stdout.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use super::Console;
 use super::style::{Style, line};
@@ -13,6 +13,13 @@ impl Console {
         if !io::stdout().is_terminal() {
             self.print_aside(&wrong(subject, text, remedy));
         }
+    }
+
+    /// On stderr, from whatever thread: the process ends behind it.
+    pub fn last_words(text: &str) {
+        let mut stderr = anstream::AutoStream::auto(io::stderr());
+        let label = Style::Red.paint("ended at once:");
+        let _ = writeln!(stderr, "{label} {}", line(text));
     }
 }
 

@@ -65,6 +65,12 @@ pub struct BackupDone {
     /// The first ones by name; `problem_count` has them all.
     pub problems: Vec<Problem>,
     pub problem_count: u64,
+    /// All of them in words.
+    #[serde(skip)]
+    pub problem: Option<String>,
+    /// What the dump's programs said by which nothing is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What the retention removed behind it, where it is configured to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Pruned>,
@@ -92,7 +98,7 @@ pub struct TreeSummary {
 #[derive(Debug, Serialize)]
 pub struct Problem {
     pub path: String,
-    /// `changed`, `vanished` or `unreadable`.
+    /// `changed`, `vanished`, `unreadable`; in a database `left out`.
     pub problem: String,
     pub detail: String,
 }

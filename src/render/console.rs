@@ -191,7 +191,7 @@ impl Console {
     /// How it goes, unless `--quiet`: what is no result but worth a line.
     pub fn info(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.print_aside(&format!("{}\n", lines(text)));
+            self.print_aside(&format!("{}\n", behind(text)));
         }
     }
 
@@ -213,8 +213,8 @@ impl Console {
     }
 }
 
-/// The lines of a message, later ones indented: a newline in a name cannot make a
-/// line that looks like one of ours.
+/// The lines of whatever goes to stderr, tamed, and later ones indented: a newline
+/// in a name cannot make a line that looks like one of ours.
 fn behind(message: &str) -> String {
     lines(message).replace('\n', "\n  ")
 }
@@ -261,7 +261,7 @@ impl Reporter for Console {
     fn phase(&self, what: &str, total_bytes: Option<u64>) {
         if self.verbosity >= Verbosity::Steps {
             let about = total_bytes.map_or_else(String::new, |total| format!(": {}", size(total)));
-            self.print_aside(&format!("{}{about}\n", lines(what)));
+            self.print_aside(&format!("{}{about}\n", line(what)));
         }
         if !self.progress {
             return;
@@ -295,13 +295,13 @@ impl Reporter for Console {
 
     fn detail(&self, text: &str) {
         if self.verbosity >= Verbosity::Verbose {
-            self.print_aside(&format!("{}\n", lines(text)));
+            self.print_aside(&format!("{}\n", behind(text)));
         }
     }
 
     fn warn(&self, text: &str) {
         let warning = Style::Yellow.paint("warning:");
-        self.print_aside(&format!("{warning} {}\n", lines(text)));
+        self.print_aside(&format!("{warning} {}\n", behind(text)));
     }
 }
 

@@ -25,7 +25,7 @@ impl Fields {
     }
 
     /// A list, nothing where it is empty.
-    pub fn list(&mut self, label: &str, values: &[String]) {
+    pub fn list(&mut self, label: &str, values: &[impl AsRef<str>]) {
         if !values.is_empty() {
             let mut label = label;
             for text in wrapped(values) {
@@ -41,9 +41,9 @@ impl Fields {
 }
 
 /// The values with commas between them, in lines that fit beside the labels.
-fn wrapped(values: &[String]) -> Vec<String> {
+fn wrapped(values: &[impl AsRef<str>]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for (index, value) in values.iter().enumerate() {
+    for (index, value) in values.iter().map(AsRef::as_ref).enumerate() {
         let comma = if index + 1 < values.len() { "," } else { "" };
         let fits = |line: &&mut String| {
             let columns = line.chars().count() + value.chars().count() + comma.len() + 1;

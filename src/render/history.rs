@@ -36,6 +36,9 @@ pub struct HistoryTotals {
     /// Records of messages that reached nobody. They are among the runs, but
     /// neither completed nor failed ones.
     pub unsent_messages: u64,
+    /// Records that no key of ours sealed: among the runs as well, and nothing else
+    /// of them is counted.
+    pub not_sealed: u64,
     /// Of those that ended, how many ended well; `None` where none has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_percent: Option<f64>,
@@ -53,8 +56,11 @@ pub struct HistoryRow {
     pub trigger: Trigger,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
-    /// "completed", "failed", "running" or "interrupted".
+    /// "completed", "incomplete", "failed", "running" or "interrupted".
     pub result: &'static str,
+    /// No key of ours sealed the record: anybody may have put it there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_sealed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +70,9 @@ pub struct HistoryRow {
     /// What a run over many archives did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What a backup's programs said by which nothing is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     pub started: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
@@ -82,6 +91,11 @@ pub fn result_word(state: RunState) -> &'static str {
 }
 
 impl HistoryTotals {
+    /// The runs that completed, failed, or are on their way.
+    pub(super) fn counted(&self) -> u64 {
+        self.runs - self.unsent_messages - self.not_sealed
+    }
+
     fn text(&self) -> String {
         let mut text = counted(self.runs, "run", "runs");
         for (number, word) in [
@@ -97,6 +111,12 @@ impl HistoryTotals {
         if self.unsent_messages > 0 {
             let number = counted(self.unsent_messages, "unsent message", "unsent messages");
             text.push_str(&format!(", {number}"));
+        }
+        if self.not_sealed > 0 {
+            text.push_str(&format!(
+                ", {} not sealed by a key of ours",
+                self.not_sealed
+            ));
         }
         if let Some(percent) = self.success_percent {
             text.push_str(&format!("; {percent:.1}% ended well"));
@@ -120,11 +140,15 @@ impl HistoryRow {
             "interrupted" => "INTERRUPTED",
             word => word,
         };
+        let word = match self.not_sealed {
+            true => format!("{word}, not sealed"),
+            false => word.to_owned(),
+        };
         let what = self.error.as_ref().or(self.backup.as_ref());
         vec![
             when(self.started, view),
             self.command.clone(),
-            word.to_owned(),
+            word,
             self.duration_ms.map(millis).unwrap_or_default(),
             self.bytes.map(size).unwrap_or_default(),
             self.user.clone(),
@@ -198,6 +222,7 @@ mod tests {
             interrupted: 0,
             running: 0,
             unsent_messages: 0,
+            not_sealed: 0,
             success_percent: Some(98.33),
             median_duration_ms: Some(3_290),
             longest_duration_ms: Some(252_000),
@@ -224,10 +249,12 @@ mod tests {
                 trigger: Trigger::Manual,
                 schedule: None,
                 result: "failed",
+                not_sealed: false,
                 backup: None,
                 bytes: None,
                 error: Some(error.to_owned()),
                 detail: None,
+                warnings: Vec::new(),
                 started,
                 duration_ms: Some(252_000),
                 user: "postgres".to_owned(),

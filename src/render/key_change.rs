@@ -48,6 +48,9 @@ pub enum KeyResult {
     /// Its form has no key slots.
     #[serde(rename = "not KLUIS1")]
     NotKluis1,
+    /// It may be anybody's, and gets no key.
+    #[serde(rename = "not ours")]
+    Unproven,
     Failed,
 }
 
@@ -68,6 +71,7 @@ impl KeyChangeReport {
             (KeyResult::Already, ..) => "did not have the key",
             (KeyResult::OtherKey, ..) => "not opened by the old key",
             (KeyResult::NotKluis1, ..) => "not KLUIS1, so without key slots",
+            (KeyResult::Unproven, ..) => "passed over: not ours so far",
             (KeyResult::Failed, ..) => "FAILED",
         }
     }
@@ -88,13 +92,13 @@ impl KeyChangeReport {
         };
         let mut text = format!("{heading}\n");
         let is_told = |row: &&&KeyChangeRow| match result {
-            KeyResult::Failed | KeyResult::OtherKey => true,
+            KeyResult::Failed | KeyResult::OtherKey | KeyResult::Unproven => true,
             KeyResult::Changed => self.dry_run || row.detail.is_some(),
             KeyResult::Already | KeyResult::NotKluis1 => false,
         };
         // Each failure is a backup at stake.
         let shown = match result {
-            KeyResult::Failed => usize::MAX,
+            KeyResult::Failed | KeyResult::Unproven => usize::MAX,
             _ => SHOWN_MAX,
         };
         let told: Vec<&&KeyChangeRow> = rows.iter().filter(is_told).collect();
@@ -112,11 +116,12 @@ impl KeyChangeReport {
 
 impl Report for KeyChangeReport {
     fn text(&self, _view: &View) -> String {
-        const ORDER: [KeyResult; 5] = [
+        const ORDER: [KeyResult; 6] = [
             KeyResult::Changed,
             KeyResult::Already,
             KeyResult::NotKluis1,
             KeyResult::OtherKey,
+            KeyResult::Unproven,
             KeyResult::Failed,
         ];
         if self.backups.is_empty() {
@@ -139,7 +144,9 @@ impl Report for KeyChangeReport {
     /// A rotation may also fail because the old key opens none.
     fn failure(&self) -> Option<Failure> {
         let failed = self.of(KeyResult::Failed).next();
-        let row = failed.or_else(|| self.of(KeyResult::OtherKey).next())?;
+        let unproven = || self.of(KeyResult::Unproven).next();
+        let row = failed.or_else(unproven);
+        let row = row.or_else(|| self.of(KeyResult::OtherKey).next())?;
         let why = row.detail.as_deref();
         Some(Failure {
             error: format!(

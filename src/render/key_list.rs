@@ -21,6 +21,12 @@ pub struct KeyListReport {
     /// Configured ones first.
     pub keys: Vec<KeyRow>,
     pub unopened: Vec<UnopenedRow>,
+    /// The public half of the key that this host signs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signs_with: Option<String>,
+    /// Of the keys by which signatures are believed, this host's own among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub believes: Vec<String>,
 }
 
 /// Which key.
@@ -131,6 +137,13 @@ impl Report for KeyListReport {
         if self.unencrypted > 0 {
             let number = counted(self.unencrypted, "backup is", "backups are");
             text.push_str(&format!("{number} not encrypted.\n"));
+        }
+        if let Some(own) = &self.signs_with {
+            text.push_str(&format!("Signs with the key of {own}.\n"));
+        }
+        let others = |key: &&String| Some(*key) != self.signs_with.as_ref();
+        for key in self.believes.iter().filter(others) {
+            text.push_str(&format!("Believes what {key} signed.\n"));
         }
         if self.legacy > 0 {
             let number = counted(self.legacy, "legacy backup", "legacy backups");

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::style::line;
+use super::style::{line, wrapped};
 use super::table::{Column, table};
 use super::units::{age, counted, size, when};
 use super::{Report, View};
-use crate::format::manifest::{Kind, ProofLevel};
+use crate::catalog::Unproven;
+use crate::format::manifest::{Kind, ProofLevel, Standing};
 
 /// Characters of an id that are shown; a prefix that is unique selects.
 pub const ID_SHOWN: usize = 8;
@@ -20,6 +21,34 @@ pub struct ListReport {
     pub total: u64,
     /// In the order they are to be shown.
     pub backups: Vec<ListRow>,
+    /// Archives of these backups that others stand for: not counted anywhere.
+    pub repeated: Vec<RepeatedRow>,
+    /// What no key of ours sealed, the newest first: not counted anywhere.
+    pub foreign: Vec<ForeignRow>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RepeatedRow {
+    pub file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The archive that counts.
+    pub by: String,
+    pub why: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ForeignRow {
+    /// As its manifest or name has it, whoever wrote that.
+    #[serde(flatten)]
+    pub described: ListRow,
+    /// Why it is foreign.
+    pub why: String,
+    /// The same in a word or two.
+    #[serde(skip)]
+    pub word: &'static str,
+    /// `kluis adopt --all` takes it.
+    pub lacks_seal: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,6 +58,12 @@ pub struct ListRow {
     pub id: Option<String>,
     pub kind: Kind,
     pub name: String,
+    /// The name, or more where another series has it too: `latest:` takes it.
+    #[serde(skip)]
+    pub title: String,
+    /// Absent for an archive without a manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     pub created_at: Timestamp,
     pub file: String,
     pub stored_bytes: u64,
@@ -41,11 +76,16 @@ pub struct ListRow {
     pub encrypted: bool,
     /// Kept whatever the retention says.
     pub kept: bool,
+    /// Its manifest has a seal or a signature. Among `backups` that was checked
+    /// where a key was at hand; among `foreign` it is not of ours.
+    pub sealed: bool,
     /// The archive whose restore was about to replace what this one holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before_restore_of: Option<String>,
     /// A part of the database only.
     pub partial: bool,
+    /// All is in it that was to be backed up.
+    pub complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -57,8 +97,11 @@ pub enum Proof {
     Stored,
     Verified,
     Restored,
-    /// The last look at it found it broken.
-    Failed,
+    /// It is whole, and the last restore of it was refused or made something else.
+    #[serde(rename = "does-not-restore")]
+    DoesNotRestore,
+    /// The last look at it found other bytes than were written, or none.
+    Damaged,
     /// No manifest, so there is nothing to compare with.
     #[serde(rename = "no checksum")]
     NoChecksum,
@@ -74,23 +117,31 @@ impl From<ProofLevel> for Proof {
     }
 }
 
+impl From<Standing> for Proof {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Good(level) => level.into(),
+            Standing::DoesNotRestore => Self::DoesNotRestore,
+            Standing::Damaged => Self::Damaged,
+        }
+    }
+}
+
 impl Proof {
     pub fn word(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Verified => "verified",
             Self::Restored => "restored",
-            Self::Failed => "FAILED",
+            Self::DoesNotRestore => "DOES NOT RESTORE",
+            Self::Damaged => "DAMAGED",
             Self::NoChecksum => "no checksum",
         }
     }
 }
 
 pub fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Db => "db",
-        Kind::Source => "source",
-    }
+    kind.word()
 }
 
 pub fn short_id(id: &str) -> String {
@@ -107,6 +158,9 @@ impl ListRow {
         if !self.encrypted {
             marks.push("plain");
         }
+        if !self.complete {
+            marks.push("incomplete");
+        }
         if self.partial {
             marks.push("part");
         }
@@ -116,11 +170,16 @@ impl ListRow {
         marks.join(" ")
     }
 
+    /// Neither a part nor what a restore replaced.
+    pub fn is_whole(&self) -> bool {
+        !self.partial && self.before_restore_of.is_none()
+    }
+
     fn cells(&self, view: &View) -> Vec<String> {
         vec![
             when(self.created_at, view),
             kind_word(self.kind).to_owned(),
-            self.name.clone(),
+            self.title.clone(),
             size(self.stored_bytes),
             self.proof.word().to_owned(),
             self.id.as_deref().map_or_else(|| "-".to_owned(), short_id),
@@ -159,11 +218,12 @@ impl Report for ListReport {
             Column::left("ID"),
             Column::left("MARKS"),
         ];
+        let foreign = self.repeated_text() + &self.foreign_text(view);
         if self.backups.is_empty() {
             let place = line(&self.storage);
             return match self.total {
-                0 => format!("No backups in {place}; kluis backup makes the first one.\n"),
-                total => format!("None of the {} in {place} fits.\n", backups(total)),
+                0 => format!("No backups in {place}; kluis backup makes the first one.\n{foreign}"),
+                total => format!("None of the {} in {place} fits.\n{foreign}", backups(total)),
             };
         }
         let rows: Vec<_> = self.backups.iter().map(|row| row.cells(view)).collect();
@@ -181,7 +241,79 @@ impl Report for ListReport {
             plain => format!("; {plain} plain, that is not encrypted"),
         };
         let table = table(&COLUMNS, &rows, view);
-        format!("{table}\n{number}, {}{newest}{plain}\n", size(total))
+        format!(
+            "{table}\n{number}, {}{newest}{plain}\n{foreign}",
+            size(total)
+        )
+    }
+}
+
+impl ListReport {
+    /// What another archive stands for, by files' names that can be typed.
+    fn repeated_text(&self) -> String {
+        if self.repeated.is_empty() {
+            return String::new();
+        }
+        let row = |row: &RepeatedRow| format!("{}: {}\n", line(&row.file), line(&row.why));
+        let rows: String = self.repeated.iter().map(row).collect();
+        format!(
+            "\nThere more than once: somebody put these there again. They count nowhere, and\n\
+             kluis delete FILE removes them.\n\n{rows}"
+        )
+    }
+
+    /// What is not ours, below what is.
+    fn foreign_text(&self, view: &View) -> String {
+        const COLUMNS: [Column; 6] = [
+            Column::left("WHEN"),
+            Column::left("KIND"),
+            Column::shrinking("NAME"),
+            Column::right("SIZE"),
+            Column::left("ID"),
+            Column::left("WHY"),
+        ];
+        if self.foreign.is_empty() {
+            return String::new();
+        }
+        let cells = |row: &ForeignRow| {
+            let described = &row.described;
+            vec![
+                when(described.created_at, view),
+                kind_word(described.kind).to_owned(),
+                described.title.clone(),
+                size(described.stored_bytes),
+                described
+                    .id
+                    .as_deref()
+                    .map_or_else(|| "-".to_owned(), short_id),
+                row.word.to_owned(),
+            ]
+        };
+        let rows: Vec<_> = self.foreign.iter().map(cells).collect();
+        let table = table(&COLUMNS, &rows, view);
+        // Whole, so that they can be typed.
+        let alone = self.foreign.iter().filter(|it| it.described.id.is_none());
+        let mut alone: String = alone
+            .map(|it| format!("{}\n", line(&it.described.file)))
+            .collect();
+        if !alone.is_empty() {
+            alone.insert_str(0, "\nWithout an ID, by their files' names:\n");
+        }
+        let mut remedies = String::new();
+        if self.foreign.iter().any(|it| it.lacks_seal) {
+            remedies.push_str("kluis adopt --all makes those ours that only lack a seal.\n");
+        }
+        if self.foreign.iter().any(|it| it.word == "another key") {
+            let text = format!("Another key: {}.", Unproven::OTHER_KEY_REMEDY);
+            remedies.push_str(&(wrapped(&text, view.columns.unwrap_or(usize::MAX), 0) + "\n"));
+        }
+        if self.foreign.iter().any(|it| it.described.id.is_some()) {
+            remedies.push_str("kluis show ID tells more.\n");
+        }
+        format!(
+            "\nNot sealed by a key of ours: never counted, never pruned, never the latest.\n\
+             {remedies}\n{table}{alone}"
+        )
     }
 }
 
@@ -198,6 +330,8 @@ mod tests {
             id: Some("3f9a7c0112345678".to_owned()),
             kind: Kind::Source,
             name: name.to_owned(),
+            title: name.to_owned(),
+            series: None,
             created_at: Timestamp::constant(1_768_732_200, 0),
             file: "f".to_owned(),
             stored_bytes: 1_023 << 20,
@@ -206,8 +340,10 @@ mod tests {
             proven_at: None,
             encrypted: false,
             kept: true,
+            sealed: false,
             before_restore_of: None,
             partial: false,
+            complete: true,
             note: None,
         }
     }
@@ -218,6 +354,8 @@ mod tests {
             storage,
             total,
             backups,
+            repeated: Vec::new(),
+            foreign: Vec::new(),
         }
     }
 
@@ -252,6 +390,23 @@ mod tests {
         );
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["backups"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn who_is_told_to_read_with_another_key_is_told_what_that_gives() {
+        let foreign = ForeignRow {
+            described: row("shop"),
+            why: "sealed by another key: 00".to_owned(),
+            word: "another key",
+            lacks_seal: false,
+        };
+        let report = ListReport {
+            foreign: vec![foreign],
+            ..list(0, vec![])
+        };
+        let text = report.text(&View::for_tests());
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("if it never left your hands"), "{text}");
     }
 
     #[test]

@@ -74,6 +74,10 @@ fn headline(failed: &[&Event], well: &[&Event], command: &str) -> String {
         ),
         ([one], []) => match one.kind {
             EventKind::CheckUnhealthy => "the backups are NOT HEALTHY".to_owned(),
+            // It was made, and lacks something.
+            kind if one.backup.is_some() && kind == EventKind::BackupFailed => {
+                format!("{}{} is INCOMPLETE", noun(kind), of(one))
+            }
             kind => format!("{}{} FAILED", noun(kind), of(one)),
         },
         ([one, ..], _) => {

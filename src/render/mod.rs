@@ -60,7 +60,7 @@ pub use key_list::{
     KeyListReport, KeyName, KeyRow, KeySlotsReport, SlotRow, SlotsRow, UnopenedRow,
 };
 pub use keys::{GeneratedKey, KeyGenerateReport};
-pub use list::{ListReport, ListRow, Proof};
+pub use list::{ForeignRow, ListReport, ListRow, Proof, RepeatedRow};
 pub use message::{begin_wording, run_wording, test_wording};
 pub use monitoring::{nagios, nagios_unknown, prometheus};
 pub use notify::{NotifyTestReport, NotifyTestRow};
@@ -76,9 +76,9 @@ pub use schedule::{ScheduleReport, ScheduleRow};
 pub use settings::SettingsReport;
 pub use show::ShowReport;
 pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};
-pub use status::StatusReport;
+pub use status::{StatusReport, foreign_line};
 pub use units::{age, count, counted, duration, rate, size, when};
-pub use verify::{VerifyReport, VerifyRow};
+pub use verify::{VerifyFinding, VerifyReport, VerifyRow};
 
 /// A command's result.
 pub trait Report: Serialize {

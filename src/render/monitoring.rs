@@ -7,8 +7,8 @@ use std::fmt::Write;
 use jiff::Timestamp;
 
 use super::console::messages;
-use super::list::kind_word;
 use super::style::line;
+use crate::format::manifest::Kind;
 use crate::health::{FAILURE_DAYS, Facts, Finding, Level, Room};
 
 /// One line as the Monitoring Plugins guidelines have it, and its exit code.
@@ -64,15 +64,17 @@ fn performance(finding: &Finding) -> Option<String> {
 }
 
 /// Metrics in the text format of Prometheus.
-pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String {
+///
+/// `storage`: where it is, so that the metrics of several can stand side by side.
+pub fn prometheus(facts: &Facts, findings: &[Finding], storage: &str, now: Timestamp) -> String {
     let mut metrics = Metrics::default();
-    let groups = facts.by_name();
-    for ((kind, name), group) in &groups {
-        let labels = format!(
-            "{{kind=\"{}\",name=\"{}\"}}",
-            kind_word(*kind),
-            escaped(name)
-        );
+    for (series, group) in facts.by_series() {
+        let labels = labels(&[
+            ("storage", storage),
+            ("kind", series.kind.word()),
+            ("name", &series.name),
+            ("series", &series.to_string()),
+        ]);
         let Some(newest) = group.first() else {
             continue;
         };
@@ -97,6 +99,12 @@ pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String
             &labels,
             raw,
         );
+        metrics.gauge(
+            "backup_last_lacks",
+            "What could not be read or dumped of the newest backup; 0 is a complete one.",
+            &labels,
+            newest.lacks as f64,
+        );
         let number = group.len() as f64;
         metrics.gauge("backups", "Backups that are there.", &labels, number);
         let total: u64 = group.iter().map(|backup| backup.stored_bytes).sum();
@@ -116,6 +124,7 @@ pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String
             );
         }
     }
+    let of_storage = labels(&[("storage", storage)]);
     if let Some(Room {
         free_bytes,
         total_bytes,
@@ -124,25 +133,28 @@ pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String
         metrics.gauge(
             "storage_free_bytes",
             "Free on the storage's disk.",
-            "",
+            &of_storage,
             free_bytes as f64,
         );
         metrics.gauge(
             "storage_size_bytes",
             "Size of the storage's disk.",
-            "",
+            &of_storage,
             total_bytes as f64,
         );
     }
     let failures = facts.failures.len() as f64;
     let help = format!("Runs of the last {FAILURE_DAYS} days that failed or broke off.");
-    metrics.gauge("runs_failed_recently", &help, "", failures);
+    metrics.gauge("runs_failed_recently", &help, &of_storage, failures);
     for finding in findings {
-        let labels = format!(
-            "{{check=\"{}\",subject=\"{}\"}}",
-            finding.check,
-            escaped(&finding.subject)
-        );
+        let kind = finding.kind.map_or("", Kind::word);
+        let labels = labels(&[
+            ("storage", storage),
+            ("check", finding.check),
+            ("subject", &finding.subject),
+            ("kind", kind),
+            ("series", finding.series.as_deref().unwrap_or_default()),
+        ]);
         let level = f64::from(finding.level as u8);
         metrics.gauge(
             "check_level",
@@ -154,7 +166,7 @@ pub fn prometheus(facts: &Facts, findings: &[Finding], now: Timestamp) -> String
     metrics.gauge(
         "check_timestamp_seconds",
         "When this was written.",
-        "",
+        &of_storage,
         now.as_second() as f64,
     );
     metrics.text()
@@ -187,6 +199,13 @@ impl Metrics {
     }
 }
 
+/// One that is empty is as good as none.
+fn labels(labels: &[(&str, &str)]) -> String {
+    let given = labels.iter().filter(|(_, value)| !value.is_empty());
+    let texts = given.map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+    format!("{{{}}}", texts.collect::<Vec<_>>().join(","))
+}
+
 fn escaped(label: &str) -> String {
     label
         .replace('\\', "\\\\")
@@ -202,6 +221,8 @@ mod tests {
         Finding {
             check,
             subject: "shop|1".to_owned(),
+            kind: None,
+            series: None,
             level,
             value: Some(value),
             limit: Some(26.0),

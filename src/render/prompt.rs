@@ -105,12 +105,14 @@ impl Console {
 /// read; the thread is left behind when the run is cancelled.
 fn read_answer(cancel: &Cancel) -> Result<String, PromptError> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    let read = move || {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer).map(|_| answer);
         // Nobody waits any more after a cancellation.
         let _ = sender.send(read);
-    });
+    };
+    let thread = thread::Builder::new().name("answer".to_owned());
+    thread.spawn(read).map_err(PromptError::Unreadable)?;
     loop {
         match receiver.recv_timeout(CANCEL_POLL) {
             Ok(answer) => return answer.map_err(PromptError::Unreadable),

@@ -9,8 +9,11 @@ use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{age, count, counted, size, when};
 use super::{Proof, Report, View};
-use crate::format::manifest::{Codec, DatabaseContent, Manifest, State, TreeContent, Trigger};
+use crate::format::manifest::{
+    Codec, DatabaseContent, Manifest, State, TreeContent, TreeProblem, Trigger,
+};
 use crate::ledger::TableLedger;
+use crate::series::left_out_by_options;
 
 /// The largest tables are shown, the others counted.
 const TABLES_SHOWN: usize = 20;
@@ -19,7 +22,16 @@ const PROBLEMS_SHOWN: usize = 20;
 #[derive(Debug, Serialize)]
 pub struct ShowReport {
     pub manifest: Manifest,
+    /// What it is counted with.
+    pub series: String,
+    /// All is in it that was to be backed up.
+    pub complete: bool,
     pub state: State,
+    /// Ours, with a seal or a signature.
+    pub sealed: bool,
+    /// Why it is not ours, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<String>,
     /// Where the archive is, without secrets.
     pub location: String,
     /// Whether the manifest's seal is right; absent without a key for it or for
@@ -51,7 +63,15 @@ impl Report for ShowReport {
             ),
         );
         fields.optional("note", manifest.note.as_deref());
+        fields.line("series", &line(&self.series));
+        if let Some(lack) = manifest.lack() {
+            fields.line("incomplete", &lack);
+        }
         fields.line("file", &self.location);
+        if let Some(why) = &self.foreign {
+            let text = format!("not sealed by a key of ours: {why}; anybody may have written this");
+            fields.line("foreign", &text);
+        }
         self.sealing(&mut fields);
         self.proof(&mut fields, view);
         let heading = format!("{} {}", kind_word(manifest.kind), line(&manifest.name));
@@ -64,6 +84,8 @@ impl Report for ShowReport {
                 database_fields(&mut fields, database);
                 text.push_str(&fields.into_text());
                 text.push_str(&tables(database, view));
+                text.push_str(&left_out(database));
+                text.push_str(&warnings(database));
             }
             None => text.push_str(&fields.into_text()),
         }
@@ -110,10 +132,7 @@ impl ShowReport {
         let text = match &self.state.verification {
             None => Proof::Stored.word().to_owned(),
             Some(proof) => {
-                let level = match proof.ok {
-                    true => Proof::from(proof.level),
-                    false => Proof::Failed,
-                };
+                let level = Proof::from(proof.standing());
                 let detail = proof.detail.as_ref().map(|detail| format!(": {detail}"));
                 let at = moment(proof.at, view);
                 format!("{}, {at}{}", level.word(), detail.unwrap_or_default())
@@ -181,6 +200,10 @@ fn database_fields(fields: &mut Fields, database: &DatabaseContent) {
         .collect();
     fields.list("extensions", &extensions);
     fields.list("roles", &database.roles);
+    let part = left_out_by_options(database);
+    if !part.is_empty() {
+        fields.line("part", &format!("not the whole database: pg_dump{part}"));
+    }
     let selection = &database.selection;
     fields.list("schemas", &selection.schemas);
     fields.list("without", &selection.exclude_schemas);
@@ -255,12 +278,48 @@ fn problems(tree: &TreeContent) -> String {
     if total == 0 {
         return String::new();
     }
-    let mut text = format!("\n{}\n", counted(total, "problem", "problems"));
-    for problem in tree.problems.iter().take(PROBLEMS_SHOWN) {
-        let said = format!("{}: {} ({})", problem.problem, problem.path, problem.detail);
+    let of = |it: &TreeProblem| format!("{}: {} ({})", it.problem, it.path, it.detail);
+    let heading = counted(total, "problem", "problems");
+    listed(heading, total, tree.problems.iter().map(of))
+}
+
+fn left_out(database: &DatabaseContent) -> String {
+    let left = database.left_out.named();
+    let left = left.map(|(object, why)| format!("left out: {object} ({why})"));
+    let lacks = database.warned.warnings.iter().filter(|it| it.lacks);
+    let all: Vec<String> = left.chain(lacks.map(|it| it.text.clone())).collect();
+    let total = database.left_out.count + database.warned.lacking;
+    match total {
+        0 => String::new(),
+        total => listed(
+            counted(total, "problem", "problems"),
+            total,
+            all.into_iter(),
+        ),
+    }
+}
+
+/// What pg_dump said by which nothing is missing.
+fn warnings(database: &DatabaseContent) -> String {
+    let warned = &database.warned;
+    let harmless: Vec<String> = warned.harmless().map(str::to_owned).collect();
+    match warned.count.saturating_sub(warned.lacking) {
+        0 => String::new(),
+        total => {
+            let heading = counted(total, "warning", "warnings");
+            let heading = format!("{heading} of pg_dump, by which nothing is missing");
+            listed(heading, total, harmless.into_iter())
+        }
+    }
+}
+
+/// Problems, the first of them by name.
+fn listed(heading: String, total: u64, named: impl ExactSizeIterator<Item = String>) -> String {
+    let mut text = format!("\n{heading}\n");
+    let shown = named.len().min(PROBLEMS_SHOWN) as u64;
+    for said in named.take(PROBLEMS_SHOWN) {
         text.push_str(&format!("  {}\n", line(&said)));
     }
-    let shown = tree.problems.len().min(PROBLEMS_SHOWN) as u64;
     let hidden = total.saturating_sub(shown);
     if hidden > 0 {
         text.push_str(&format!("  and {} more\n", count(hidden)));

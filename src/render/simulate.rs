@@ -36,6 +36,7 @@ pub struct SimulatedPoint {
 pub struct SimulatedRow {
     pub kind: Kind,
     pub name: String,
+    pub series: String,
     pub created_at: Timestamp,
     pub bytes: u64,
     /// Why it is still there; never empty.
@@ -47,7 +48,7 @@ impl Report for SimulateReport {
         if self.backups.is_empty() {
             return "No backups to play with; kluis backup makes the first one.\n".to_owned();
         }
-        let same = |a: &SimulatedRow, b: &SimulatedRow| (a.kind, &a.name) == (b.kind, &b.name);
+        let same = |a: &SimulatedRow, b: &SimulatedRow| (a.kind, &a.series) == (b.kind, &b.series);
         let groups = self.backups.chunk_by(same);
         let mut text: String = groups.map(|rows| left(rows, view)).collect();
         text.push_str(&self.months(view));
@@ -80,7 +81,7 @@ impl SimulateReport {
     }
 }
 
-/// What is left of one name.
+/// What is left of one series.
 fn left(rows: &[SimulatedRow], view: &View) -> String {
     const COLUMNS: [Column; 3] = [
         Column::left("WHEN"),
@@ -88,7 +89,7 @@ fn left(rows: &[SimulatedRow], view: &View) -> String {
         Column::wrapping("WHY IT IS STILL THERE"),
     ];
     let heading = rows.first().map_or_else(String::new, |first| {
-        format!("{} {}", kind_word(first.kind), line(&first.name))
+        format!("{} {}", kind_word(first.kind), line(&first.series))
     });
     let cells = |row: &SimulatedRow| {
         vec![

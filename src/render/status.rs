@@ -10,11 +10,12 @@ use super::history::result_word;
 use super::list::kind_word;
 use super::style::{Style, line};
 use super::table::{Column, table};
-use super::units::{age, size};
+use super::units::{age, counted, size};
 use super::{Proof, Report, View};
 use crate::format::manifest::Kind;
 use crate::health::{BackupFact, Facts, Finding, Level};
 use crate::operations::PastRun;
+use crate::series::Series;
 
 /// Sizes that a sparkline shows.
 const SPARKS: usize = 14;
@@ -23,6 +24,8 @@ const SPARKS: usize = 14;
 pub struct StatusReport {
     pub storage: String,
     pub names: Vec<StatusRow>,
+    /// Archives that no key of ours sealed: not among the names.
+    pub foreign: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,11 +42,17 @@ pub struct StatusReport {
 pub struct StatusRow {
     pub kind: Kind,
     pub name: String,
+    /// The name, or more where another series has it too.
+    #[serde(skip)]
+    pub title: String,
+    pub series: String,
     pub newest: Timestamp,
     pub backups: u64,
     pub stored_bytes: u64,
     /// Of the newest backup.
     pub proof: Proof,
+    /// The newest one lacks nothing.
+    pub complete: bool,
     /// Stored sizes of the newest ones, the oldest first.
     pub sizes: Vec<u64>,
 }
@@ -63,19 +72,23 @@ impl StatusReport {
         last_run: Option<&PastRun>,
         server_unasked: bool,
     ) -> Self {
-        let rows = facts.by_name().into_iter();
+        let rows = facts.by_series().into_iter();
         let wrong = findings.into_iter().filter(|it| it.level > Level::Ok);
         let findings: Vec<Finding> = wrong.collect();
         Self {
             storage,
             names: rows
-                .filter_map(|((kind, name), group)| status_row(kind, name, &group))
+                .filter_map(|(series, group)| status_row(series, &group))
                 .collect(),
+            foreign: facts.foreign,
             free_bytes: facts.room.map(|room| room.free_bytes),
             last_run: last_run.map(|run| LastRun {
                 command: run.record.command.clone(),
                 started: run.record.started,
-                result: result_word(run.state),
+                result: match run.record.is_incomplete() {
+                    true => "incomplete",
+                    false => result_word(run.state),
+                },
             }),
             healthy: findings.is_empty(),
             findings,
@@ -96,16 +109,19 @@ impl StatusReport {
     }
 }
 
-fn status_row(kind: Kind, name: &str, group: &[&BackupFact]) -> Option<StatusRow> {
+fn status_row(series: &Series, group: &[&BackupFact]) -> Option<StatusRow> {
     let newest = group.first()?;
     let sizes = group.iter().take(SPARKS).rev();
     Some(StatusRow {
-        kind,
-        name: name.to_owned(),
+        kind: series.kind,
+        name: series.name.clone(),
+        title: newest.title.clone(),
+        series: series.to_string(),
         newest: newest.created_at,
         backups: group.len() as u64,
         stored_bytes: group.iter().map(|backup| backup.stored_bytes).sum(),
-        proof: newest.proof.map_or(Proof::Failed, Proof::from),
+        proof: newest.standing.into(),
+        complete: newest.lacks == 0,
         sizes: sizes.map(|backup| backup.stored_bytes).collect(),
     })
 }
@@ -123,12 +139,13 @@ impl Report for StatusReport {
         ];
         if self.names.is_empty() {
             let place = line(&self.storage);
-            return format!("No backups in {place}; kluis backup makes the first one.\n");
+            let none = format!("No backups in {place}; kluis backup makes the first one.\n");
+            return none + &foreign_line(self.foreign);
         }
         let cells = |row: &StatusRow| {
             vec![
                 kind_word(row.kind).to_owned(),
-                row.name.clone(),
+                row.title.clone(),
                 age(row.newest, view.now),
                 row.proof.word().to_owned(),
                 row.backups.to_string(),
@@ -148,12 +165,24 @@ impl Report for StatusReport {
             let _ = write!(text, "; last run: {} {when}, {}", run.command, run.result);
         }
         let _ = writeln!(text);
+        text.push_str(&foreign_line(self.foreign));
         for finding in &self.findings {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
             let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
         }
         let _ = writeln!(text, "{}", self.verdict());
         text
+    }
+}
+
+/// Nothing where there is none.
+pub fn foreign_line(foreign: u64) -> String {
+    match foreign {
+        0 => String::new(),
+        _ => format!(
+            "{} not sealed by a key of ours, which count nowhere: kluis list, kluis adopt --all\n",
+            counted(foreign, "archive is", "archives are")
+        ),
     }
 }
 

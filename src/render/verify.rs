@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::list::{kind_word, short_id};
 use super::style::{Style, line};
 use super::table::{Column, table};
-use super::units::{counted, duration, rate, size, when};
+use super::units::{count, counted, duration, rate, size, when};
 use super::{Failure, Proof, Report, View};
 use crate::format::manifest::{Kind, ProofLevel};
 
@@ -21,6 +21,38 @@ pub struct VerifyReport {
     pub unreadable: u64,
     /// Backups that a restore cannot prove: globals, and files without a manifest.
     pub passed_over: u64,
+    /// Those that no key of ours sealed, which are not restored to prove them.
+    pub unsealed: u64,
+}
+
+/// Why a backup is not right, as far as was looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifyFinding {
+    /// Other bytes than were written, or none.
+    Damaged,
+    /// Whole, and a server that had all it needs refused it, or made something else of it.
+    DoesNotRestore,
+    /// Whole so far, and this place cannot restore it: an extension, room, a right.
+    NotProvable,
+    /// It was not looked at to the end, such as for want of its key.
+    NotDone,
+}
+
+impl VerifyFinding {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Damaged => Proof::Damaged.word(),
+            Self::DoesNotRestore => Proof::DoesNotRestore.word(),
+            Self::NotProvable => "NOT PROVABLE HERE",
+            Self::NotDone => "NOT DONE",
+        }
+    }
+
+    /// It says nothing against the backup.
+    pub fn is_unknown(self) -> bool {
+        matches!(self, Self::NotProvable | Self::NotDone)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -36,6 +68,8 @@ pub struct VerifyRow {
     /// It was not looked at to the end, for a reason that is not the archive's:
     /// nothing is known against it.
     pub unknown: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<VerifyFinding>,
     /// The proof that was reached, if `restorable`.
     pub level: ProofLevel,
     /// Bytes of the archive that were read.
@@ -53,11 +87,10 @@ pub struct VerifyRow {
 impl VerifyRow {
     fn cells(&self, view: &View) -> Vec<String> {
         let level = Proof::from(self.level).word();
-        let proof = match (self.ok, self.restorable) {
-            (true, _) => level.to_owned(),
-            (false, true) => format!("{level}, DAMAGED"),
-            (false, false) if self.unknown => "NOT DONE".to_owned(),
-            (false, false) => Proof::Failed.word().to_owned(),
+        let proof = match (self.finding, self.restorable) {
+            (None, _) => level.to_owned(),
+            (Some(finding), true) => format!("{level}, {}", finding.word()),
+            (Some(finding), false) => finding.word().to_owned(),
         };
         vec![
             when(self.created_at, view),
@@ -105,8 +138,8 @@ impl Report for VerifyReport {
             Column::left("ID"),
         ];
         if self.backups.is_empty() && self.unreadable == 0 {
-            return "Nothing to verify: there is no backup, or all were verified before.\n"
-                .to_owned();
+            let none = "Nothing to verify: there is no backup, or all were verified before";
+            return format!("{none}{}.\n", self.unsealed_text());
         }
         let rows: Vec<_> = self.backups.iter().map(|row| row.cells(view)).collect();
         let remarks: String = self.backups.iter().map(VerifyRow::remarks).collect();
@@ -132,6 +165,16 @@ impl Report for VerifyReport {
 }
 
 impl VerifyReport {
+    fn unsealed_text(&self) -> String {
+        match self.unsealed {
+            0 => String::new(),
+            some => {
+                let some = count(some);
+                format!("; {some} not sealed by a key of ours passed over: --accept-unsealed")
+            }
+        }
+    }
+
     /// The last line: whether to sleep well.
     fn verdict(&self) -> String {
         let unknown = self.backups.iter().filter(|row| row.unknown).count() as u64;
@@ -169,8 +212,9 @@ impl VerifyReport {
                 format!("; {some} of globals or without a manifest passed over")
             }
         };
+        let unsealed = self.unsealed_text();
         format!(
-            "{verdict}; {} read in {}{rate}{passed_over}",
+            "{verdict}; {} read in {}{rate}{passed_over}{unsealed}",
             size(bytes),
             duration(time)
         )

@@ -1,14 +1,17 @@
-//! Which rules hold for which name.
+//! Which rules hold for which series: one answer, whoever asks.
 
 use super::KeepRules;
 use crate::format::manifest::Kind;
+use crate::series::Series;
 
-/// The rules for everything, and those for single names.
+/// The rules for everything, those for single names, and those of schedules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
     pub rules: KeepRules,
-    /// The first that fits a backup holds for it, instead of `rules`.
+    /// The first that fits a backup holds for it, before all others.
     pub named: Vec<NamedRules>,
+    /// The one that fits best holds, instead of `rules`.
+    pub scheduled: Vec<ScheduledRules>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +23,60 @@ pub struct NamedRules {
     pub rules: KeepRules,
 }
 
-impl Policies {
-    pub fn of(&self, kind: Kind, name: &str) -> &KeepRules {
-        let fits = |named: &&NamedRules| {
-            named.name == name && named.kind.is_none_or(|wanted| wanted == kind)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledRules {
+    pub kind: Kind,
+    /// What it backs up; `None`: all of its kind that nobody else has rules for.
+    pub of: Option<Vec<Covered>>,
+    pub rules: KeepRules,
+}
+
+/// A database or a tree that a schedule backs up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    pub name: String,
+    /// A tree's, where it is known.
+    pub root: Option<String>,
+}
+
+/// How well rules fit a series; more is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    Kind,
+    /// The name, of another root.
+    Name,
+    Whole,
+}
+
+impl ScheduledRules {
+    fn fit(&self, series: &Series) -> Option<Fit> {
+        if self.kind != series.kind {
+            return None;
+        }
+        let Some(of) = &self.of else {
+            return Some(Fit::Kind);
         };
-        let named = self.named.iter().find(fits);
-        named.map_or(&self.rules, |named| &named.rules)
+        let named = of.iter().filter(|covered| covered.name == series.name);
+        let fit = named.map(|covered| match (&covered.root, &series.root) {
+            (Some(covered), Some(own)) if covered != own => Fit::Name,
+            _ => Fit::Whole,
+        });
+        fit.max()
+    }
+}
+
+impl Policies {
+    pub fn of(&self, series: &Series) -> &KeepRules {
+        let fits = |named: &&NamedRules| {
+            named.name == series.name && named.kind.is_none_or(|wanted| wanted == series.kind)
+        };
+        if let Some(named) = self.named.iter().find(fits) {
+            return &named.rules;
+        }
+        let fitting = self.scheduled.iter();
+        let fitting = fitting.filter_map(|it| Some((it.fit(series)?, &it.rules)));
+        let best = fitting.max_by_key(|(fit, _)| *fit);
+        best.map_or(&self.rules, |(_, rules)| rules)
     }
 }
 
@@ -34,7 +84,7 @@ impl From<KeepRules> for Policies {
     fn from(rules: KeepRules) -> Self {
         Self {
             rules,
-            named: Vec::new(),
+            ..Self::default()
         }
     }
 }

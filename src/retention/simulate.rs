@@ -8,15 +8,13 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use super::{Age, Candidate, Policies, PrunePlan, plan};
-use crate::format::manifest::Kind;
 use crate::ids::BackupId;
+use crate::series::Series;
 
 /// What is backed up each night from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nightly {
-    pub kind: Kind,
-    pub name: String,
-    pub group: String,
+    pub series: Series,
     /// Each new backup is taken to be as large as this.
     pub bytes: u64,
 }
@@ -88,12 +86,11 @@ fn future(what: &Nightly, at: Timestamp, number: i64, index: usize) -> Candidate
     let id = (1 << 63) | ((number as u64) << 20) | index as u64;
     Candidate {
         id: BackupId::from_random(id.to_be_bytes()),
-        kind: what.kind,
-        name: what.name.clone(),
-        group: what.group.clone(),
+        series: what.series.clone(),
         created_at: at,
         pinned: false,
         verified: false,
+        complete: true,
         bytes: what.bytes,
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::format::manifest::Kind;
 
 mod calendar;
 mod laws;
@@ -17,12 +18,11 @@ fn id_of(number: usize) -> BackupId {
 fn backups(times: &[&str]) -> Vec<Candidate> {
     let backup = |(number, time): (usize, &&str)| Candidate {
         id: id_of(number),
-        kind: Kind::Db,
-        name: "app".to_owned(),
-        group: "app".to_owned(),
+        series: Series::called(Kind::Db, "app"),
         created_at: at(time),
         pinned: false,
         verified: false,
+        complete: true,
         bytes: 10,
     };
     times.iter().enumerate().map(backup).collect()
@@ -146,8 +146,8 @@ fn while_the_clock_is_behind_nothing_is_removed() {
         "2019-01-01T01:00:00Z",
         "2026-01-20T12:00:01Z",
     ]);
-    // Another name's newest backup tells it as well.
-    all[2].group = "other".to_owned();
+    // Another series' newest backup tells it as well.
+    all[2].series.label = "other".to_owned();
     let rules = KeepRules {
         max_age: Age::days(1),
         ..only(1)
@@ -158,10 +158,10 @@ fn while_the_clock_is_behind_nothing_is_removed() {
 }
 
 #[test]
-fn kinds_and_names_have_their_own_floors() {
+fn each_series_has_its_own_floor() {
     let mut all = backups(&[NOW; 6]);
-    all[1].kind = Kind::Source;
-    all[2].group = "other".to_owned();
+    all[1].series.kind = Kind::Source;
+    all[2].series.label = "other".to_owned();
     let rules = KeepRules {
         last: Some(1),
         ..only(1)

@@ -1,15 +1,14 @@
 //! Short secrets that are no keys: a webhook's URL, a mail server's password.
-//! Owns the reading of their files, under the same rule as a key's: only the
-//! owner may have access. No error holds what the file holds.
+//! Owns the reading of their files, under the same rule as a key's: nobody else
+//! can have written them. No error holds what the file holds.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{OPEN_TO_OTHERS, SecretText};
+use super::SecretText;
+use crate::strict::{self, StrictError};
 
 /// URLs, tokens and passwords are shorter.
 const BYTES_MAX: u64 = 4096;
@@ -18,9 +17,9 @@ const BYTES_MAX: u64 = 4096;
 pub enum SecretSource {
     /// It was written into the configuration or the environment.
     Text(SecretText),
-    /// A file of the operator's; only its owner may have access.
+    /// A file of the operator's.
     File(PathBuf),
-    /// A systemd credential, whose mode is not judged.
+    /// A systemd credential.
     Credential(PathBuf),
 }
 
@@ -32,11 +31,12 @@ pub enum SecretFileError {
         #[source]
         source: io::Error,
     },
-    #[error(
-        "{} can be read or written by others (mode {mode:04o}); chmod 600 it",
-        path.display()
-    )]
-    OpenToOthers { path: PathBuf, mode: u32 },
+    #[error("{} is not taken: {source}; {}", path.display(), .source.remedy().unwrap_or_default())]
+    NotOurs {
+        path: PathBuf,
+        #[source]
+        source: StrictError,
+    },
     #[error("{} {what}", path.display())]
     Content { path: PathBuf, what: &'static str },
 }
@@ -46,13 +46,12 @@ impl SecretSource {
     pub fn read(&self) -> Result<SecretText, SecretFileError> {
         match self {
             Self::Text(text) => Ok(SecretText::new(text.expose())),
-            Self::File(path) => read(path, true),
-            Self::Credential(path) => read(path, false),
+            Self::File(path) | Self::Credential(path) => read(path),
         }
     }
 }
 
-fn read(path: &Path, must_be_private: bool) -> Result<SecretText, SecretFileError> {
+fn read(path: &Path) -> Result<SecretText, SecretFileError> {
     let unreadable = |source| SecretFileError::Unreadable {
         path: path.to_owned(),
         source,
@@ -61,18 +60,16 @@ fn read(path: &Path, must_be_private: bool) -> Result<SecretText, SecretFileErro
         path: path.to_owned(),
         what,
     };
-    let file = File::open(path).map_err(unreadable)?;
-    // Of the opened file, so that nobody can put another in between.
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-    if must_be_private && mode & OPEN_TO_OTHERS != 0 {
-        return Err(SecretFileError::OpenToOthers {
+    let opened = strict::open(path).map_err(|error| match error {
+        StrictError::Unreadable(source) => unreadable(source),
+        source => SecretFileError::NotOurs {
             path: path.to_owned(),
-            mode,
-        });
-    }
+            source,
+        },
+    })?;
     // Reserved whole: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX as usize + 1));
-    let read = file.take(BYTES_MAX + 1).read_to_string(&mut text);
+    let read = opened.file.take(BYTES_MAX + 1).read_to_string(&mut text);
     read.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => wrong("is not UTF-8 text"),
         _ => unreadable(error),
@@ -94,6 +91,7 @@ fn read(path: &Path, must_be_private: bool) -> Result<SecretText, SecretFileErro
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -115,10 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_reach_or_is_no_line_is_refused_without_being_told() {
+    fn what_others_can_write_or_is_no_line_is_refused_without_being_told() {
         for (content, mode, why) in [
-            (&b"hunter2"[..], 0o640, "others"),
-            (b"hunter2", 0o602, "others"),
+            (&b"hunter2"[..], 0o602, "others"),
             (b"hunter2\nhunter3\n", 0o600, "more than one line"),
             (b"\n", 0o600, "empty"),
             (b"hunter\xff", 0o600, "UTF-8"),
@@ -130,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credentials_mode_is_not_judged() {
+    fn a_credentials_group_may_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("credential");
         fs::write(&path, "word").unwrap();

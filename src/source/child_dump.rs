@@ -4,20 +4,78 @@
 //! Invariant: the stream ends cleanly only if the child exited 0 *and* the
 //! witness found the dump whole; a dump that stops early with exit 0 is refused.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use super::{Produced, Source};
+use super::pg_dump::Dumped;
+use super::{Produced, Source, warned};
 use crate::cancel::Cancel;
+use crate::checked::SqlName;
+use crate::dump::Needs;
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::Ledger;
-use crate::postgres::Server;
-use crate::process::{ChildReader, ProcessError};
+use crate::postgres::{PostgresError, Server};
+use crate::process::{ChildReader, ProcessError, Said};
+
+/// What a witness saw.
+#[derive(Default)]
+pub struct Seen {
+    pub ledger: Ledger,
+    /// Roles that the dump names as owners.
+    pub owners: BTreeSet<String>,
+    /// What of the server's the dump's text names.
+    pub needs: Needs,
+    /// Statements of a dump of globals that a restore will not run, by kind.
+    pub not_understood: BTreeMap<String, u64>,
+    /// What the program said that has read an archive beside us.
+    pub said: Said,
+}
+
+/// What is known before the dump.
+pub(super) struct Told {
+    /// That makes the dump: "pg_dump".
+    pub program: &'static str,
+    /// Without the ledger.
+    pub content: DatabaseContent,
+    pub warnings: Vec<String>,
+    /// `None`: there is nothing to ask of it again.
+    pub dumped: Option<Dumped>,
+}
+
+impl Told {
+    /// Adds what is known when the dump is whole.
+    pub fn end(&mut self, server: &Server, seen: Seen, said: &Said) -> Result<(), PostgresError> {
+        let content = &mut self.content;
+        content.ledger = seen.ledger;
+        warned::add(&mut content.warned, self.program, said);
+        warned::add(&mut content.warned, "pg_restore", &seen.said);
+        let statements: u64 = seen.not_understood.values().sum();
+        content.left_out.count += statements;
+        content.left_out.statements = seen.not_understood;
+        name_only(content, &seen.needs);
+        match &self.dumped {
+            Some(dumped) => dumped.look_again(server, content, seen.owners),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A part, or a dump without owners or grants, needs no more than it names.
+fn name_only(content: &mut DatabaseContent, needs: &Needs) {
+    if content.selection.is_everything() && content.options.is_empty() {
+        return;
+    }
+    let is_named = |name: &SqlName| needs.roles.contains(name.as_str());
+    content.roles.retain(is_named);
+    let is_named = |name: &SqlName| needs.tablespaces.contains(name.as_str());
+    content.tablespaces.retain(is_named);
+}
 
 /// Sees the bytes of a dump in order, and says at the end whether it was whole.
 pub trait Witness: Send {
     fn feed(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// The ledger of a whole dump; the error says what is missing.
-    fn finish(self) -> io::Result<Ledger>;
+    /// What a whole dump held; the error says what is missing.
+    fn finish(self) -> io::Result<Seen>;
 }
 
 /// A running dump. Dropping it ends its programs, the dump's before the witness'.
@@ -27,35 +85,32 @@ pub struct ChildDump<W> {
     /// Until the end of the stream.
     witness: Option<W>,
     /// Once the end was seen and good.
-    ledger: Option<Ledger>,
-    content: DatabaseContent,
-    warnings: Vec<String>,
+    is_whole: bool,
+    told: Told,
     cancel: Cancel,
 }
 
 impl<W: Witness> ChildDump<W> {
-    /// `content` is what is known before the dump, without the ledger.
     pub(super) fn new(
         server: &Server,
         dump: ChildReader,
         witness: W,
-        (content, warnings): (DatabaseContent, Vec<String>),
+        told: Told,
         cancel: Cancel,
     ) -> Self {
         Self {
             server: server.clone(),
             dump,
             witness: Some(witness),
-            ledger: None,
-            content,
-            warnings,
+            is_whole: false,
+            told,
             cancel,
         }
     }
 
     /// What the operator should know, such as a client newer than the server.
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.told.warnings
     }
 
     fn witnessed(&mut self, bytes: &[u8], ends: bool) -> io::Result<()> {
@@ -70,11 +125,15 @@ impl<W: Witness> ChildDump<W> {
     /// that was not stays so, however often it is read on.
     fn end(&mut self) -> io::Result<()> {
         if let Some(witness) = self.witness.take() {
-            self.ledger = Some(witness.finish()?);
+            let seen = witness.finish()?;
+            let said = self.dump.take_said();
+            let ended = self.told.end(&self.server, seen, &said);
+            ended.map_err(io::Error::other)?;
+            self.is_whole = true;
         }
-        match self.ledger {
-            Some(_) => Ok(()),
-            None => Err(io::Error::other("the dump was not whole")),
+        match self.is_whole {
+            true => Ok(()),
+            false => Err(io::Error::other("the dump was not whole")),
         }
     }
 }
@@ -95,10 +154,16 @@ impl<W: Witness> Read for ChildDump<W> {
 
 impl<W: Witness> Source for ChildDump<W> {
     fn finish(self: Box<Self>) -> Produced {
-        Produced::Database(DatabaseContent {
-            ledger: self.ledger.unwrap_or_default(),
-            ..self.content
-        })
+        Produced::Database(self.told.content)
+    }
+}
+
+/// pg_dump's own words, as it runs in the locale C: `--strict-names` made it stop.
+pub(super) fn of_the_dump(error: ProcessError) -> PostgresError {
+    let said = error.stderr();
+    match said.contains(": error: no matching ") && said.contains(" for pattern ") {
+        true => PostgresError::NothingMatches { source: error },
+        false => error.into(),
     }
 }
 
@@ -107,7 +172,7 @@ impl<W: Witness> Source for ChildDump<W> {
 pub(super) fn explained(server: &Server, error: io::Error) -> io::Error {
     match ProcessError::from_io(error).map(|error| server.lost(error)) {
         Ok(Ok(lost)) => io::Error::other(lost),
-        Ok(Err(error)) => io::Error::other(error),
+        Ok(Err(error)) => io::Error::other(of_the_dump(error)),
         Err(error) => error,
     }
 }

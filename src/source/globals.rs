@@ -5,10 +5,11 @@
 
 use std::io;
 
-use super::child_dump::{ChildDump, Witness};
+use super::child_dump::{ChildDump, Seen, Told, Witness};
 use crate::cancel::Cancel;
+use crate::checked::RecordedOption;
 use crate::format::manifest::{DatabaseContent, GLOBALS};
-use crate::ledger::{GlobalsReader, Ledger};
+use crate::ledger::GlobalsReader;
 use crate::postgres::{PostgresError, Server};
 use crate::process::ChildReader;
 
@@ -30,7 +31,7 @@ impl GlobalsSource {
         let mut warnings: Vec<String> = Vec::new();
         let mut options = Vec::new();
         if !server.can_read_role_passwords(database, role)? {
-            options.push(NO_PASSWORDS.to_owned());
+            options.push(RecordedOption::new(NO_PASSWORDS));
             warnings.push(
                 "the roles are backed up without their passwords, which only a superuser may \
                  read: set them anew after a restore"
@@ -39,9 +40,10 @@ impl GlobalsSource {
         }
         let tool = server
             .tool(&client, database)
-            .args(["--globals-only", "--encoding=UTF8"])
+            .arg("--globals-only")
+            .arg(format!("--encoding={}", encoding(server)?))
             .args(role.map(|role| format!("--role={role}")))
-            .args(options.iter().cloned());
+            .args((!options.is_empty()).then_some(NO_PASSWORDS));
         let content = DatabaseContent {
             server_version: server.version().text.clone(),
             client_version: client.version,
@@ -52,7 +54,13 @@ impl GlobalsSource {
             options,
             ..DatabaseContent::default()
         };
-        let (dump, told) = (ChildReader::spawn(&tool)?, (content, warnings));
+        let dump = ChildReader::spawn(&tool)?;
+        let told = Told {
+            program: "pg_dumpall",
+            content,
+            warnings,
+            dumped: None,
+        };
         Ok(Self::new(
             server,
             dump,
@@ -63,14 +71,28 @@ impl GlobalsSource {
     }
 }
 
+/// What is written in it where that is no encoding, too: a name in another is then a
+/// statement that is not understood, and not the end of the dump.
+fn encoding(server: &Server) -> Result<&'static str, PostgresError> {
+    let asked_in = server.maintenance_database("")?;
+    Ok(match server.encoding(&asked_in)?.as_str() {
+        "SQL_ASCII" => "SQL_ASCII",
+        _ => "UTF8",
+    })
+}
+
 impl Witness for GlobalsReader {
     fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
         Self::feed(self, bytes);
         Ok(())
     }
 
-    fn finish(self) -> io::Result<Ledger> {
+    fn finish(self) -> io::Result<Seen> {
         let globals = Self::finish(self).map_err(io::Error::other)?;
-        Ok(globals.ledger())
+        Ok(Seen {
+            ledger: globals.ledger(),
+            not_understood: globals.not_understood(),
+            ..Seen::default()
+        })
     }
 }

@@ -9,6 +9,7 @@ mod child_dump;
 mod directory;
 mod globals;
 mod pg_dump;
+mod warned;
 
 pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
 pub use globals::GlobalsSource;

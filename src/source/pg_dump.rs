@@ -3,22 +3,25 @@
 
 use std::io;
 
-use super::child_dump::{ChildDump, Witness, explained};
+use super::child_dump::{ChildDump, Seen, Told, Witness, explained};
 use super::{Produced, Source};
 use crate::cancel::{Cancel, Cancelled};
-use crate::format::manifest::DatabaseContent;
-use crate::ledger::{DumpReader, Ledger};
-use crate::postgres::{Client, DatabaseFacts, DumpOptions, PostgresError, Server};
+use crate::dump::Needs;
+use crate::format::manifest::{DatabaseContent, LeftOut, Warned};
+use crate::ledger::{DumpReader, Ledger, Owners};
+use crate::postgres::{Client, DatabaseFacts, DumpOption, DumpOptions, PostgresError, Server};
 use crate::process::ChildReader;
 use crate::scratch::{ScratchError, UnpackError};
 
 mod custom;
 mod directory;
 mod flat_tar;
+mod look_again;
 mod text_ledger;
 
 pub use custom::CustomDumpSource;
 pub use directory::{DirectoryDump, DirectoryDumpSource};
+pub(super) use look_again::Dumped;
 
 /// Why there is no dump.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +39,7 @@ pub enum DumpError {
 /// What every format begins with: the catalogues asked, the program found.
 struct Started {
     client: Client,
-    /// Without the ledger.
-    content: DatabaseContent,
-    warnings: Vec<String>,
+    told: Told,
 }
 
 impl Started {
@@ -49,21 +50,30 @@ impl Started {
         options: &DumpOptions,
     ) -> Result<Self, PostgresError> {
         let facts = server.facts(database)?;
+        let left_out = server.left_out(database)?;
         let client = server.client("pg_dump")?;
         let warning = client.warning("pg_dump", server.version().major());
-        Ok(Self {
+        let dumped = Dumped {
+            database: database.to_owned(),
+            owner: facts.database_owner.clone(),
+            subscriptions: subscriptions(server, database, options)?,
+        };
+        let told = Told {
+            program: "pg_dump",
             content: DatabaseContent {
                 format: format.to_owned(),
+                left_out,
                 ..content(server, &client, facts, options)
             },
-            client,
             warnings: warning.into_iter().collect(),
-        })
+            dumped: Some(dumped),
+        };
+        Ok(Self { client, told })
     }
 }
 
 /// A running plain dump.
-pub type PgDumpSource = ChildDump<DumpReader>;
+pub type PgDumpSource = ChildDump<DumpReader<(Owners, Needs)>>;
 
 impl PgDumpSource {
     /// Asks the catalogues, finds the matching pg_dump and starts it.
@@ -73,27 +83,49 @@ impl PgDumpSource {
         options: &DumpOptions,
         cancel: Cancel,
     ) -> Result<Self, PostgresError> {
-        let Started {
-            client,
-            content,
-            warnings,
-        } = Started::new(server, database, "plain", options)?;
+        let Started { client, told } = Started::new(server, database, "plain", options)?;
         let tool = server
             .dump_tool(&client, database, options)?
             .arg("--format=plain");
-        let (dump, told) = (ChildReader::spawn(&tool)?, (content, warnings));
-        Ok(Self::new(server, dump, DumpReader::new(), told, cancel))
+        let dump = ChildReader::spawn(&tool)?;
+        let reader = DumpReader::watched(<(Owners, Needs)>::default());
+        Ok(Self::new(server, dump, reader, told, cancel))
     }
 }
 
-impl Witness for DumpReader {
+impl Witness for DumpReader<(Owners, Needs)> {
     fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
         Self::feed(self, bytes);
         Ok(())
     }
 
-    fn finish(self) -> io::Result<Ledger> {
-        Self::finish(self).map_err(io::Error::other)
+    fn finish(self) -> io::Result<Seen> {
+        seen(self)
+    }
+}
+
+/// What a reader that has all of a dump saw.
+fn seen(reader: DumpReader<(Owners, Needs)>) -> io::Result<Seen> {
+    let (ledger, (owners, needs), _) = reader.finish_watched().map_err(io::Error::other)?;
+    let owners = owners.into_names();
+    Ok(Seen {
+        ledger,
+        owners,
+        needs,
+        ..Seen::default()
+    })
+}
+
+/// Those that belong into the dump: as pg_dump, that of a whole database.
+fn subscriptions(
+    server: &Server,
+    database: &str,
+    options: &DumpOptions,
+) -> Result<Vec<String>, PostgresError> {
+    let is_wanted = |option: &DumpOption| option.as_str() != "--no-subscriptions";
+    match options.selection.is_everything() && options.options.iter().all(is_wanted) {
+        true => server.subscriptions(database),
+        false => Ok(Vec::new()),
     }
 }
 
@@ -121,9 +153,12 @@ fn content(
         provider_locale: locale.provider_locale,
         extensions: facts.extensions,
         roles: facts.roles,
+        owners: Some(facts.owners),
         superusers: facts.superusers,
         tablespaces: facts.tablespaces,
         output_settings: facts.output_settings,
+        left_out: LeftOut::default(),
+        warned: Warned::default(),
         ledger: Ledger::default(),
     }
 }

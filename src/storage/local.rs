@@ -7,15 +7,16 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{
-    ErrorKind, Key, PendingWrite, RECORDS, Storage, StorageError, StoredObject, split_prefix,
+    ErrorKind, Hold, Key, PendingWrite, RECORDS, Storage, StorageError, StoredObject, split_prefix,
 };
 use directory::Directory;
 use temporary::{Durability, PRIVATE_FILE, Publish, Temporary};
@@ -117,15 +118,32 @@ impl Storage for LocalStorage {
         temporary.publish(Publish::Replacing)
     }
 
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    fn overwrite(
+        &self,
+        key: &str,
+        offset: u64,
+        was: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
         let key = self.key(key)?;
         let directory = self.directory_to_read(key.is_record)?;
         let failed = |e: io::Error| directory.failed("overwrite", key.name, e);
+        // One descriptor for the look and the write: a name can be given to another
+        // file in between, whose owner would find our bytes in it.
         let file = open_regular(&directory, key.name, OFlags::RDWR)?;
-        let end = offset.checked_add(bytes.len() as u64);
-        if end.is_none_or(|end| end > file.metadata().map_or(0, |m| m.len())) {
-            let short = io::Error::new(io::ErrorKind::UnexpectedEof, "it is too short for that");
-            return Err(failed(short));
+        let names = file.metadata().map_err(failed)?.nlink();
+        if names > 1 {
+            let what = format!(
+                "it has {names} hard links, so it is another file too; put a copy in its place \
+                 (cp, then mv), and try again"
+            );
+            return Err(failed(io::Error::other(what)));
+        }
+        let mut found = vec![0; bytes.len()];
+        file.read_exact_at(&mut found, offset).map_err(failed)?;
+        if found != was {
+            let what = "it is not what was read a moment ago; look who writes there, and try again";
+            return Err(failed(io::Error::other(what)));
         }
         file.write_all_at(bytes, offset).map_err(failed)?;
         file.sync_data().map_err(failed)
@@ -175,6 +193,23 @@ impl Storage for LocalStorage {
         Ok(objects)
     }
 
+    fn misplaced(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        let (is_record, start) = split_prefix(prefix);
+        let directory = match self.directory_to_read(is_record) {
+            Err(e) if is_record && e.kind == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = directory.not_regular()?;
+        names.retain(|name| name.starts_with(start) && (is_record || name != RECORDS));
+        if !is_record
+            && matches!(self.directory_to_read(true), Err(e) if e.kind == ErrorKind::Misplaced)
+        {
+            names.push(RECORDS.to_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
     fn remove(&self, key: &str) -> Result<(), StorageError> {
         let key = self.key(key)?;
         let directory = self.directory_to_read(key.is_record)?;
@@ -183,6 +218,32 @@ impl Storage for LocalStorage {
         // Callers remove manifest, then archive: a power cut between must find
         // them in that order.
         directory.sync()
+    }
+
+    fn data_bytes(&self, key: &str) -> Result<Option<u64>, StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_read(key.is_record)?;
+        let file = open_regular(&directory, key.name, OFlags::RDONLY)?;
+        Ok(data_bytes(&file).ok().flatten())
+    }
+
+    fn hold(&self, key: &str) -> Result<Option<Hold>, StorageError> {
+        let key = self.key(key)?;
+        let directory = self.directory_to_read(key.is_record)?;
+        let file = open_regular(&directory, key.name, OFlags::RDONLY)?;
+        // Some network mounts have no locks.
+        let held = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
+        Ok(held.ok().map(|()| Hold(file)))
+    }
+
+    fn is_held(&self, key: &str) -> bool {
+        let file = self.key(key).and_then(|key| {
+            let directory = self.directory_to_read(key.is_record)?;
+            open_regular(&directory, key.name, OFlags::RDONLY)
+        });
+        let free =
+            file.map(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive));
+        matches!(free, Ok(Err(Errno::WOULDBLOCK)))
     }
 
     fn sweep(&self) -> Result<Vec<String>, StorageError> {
@@ -210,6 +271,26 @@ impl Storage for LocalStorage {
     }
 }
 
+/// Asks the file system where its holes are: blocks that are counted tell of
+/// compression too, and some count those of a new file late or never. `None` of a
+/// file of very many pieces.
+fn data_bytes(file: &File) -> Result<Option<u64>, Errno> {
+    const PIECES_MAX: u32 = 10_000;
+    let (mut data, mut at) = (0, 0);
+    for _ in 0..PIECES_MAX {
+        let begin = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => return Ok(Some(data)),
+            begin => begin?,
+        };
+        let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(begin))?;
+        data += end.saturating_sub(begin);
+        at = end.max(begin + 1);
+    }
+    Ok(None)
+}
+
+const NOT_REGULAR: &str = "it is not a regular file";
+
 /// Neither follows a symlink nor waits at a fifo.
 fn open_regular(directory: &Directory, name: &str, how: OFlags) -> Result<File, StorageError> {
     let flags = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -222,7 +303,7 @@ fn open_regular(directory: &Directory, name: &str, how: OFlags) -> Result<File, 
     if metadata.is_file() {
         Ok(file)
     } else {
-        let odd = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        let odd = io::Error::new(io::ErrorKind::IsADirectory, NOT_REGULAR);
         Err(directory.failed("open", name, odd))
     }
 }

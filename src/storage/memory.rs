@@ -72,18 +72,24 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    fn overwrite(
+        &self,
+        key: &str,
+        offset: u64,
+        was: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
         Key::parse(key, &self.location())?;
         let mut objects = self.objects.lock();
         let missing = || failed("overwrite", key, io::ErrorKind::NotFound);
         let object = objects.get_mut(key).ok_or_else(missing)?;
         let mut whole = object.bytes.to_vec();
-        let end = usize::try_from(offset).ok().and_then(|start| {
+        let written = usize::try_from(offset).ok().and_then(|start| {
             let end = start.checked_add(bytes.len())?;
-            whole.get_mut(start..end)?.copy_from_slice(bytes);
-            Some(end)
+            let part = whole.get_mut(start..end)?;
+            (part == was).then(|| part.copy_from_slice(bytes))
         });
-        end.ok_or_else(|| failed("overwrite", key, io::ErrorKind::UnexpectedEof))?;
+        written.ok_or_else(|| failed("overwrite", key, io::ErrorKind::UnexpectedEof))?;
         object.bytes = whole.into();
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! Every driver passes the contract suite in `tests/storage_contract.rs`.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -23,7 +24,12 @@ pub use memory::MemoryStorage;
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// The one directory that keys may name.
-const RECORDS: &str = "runs";
+pub const RECORDS: &str = "runs";
+
+/// An object that is to stay: an advisory lock (flock) on the file itself, which the
+/// kernel lets go when its holder dies.
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "held until it is dropped")] File);
 
 /// What a driver promises; the suite holds each line.
 pub trait Storage: Send + Sync {
@@ -42,8 +48,15 @@ pub trait Storage: Send + Sync {
     /// Writes over part of an object, in place and durably: its length stays.
     /// Not all at once: after a crash the part may hold any mixture of old and
     /// new. For formats that keep a second copy elsewhere, such as an archive's
-    /// header, and for nothing else.
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+    /// header, and for nothing else. Only if `was`, of the same length, stands there:
+    /// what has that name by now may be another file.
+    fn overwrite(
+        &self,
+        key: &str,
+        offset: u64,
+        was: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), StorageError>;
 
     /// Reads an object from byte `offset` (0 = its start) to its end.
     fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError>;
@@ -55,9 +68,34 @@ pub trait Storage: Send + Sync {
     /// Removes an object for good. [`ErrorKind::NotFound`] if there is none.
     fn remove(&self, key: &str) -> Result<(), StorageError>;
 
+    /// How many bytes of an object are data, and no hole: what lies on the disk for
+    /// them may be less, where the file system compresses. `None` where that is not
+    /// known.
+    fn data_bytes(&self, _key: &str) -> Result<Option<u64>, StorageError> {
+        Ok(None)
+    }
+
+    /// Holds an object for who reads it without the storage's lock: until it is
+    /// dropped, [`Storage::is_held`] says so to whoever would remove the object.
+    /// `None` where that cannot be; then the lock has to be kept.
+    fn hold(&self, _key: &str) -> Result<Option<Hold>, StorageError> {
+        Ok(None)
+    }
+
+    /// Whether some run holds an object.
+    fn is_held(&self, _key: &str) -> bool {
+        false
+    }
+
     /// Removes what a crashed run left: pending writes that no living run owns.
     /// The caller holds the storage's exclusive lock. Returns their names.
     fn sweep(&self) -> Result<Vec<String>, StorageError>;
+
+    /// Names that say an object, and are none: a fifo, a symlink, a directory. They
+    /// are never listed; who looks for backups can name them.
+    fn misplaced(&self, _prefix: &str) -> Result<Vec<String>, StorageError> {
+        Ok(Vec::new())
+    }
 
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
@@ -131,6 +169,8 @@ pub enum ErrorKind {
     InvalidKey,
     /// A mount that must be there is not.
     NotMounted,
+    /// Something else than a file, or a directory, lies there.
+    Misplaced,
     Other,
 }
 
@@ -143,6 +183,10 @@ impl ErrorKind {
                 Self::PermissionDenied
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Self::Misplaced,
+            _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                Self::Misplaced
+            }
             _ => Self::Other,
         }
     }
@@ -154,6 +198,7 @@ impl ErrorKind {
             Self::PermissionDenied => "; check who owns it and whether it is mounted read-only",
             Self::NoSpace => "; free space there or prune older backups, none was touched",
             Self::NotMounted => "; mount it, or point the storage at the mount itself",
+            Self::Misplaced => "; look who put it there, and move it away",
             Self::NotFound | Self::AlreadyExists | Self::InvalidKey | Self::Other => "",
         }
     }
@@ -168,6 +213,7 @@ impl fmt::Display for ErrorKind {
             Self::NoSpace => "no space left",
             Self::InvalidKey => "invalid name",
             Self::NotMounted => "not mounted",
+            Self::Misplaced => "something else lies there",
             Self::Other => "failed",
         })
     }

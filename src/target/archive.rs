@@ -17,6 +17,7 @@ use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::postgres::{Converter, PostgresError};
 use crate::process::{ChildReader, FilterInput, ProcessError, spawn_filter};
+use crate::reached::Reached;
 use crate::scratch::{Scratch, UnpackError, unpack_files};
 
 /// As large as a pipe gets.
@@ -49,7 +50,7 @@ impl Target for FromCustom {
         let gave_up = AtomicBool::new(false);
         let (inner, cancel, gave_up) = (&mut self.inner, &self.cancel, &gave_up);
         let (fed, received, failure) = thread::scope(|scope| {
-            let receiver = scope.spawn(move || {
+            let receive = move || {
                 let received = receive_text(&mut **inner, &mut text);
                 // Before pg_restore is ended with its output: see `feed`.
                 gave_up.store(
@@ -57,7 +58,16 @@ impl Target for FromCustom {
                     Ordering::SeqCst,
                 );
                 (received, text.failure.take())
-            });
+            };
+            let thread = thread::Builder::new().name("receiver".to_owned());
+            let receiver =
+                thread
+                    .spawn_scoped(scope, receive)
+                    .map_err(|source| TargetError::Place {
+                        action: "start",
+                        place: "a thread that takes what pg_restore prints".to_owned(),
+                        source,
+                    })?;
             let fed = feed(stream, input, gave_up, cancel);
             // The receiver is gone if the target inside has failed already.
             let _ = verdict.send(matches!(fed, Ok(true)));
@@ -65,8 +75,8 @@ impl Target for FromCustom {
             let (received, failure) = receiver
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (fed, received, failure)
-        });
+            Ok::<_, TargetError>((fed, received, failure))
+        })?;
         self.cancel.check()?;
         fed?;
         match failure {
@@ -79,8 +89,12 @@ impl Target for FromCustom {
         self.inner.read_back(advance)
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
-        self.inner.commit()
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+        self.inner.commit(reached)
+    }
+
+    fn abandon(&mut self) -> Vec<String> {
+        self.inner.abandon()
     }
 }
 
@@ -137,8 +151,12 @@ impl Target for FromDirectory {
         self.inner.read_back(advance)
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
-        self.inner.commit()
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+        self.inner.commit(reached)
+    }
+
+    fn abandon(&mut self) -> Vec<String> {
+        self.inner.abandon()
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::dump::ContentsReader;
 use crate::format::manifest::DatabaseContent;
+use crate::reached::Reached;
 
 /// `Received` has `contents`, and the ledger as content.
 pub struct ContentsCheck {
@@ -39,7 +40,7 @@ impl Target for ContentsCheck {
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }

@@ -7,8 +7,9 @@ use std::io::{BufRead, ErrorKind};
 
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
-use crate::format::manifest::DatabaseContent;
+use crate::format::manifest::{DatabaseContent, LeftOut};
 use crate::ledger::{DumpReader, GlobalsReader};
+use crate::reached::Reached;
 
 /// The target of `verify`. Of the content it tells the ledger alone.
 pub struct DumpCheck {
@@ -38,6 +39,7 @@ impl DumpCheck {
 
 impl Target for DumpCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
+        let mut left_out = LeftOut::default();
         let ledger = match self.dump_of {
             DumpOf::Database => {
                 let mut reader = DumpReader::new();
@@ -47,11 +49,15 @@ impl Target for DumpCheck {
             DumpOf::Globals => {
                 let mut reader = GlobalsReader::default();
                 feed_all(stream, &self.cancel, |block| reader.feed(block))?;
-                reader.finish()?.ledger()
+                let globals = reader.finish()?;
+                left_out.statements = globals.not_understood();
+                left_out.count = left_out.statements.values().sum();
+                globals.ledger()
             }
         };
         let database = DatabaseContent {
             ledger,
+            left_out,
             ..DatabaseContent::default()
         };
         Ok(Received {
@@ -60,7 +66,7 @@ impl Target for DumpCheck {
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }
@@ -113,7 +119,8 @@ mod tests {
         let received = receive(DUMP.as_bytes()).expect("whole");
         let tables = received.database.expect("a database").ledger.tables;
         assert_eq!((tables.len(), tables[0].rows), (1, 2));
-        assert!(Box::new(DumpCheck::new(Cancel::default())).commit().is_ok());
+        let reached = &mut Reached::default();
+        assert!(DumpCheck::new(Cancel::default()).commit(reached).is_ok());
     }
 
     #[test]

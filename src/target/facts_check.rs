@@ -8,6 +8,7 @@ use super::dump_check::feed_all;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::dump::FactsReader;
+use crate::reached::Reached;
 
 /// `Received` has the content as far as the dump tells it.
 pub struct FactsCheck {
@@ -30,7 +31,7 @@ impl Target for FactsCheck {
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }

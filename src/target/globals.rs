@@ -3,16 +3,19 @@
 //!
 //! Refuses to touch what is there: no role that exists is altered, and no
 //! tablespace is made, which would want a directory on the server. Only
-//! statements that were understood are run.
+//! statements that were understood are run, made anew of their parts: no text of
+//! the dump is. The others are named.
 
 use std::io::BufRead;
 
 use super::dump_check::feed_all;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
+use crate::checked::SqlName;
 use crate::format::manifest::DatabaseContent;
-use crate::ledger::{About, Global, Globals, GlobalsReader};
-use crate::postgres::{PostgresError, Server};
+use crate::ledger::{Global, Globals, GlobalsReader};
+use crate::postgres::{PostgresError, Server, Sql, role_sql};
+use crate::reached::Reached;
 
 /// Roles that come back.
 pub struct GlobalsTarget {
@@ -20,7 +23,7 @@ pub struct GlobalsTarget {
     /// Where the server is asked and told.
     database: String,
     /// What [`Target::commit`] runs; no `Debug`, for passwords are in it.
-    script: Option<String>,
+    script: Option<Sql>,
     cancel: Cancel,
 }
 
@@ -35,7 +38,7 @@ impl GlobalsTarget {
         })
     }
 
-    fn missing(&self, names: &[String]) -> Result<Vec<String>, PostgresError> {
+    fn missing(&self, names: &[SqlName]) -> Result<Vec<SqlName>, PostgresError> {
         self.server.missing_roles(&self.database, names)
     }
 }
@@ -46,20 +49,19 @@ impl Target for GlobalsTarget {
         feed_all(stream, &self.cancel, |block| reader.feed(block))?;
         let globals = reader.finish()?;
         let absent = self.missing(&mentioned(&globals))?;
-        let made: Vec<String> = globals
+        let made: Vec<SqlName> = globals
             .statements
             .iter()
-            .filter_map(|statement| match &statement.about {
-                About::Role(name) if absent.contains(name) => Some(name.clone()),
+            .filter_map(|statement| match statement {
+                Global::Role(name) if absent.contains(name) => Some(name.clone()),
                 _ => None,
             })
             .collect();
-        let unknown = |name: &String| absent.contains(name) && !made.contains(name);
-        let mut script = "SET LOCAL standard_conforming_strings = on;\n".to_owned();
+        let unknown = |name: &SqlName| absent.contains(name) && !made.contains(name);
+        let mut script = Sql::from("SET LOCAL standard_conforming_strings = on;\n");
         for statement in &globals.statements {
-            if let Some(sql) = wanted(statement, &made, unknown) {
-                script.push_str(sql);
-                script.push_str(";\n");
+            if is_wanted(statement, &made, unknown) {
+                script += role_sql(statement);
             }
         }
         self.script = (!made.is_empty()).then_some(script);
@@ -70,33 +72,46 @@ impl Target for GlobalsTarget {
                 ledger: globals.ledger(),
                 ..DatabaseContent::default()
             }),
-            roles: made,
-            warnings: tablespaces.map(left).into_iter().collect(),
+            roles: made.into_iter().map(String::from).collect(),
+            warnings: tablespaces
+                .map(left)
+                .into_iter()
+                .chain(left_out(&globals))
+                .collect(),
             ..Received::default()
         })
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
         self.cancel.check()?;
-        match &self.script {
-            Some(script) => {
-                let action = "make the roles";
-                Ok(self
-                    .server
-                    .run_in_transaction(&self.database, action, script)?)
+        if let Some(script) = &self.script {
+            let before = std::mem::replace(reached, Reached::Unknown { look: look() });
+            let action = "make the roles";
+            let server = &self.server;
+            let made = server.run_in_transaction(&self.database, action, script);
+            // What the server refuses is rolled back; an end of its session is no refusal.
+            let refused = made.as_ref().err().and_then(PostgresError::sqlstate);
+            if refused.is_some_and(|code| !code.starts_with("57P") && !code.starts_with("08")) {
+                *reached = before;
             }
-            None => Ok(()),
+            made?;
         }
+        *reached = Reached::Swapped;
+        Ok(())
     }
 }
 
+fn look() -> String {
+    "`psql -c '\\du'` tells; what is there is not made again, so restore once more".to_owned()
+}
+
 /// Every role that is made or takes part in a membership.
-fn mentioned(globals: &Globals) -> Vec<String> {
+fn mentioned(globals: &Globals) -> Vec<SqlName> {
     let mut names = Vec::new();
     for statement in &globals.statements {
-        match &statement.about {
-            About::Role(name) => names.push(name.clone()),
-            About::Membership { role, member } => {
+        match statement {
+            Global::Role(name) => names.push(name.clone()),
+            Global::Membership { role, member, .. } => {
                 names.extend([role.clone(), member.clone()]);
             }
             _ => {}
@@ -105,24 +120,35 @@ fn mentioned(globals: &Globals) -> Vec<String> {
     names
 }
 
-/// What is to be run of a statement: all that belongs to a role of `made`, and
-/// memberships with such a role, if the other one is there.
-fn wanted<'a>(
-    statement: &'a Global,
-    made: &[String],
-    unknown: impl Fn(&String) -> bool,
-) -> Option<&'a str> {
-    let is_made = |name: &String| made.contains(name);
-    match &statement.about {
-        About::Role(name)
-        | About::RoleAttributes(name)
-        | About::RoleSetting(name)
-        | About::RoleComment(name) => is_made(name).then_some(statement.text.as_str()),
-        About::Membership { role, member } => {
-            let concerns = is_made(role) || is_made(member);
-            // The grantor may be nobody here.
-            (concerns && !unknown(role) && !unknown(member)).then(|| statement.without_grantor())
+/// What was not understood, for people.
+fn left_out(globals: &Globals) -> Option<String> {
+    const NAMED: usize = 5;
+    let others = globals.statements.iter().filter_map(|it| match it {
+        Global::Other(other) => Some(format!("{:?}", other.beginning)),
+        _ => None,
+    });
+    let others: Vec<String> = others.collect();
+    let more = match others.len().checked_sub(NAMED) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {more} more"),
+    };
+    let named = others.get(..NAMED).unwrap_or(&others).join(", ");
+    (!others.is_empty())
+        .then(|| format!("statements that are not understood are left out: {named}{more}"))
+}
+
+/// Whether it is to be run: all that belongs to a role of `made`, and memberships
+/// with such a role, if the other one is there.
+fn is_wanted(statement: &Global, made: &[SqlName], unknown: impl Fn(&SqlName) -> bool) -> bool {
+    let is_made = |name: &SqlName| made.contains(name);
+    match statement {
+        Global::Role(role)
+        | Global::Attributes { role, .. }
+        | Global::Setting { role, .. }
+        | Global::Comment { role, .. } => is_made(role),
+        Global::Membership { role, member, .. } => {
+            (is_made(role) || is_made(member)) && !unknown(role) && !unknown(member)
         }
-        About::Tablespace(_) | About::Other => None,
+        Global::Tablespace(_) | Global::OfTablespace | Global::Session | Global::Other(_) => false,
     }
 }

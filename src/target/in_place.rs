@@ -9,18 +9,25 @@
 
 use std::io::BufRead;
 
-use super::psql::{Around, Filled, PsqlFeed};
+use super::psql::{Around, Filled, PsqlFeed, Uncommitted};
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::ledger::Ledger;
-use crate::postgres::{Destination, PostgresError, Preflight, RestoreNeeds, Server, in_place};
+use crate::postgres::{
+    Destination, Outcome, PostgresError, Preflight, RestoreNeeds, Server, Sql, TransactionMark,
+    in_place,
+};
+use crate::reached::Reached;
+
+/// Less than what is kept of a client's words.
+const SAID_BYTES: usize = 4000;
 
 /// A database that is filled in place.
 pub struct InPlaceTarget {
     server: Server,
     name: String,
     /// What is run in the transaction before the dump.
-    before: String,
+    before: Sql,
     preflight: Preflight,
     filled: Option<(Filled, Ledger)>,
     cancel: Cancel,
@@ -57,16 +64,30 @@ impl InPlaceTarget {
     fn feed(&self) -> PsqlFeed<'_> {
         PsqlFeed {
             server: &self.server,
+            asked: &self.server,
             database: &self.name,
-            meant: &self.name,
             cancel: &self.cancel,
+        }
+    }
+
+    /// What became of the transaction that ended with `error`. Without its number
+    /// the commit was not yet sent, unless all that was said is more than was kept.
+    fn outcome(&self, error: &Uncommitted, mark: &TransactionMark) -> Outcome {
+        match (&error.said, mark) {
+            (None, _) => Outcome::NotDone,
+            (Some(said), mark) => match mark.read(said) {
+                Some(number) => self.server.outcome_of(&self.name, number),
+                None if said.len() < SAID_BYTES => Outcome::NotDone,
+                None => Outcome::Unknown,
+            },
         }
     }
 
     fn around(&self) -> Around<'_> {
         Around {
-            before: &self.before,
+            before: Some(&self.before),
             durable: true,
+            every_grant: false,
         }
     }
 }
@@ -80,22 +101,51 @@ impl Target for InPlaceTarget {
         Ok(received)
     }
 
-    fn commit(mut self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
         self.cancel.check()?;
         let Some((filled, ledger)) = self.filled.take() else {
             return Err(TargetError::Hostile {
                 what: "nothing was received, so nothing can be committed".to_owned(),
             });
         };
-        let counts = in_place::count_sql(&ledger);
-        let committed = self.feed().commit(filled, &counts, self.around());
-        committed.map_err(|error| match error {
-            TargetError::Postgres(PostgresError::Statement {
-                sqlstate, detail, ..
-            }) if sqlstate == in_place::DIFFERS => TargetError::Hostile {
-                what: format!("what came is not what is in the dump: {detail}; rolled back"),
-            },
-            error => error,
-        })
+        let mark = TransactionMark::new()?;
+        let mut last = in_place::count_sql(&ledger);
+        last += mark.sql();
+        let before = std::mem::replace(reached, unknown());
+        let error = match self.feed().commit(filled, &last, self.around()) {
+            Ok(()) => {
+                *reached = Reached::Committed;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match self.outcome(&error, &mark) {
+            // Cut off after the server had done it: done is done.
+            Outcome::Done => {
+                *reached = Reached::Committed;
+                return Ok(());
+            }
+            Outcome::NotDone => *reached = before,
+            Outcome::Unknown => {}
+        }
+        Err(differs(error.error))
+    }
+}
+
+fn unknown() -> Reached {
+    Reached::Unknown {
+        look: "it was all or nothing, so look whether a table of the dump is there".to_owned(),
+    }
+}
+
+/// The counts' own refusal.
+fn differs(error: TargetError) -> TargetError {
+    match error {
+        TargetError::Postgres(PostgresError::Statement {
+            sqlstate, detail, ..
+        }) if sqlstate == in_place::DIFFERS => TargetError::Hostile {
+            what: format!("what came is not what is in the dump: {detail}"),
+        },
+        error => error,
     }
 }

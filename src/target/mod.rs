@@ -7,6 +7,8 @@ use std::io::BufRead;
 
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
+use crate::ledger::PublicSchema;
+use crate::reached::Reached;
 
 mod archive;
 mod contents_check;
@@ -15,6 +17,7 @@ mod dump_check;
 mod facts_check;
 mod globals;
 mod in_place;
+mod passage;
 mod postgres;
 mod psql;
 mod redump;
@@ -52,8 +55,15 @@ pub trait Target: Send {
     }
 
     /// Makes what was received visible, whole. Called once, after the archive's
-    /// end has been checked.
-    fn commit(self: Box<Self>) -> Result<(), TargetError>;
+    /// end has been checked. Tells `reached` how far it is, before each step whose
+    /// answer may be lost, and after it: what is said of a failure comes of that.
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError>;
+
+    /// After a failure: takes away what is in the staging place; names what stays.
+    /// Dropping does the same in silence.
+    fn abandon(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a target saw in the stream, to be compared with the manifest.
@@ -61,6 +71,8 @@ pub trait Target: Send {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// What the dump says of the schema `public`.
+    pub public: PublicSchema,
     /// What stands where in the dump, where that was asked for.
     pub contents: Option<Contents>,
     /// Only this part of the dump was let through: `database` tells of it alone,
@@ -94,6 +106,13 @@ pub enum TargetError {
         #[source]
         source: std::io::Error,
     },
+    /// Whole and as it should be, but not where it was to go.
+    #[error(
+        "the restored tree is not at {place}: somebody else who can write to a directory above it \
+         moved it, or that directory, in the very moment; look for it, and restore to a place \
+         that only you can write to"
+    )]
+    Displaced { place: String },
     /// The server or its client said no.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::PostgresError),

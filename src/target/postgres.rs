@@ -7,14 +7,16 @@
 
 use std::io::BufRead;
 
-use super::psql::PsqlFeed;
+use super::psql::{Around, PsqlFeed};
 use super::redump::dumped_again;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
 use crate::postgres::{
-    Destination, Locale, PostgresError, Preflight, RestoreNeeds, Server, StagedDatabase,
+    Destination, FillRole, Filler, Locale, PostgresError, Preflight, RestoreNeeds, Server,
+    StagedDatabase,
 };
+use crate::reached::{Reached, ended_before};
 
 /// Where the dump goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct DatabaseTarget {
     content: Option<DatabaseContent>,
     preflight: Preflight,
     staged: Option<StagedDatabase>,
+    /// That has not left yet.
+    fill_role: Option<FillRole>,
     cancel: Cancel,
 }
 
@@ -70,6 +74,7 @@ impl DatabaseTarget {
             placement,
             preflight,
             staged: None,
+            fill_role: None,
             cancel,
         })
     }
@@ -95,17 +100,85 @@ impl DatabaseTarget {
             }
             staged => staged?,
         };
+        staged.replaces_only(self.preflight.standing)?;
         if let Some(content) = &self.content {
             warnings.extend(staged.set_output(&content.output_settings)?);
-            staged.make_context(content)?;
+            warnings.extend(staged.make_context(content)?);
         }
         Ok((staged, warnings))
+    }
+
+    fn fill(
+        &self,
+        server: &Server,
+        database: &str,
+        around: Around<'_>,
+        stream: &mut dyn BufRead,
+    ) -> Result<Received, TargetError> {
+        let feed = PsqlFeed {
+            server,
+            asked: &self.server,
+            database,
+            cancel: &self.cancel,
+        };
+        feed.fill(around, stream)
+    }
+
+    /// With no more rights than those of the role that owns all of it.
+    fn fill_as(
+        &mut self,
+        filler: &Filler,
+        database: &str,
+        stream: &mut dyn BufRead,
+    ) -> Result<Received, TargetError> {
+        let role = FillRole::enter(&self.server, database, filler)?;
+        let around = Around {
+            before: Some(&role.become_owner()),
+            every_grant: true,
+            ..Around::default()
+        };
+        let filled = self
+            .fill(role.login(), database, around, stream)
+            .map_err(|error| owner_may_not(error, role.owner()));
+        // Also after a failure: the database is dropped as ours.
+        let left = self.fill_role.insert(role).leave();
+        if left.is_ok() {
+            self.fill_role = None;
+        }
+        let received = filled?;
+        left?;
+        if let Some(staged) = &self.staged {
+            staged.set_public(&received.public)?;
+        }
+        Ok(received)
     }
 
     /// The content tells its encoding alone: that of an adopted dump does.
     fn has_no_locale(&self) -> bool {
         let content = self.content.as_ref();
         content.is_some_and(|content| content.locale.is_empty() && !content.encoding.is_empty())
+    }
+}
+
+/// A right was missing that the owner does not have.
+fn owner_may_not(error: TargetError, owner: &str) -> TargetError {
+    match error {
+        TargetError::Postgres(error)
+            if error.sqlstate() == Some("42501")
+                || matches!(
+                    error,
+                    PostgresError::PermissionDenied { .. } | PostgresError::Refused { .. }
+                ) =>
+        {
+            PostgresError::Obstacle {
+                what: format!("{error} (it was filled with the rights of {owner:?} alone)"),
+                remedy: "if whoever could write to the backed up database may be superuser here, \
+                         give it again with --as-superuser"
+                    .to_owned(),
+            }
+            .into()
+        }
+        error => error,
     }
 }
 
@@ -129,15 +202,15 @@ impl Target for DatabaseTarget {
             kept_old = Some(old.to_owned());
         }
         let database = staged.staging_name().to_owned();
+        let left = format!("the database {database:?}");
+        let words = ended_before(self.placement.name(), Some(&left));
+        self.cancel.if_ended_at_once(Some(words));
         // From here on dropping the target drops the staging database.
         self.staged = Some(staged);
-        let feed = PsqlFeed {
-            server: &self.server,
-            database: &database,
-            meant: self.placement.name(),
-            cancel: &self.cancel,
+        let mut received = match self.preflight.fill_as.clone() {
+            None => self.fill(&self.server, &database, Around::default(), stream)?,
+            Some(filler) => self.fill_as(&filler, &database, stream)?,
         };
-        let mut received = feed.fill(stream)?;
         received.kept_old = kept_old;
         received.warnings.extend(warnings);
         Ok(received)
@@ -152,18 +225,28 @@ impl Target for DatabaseTarget {
         dumped_again(&self.server, database, content, &self.cancel, advance).map(Some)
     }
 
-    fn commit(mut self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
         self.cancel.check()?;
-        let Some(staged) = self.staged.take() else {
+        let Some(staged) = &mut self.staged else {
             return Err(TargetError::Hostile {
                 what: "nothing was received, so nothing can take its place".to_owned(),
             });
         };
         match &self.placement {
-            Placement::Into(_) => staged.take_place(true, false)?,
-            Placement::Replace { keep_old, .. } => staged.take_place(false, *keep_old)?,
+            Placement::Into(_) => staged.take_place(true, false, reached)?,
+            Placement::Replace { keep_old, .. } => staged.take_place(false, *keep_old, reached)?,
         }
         Ok(())
+    }
+
+    fn abandon(&mut self) -> Vec<String> {
+        let role = self.fill_role.as_mut().and_then(|role| {
+            let stays = role.leave().is_err();
+            stays.then(|| format!("the role {:?}", role.name()))
+        });
+        let database = self.staged.as_mut().and_then(StagedDatabase::abandon);
+        let database = database.map(|name| format!("the database {name:?}"));
+        role.into_iter().chain(database).collect()
     }
 }
 

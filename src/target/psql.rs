@@ -2,26 +2,27 @@
 //! a dump to a server goes through here.
 //!
 //! The dump is untrusted: psql runs restricted, so that no meta-command of it
-//! is obeyed. Its SQL runs with the rights of the role that restores.
+//! is obeyed. Its SQL runs with the rights of the role that restores. What is ours
+//! before and after it finds its names in `pg_catalog`.
 //! Invariant: nothing is committed before the stream's clean end and the dump's
 //! own trailer.
 
 use std::io::{self, BufRead, Write};
 
+use super::passage::{Passage, Passed, Unpassed};
 use super::{Received, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
-use crate::ledger::{DumpReader, Ledger};
-use crate::postgres::{LargeObjectFilter, PostgresError, RestrictFilter, Server};
-use crate::process::{ChildWriter, ProcessError, Tool};
+use crate::postgres::{PSQL, PostgresError, Psql, Server, Sql, last_message};
+use crate::process::{ChildWriter, ProcessError};
 
 /// Where a dump goes.
 pub(super) struct PsqlFeed<'a> {
     pub server: &'a Server,
+    /// The same for questions meanwhile: who fills may have one session only.
+    pub asked: &'a Server,
     /// The database that is filled.
     pub database: &'a str,
-    /// The name that the operator knows it by.
-    pub meant: &'a str,
     pub cancel: &'a Cancel,
 }
 
@@ -29,30 +30,51 @@ pub(super) struct PsqlFeed<'a> {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Around<'a> {
     /// Run before the dump's first line.
-    pub before: &'a str,
+    pub before: Option<&'a Sql>,
     /// The commit waits for the disk. Not needed where a later commit of ours
     /// does, such as that of a swap.
     pub durable: bool,
+    /// A grant that the server only warns of, and does not make, is a failure.
+    pub every_grant: bool,
 }
 
 impl Around<'_> {
     /// Lines that we send before the dump's first.
     fn lines(&self) -> u64 {
-        PREAMBLE_LINES + self.before.lines().count() as u64
+        PREAMBLE_LINES + self.before.map_or(0, Sql::lines)
     }
 }
 
 /// A database that holds the dump, but for the commit. Dropping it rolls back.
 pub(super) struct Filled {
-    psql: ChildWriter,
+    child: ChildWriter,
+}
+
+/// Why a commit was not answered.
+pub(super) struct Uncommitted {
+    pub error: TargetError,
+    /// The end of what the client said, where the commit may have been sent.
+    pub said: Option<String>,
+}
+
+impl From<TargetError> for Uncommitted {
+    /// Before that.
+    fn from(error: TargetError) -> Self {
+        Self { error, said: None }
+    }
 }
 
 impl PsqlFeed<'_> {
     /// Reads `stream` to its end and commits. Of the content it tells the
     /// ledger of the stream alone.
-    pub fn fill(&self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
-        let (filled, received) = self.fill_uncommitted(Around::default(), stream)?;
-        self.commit(filled, "", Around::default())?;
+    pub fn fill(
+        &self,
+        around: Around<'_>,
+        stream: &mut dyn BufRead,
+    ) -> Result<Received, TargetError> {
+        let (filled, received) = self.fill_uncommitted(around, stream)?;
+        let committed = self.commit(filled, &Sql::default(), around);
+        committed.map_err(|uncommitted| uncommitted.error)?;
         Ok(received)
     }
 
@@ -62,40 +84,55 @@ impl PsqlFeed<'_> {
         around: Around<'_>,
         stream: &mut dyn BufRead,
     ) -> Result<(Filled, Received), TargetError> {
-        let restricted = self.server.psql().knows_restrict();
+        let psql = self.server.feed(self.database)?;
         let mut warnings = Vec::new();
-        if !restricted {
+        if !psql.is_restricted() {
             warnings.push(unrestricted(self.server));
         }
-        let tool = psql_tool(self.server, self.database);
-        let mut psql = ChildWriter::spawn(&tool).map_err(PostgresError::from)?;
-        let preamble = preamble(restricted, around)?;
-        psql.write_all(preamble.as_bytes())
+        let opening = opening(&psql, around)?;
+        let mut child = ChildWriter::spawn(psql.tool()).map_err(PostgresError::from)?;
+        child
+            .write_all(opening.as_bytes())
             .map_err(|e| self.refusal(e, around))?;
-        let ledger = self.feed(&mut psql, stream, around)?;
+        let (passed, told) = self.feed(&mut child, stream, around)?;
+        warnings.extend(told);
         let database = DatabaseContent {
-            ledger,
+            ledger: passed.ledger,
             ..DatabaseContent::default()
         };
         let received = Received {
             database: Some(database),
+            public: passed.public,
             warnings,
             ..Received::default()
         };
-        Ok((Filled { psql }, received))
+        Ok((Filled { child }, received))
     }
 
     /// Runs `last` in the dump's transaction and commits it.
     pub fn commit(
         &self,
         filled: Filled,
-        last: &str,
+        last: &Sql,
         around: Around<'_>,
-    ) -> Result<(), TargetError> {
-        let Filled { mut psql } = filled;
-        psql.write_all(format!("\n{last}\nCOMMIT;\n").as_bytes())
+    ) -> Result<(), Uncommitted> {
+        let Filled { mut child } = filled;
+        let last = last.text().map_err(TargetError::from)?;
+        child
+            .write_all(format!("\n{last}\nCOMMIT;\n").as_bytes())
             .map_err(|e| self.refusal(e, around))?;
-        psql.finish().map_err(|error| self.failure(error, around))
+        let said = child.finish().map_err(|error| Uncommitted {
+            said: Some(error.stderr().to_owned()),
+            error: self.failure(error, around),
+        })?;
+        match passed_over(&said.text).filter(|_| around.every_grant) {
+            None => Ok(()),
+            Some(detail) => {
+                let action = "grant or revoke what the dump does".to_owned();
+                let detail = detail.to_owned();
+                Err(TargetError::from(PostgresError::PermissionDenied { action, detail }).into())
+            }
+        }
     }
 
     fn feed(
@@ -103,27 +140,42 @@ impl PsqlFeed<'_> {
         psql: &mut ChildWriter,
         stream: &mut dyn BufRead,
         around: Around<'_>,
-    ) -> Result<Ledger, TargetError> {
-        let mut reader = DumpReader::new();
-        let mut passage = Passage::default();
+    ) -> Result<(Passed, Vec<String>), TargetError> {
+        let mut passage = Passage::new();
         loop {
             self.cancel.check()?;
             let piece = stream.fill_buf().map_err(TargetError::Stream)?;
             if piece.is_empty() {
                 break;
             }
-            let passed = passage.push(piece, psql);
+            passage.read(piece);
+            for name in passage.asked() {
+                let is_known = self.asked.knows_setting(self.database, &name)?;
+                passage.answer(name, is_known);
+            }
+            let passed = passage.pass(piece, psql);
             passed.map_err(|e| self.refusal(e, around))?;
-            reader.feed(piece);
             let piece_bytes = piece.len();
             stream.consume(piece_bytes);
         }
-        let ledger = reader.finish().map_err(|error| TargetError::Hostile {
-            what: error.to_string(),
-        })?;
-        let passed = passage.finish(psql);
-        passed.map_err(|e| self.refusal(e, around))?;
-        Ok(ledger)
+        let passed = passage
+            .finish(psql)
+            .map_err(|error| self.unpassed(error, around))?;
+        let major = self.server.version().major();
+        let unknown = passed.left_out.iter();
+        let told = unknown
+            .map(|name| format!("left out: SET {name}, which PostgreSQL {major} does not know"));
+        let told = told.collect();
+        Ok((passed, told))
+    }
+
+    fn unpassed(&self, error: Unpassed, around: Around<'_>) -> TargetError {
+        match error {
+            Unpassed::Dump(error) => TargetError::Hostile {
+                what: error.to_string(),
+            },
+            Unpassed::Write(error) => self.refusal(error, around),
+        }
     }
 
     /// What psql said as it went away while we wrote.
@@ -132,7 +184,7 @@ impl PsqlFeed<'_> {
             Ok(error) => self.failure(error, around),
             Err(source) => TargetError::Place {
                 action: "write to",
-                place: "psql".to_owned(),
+                place: PSQL.to_owned(),
                 source,
             },
         }
@@ -148,61 +200,27 @@ impl PsqlFeed<'_> {
         {
             return refused.into();
         }
-        let error = self.server.explain(error, "restore the dump", self.meant);
+        let error = self.server.explain(error, "restore the dump");
         error.into()
     }
 }
 
-/// What a dump passes on its way: its own restriction and its own transactions
-/// are taken out, as it runs in ours.
-#[derive(Default)]
-struct Passage {
-    restrict: RestrictFilter,
-    large_objects: LargeObjectFilter,
-    /// Between the two.
-    unrestricted: Vec<u8>,
-}
-
-impl Passage {
-    fn push(&mut self, piece: &[u8], out: &mut impl Write) -> io::Result<()> {
-        self.unrestricted.clear();
-        self.restrict.push(piece, &mut self.unrestricted)?;
-        self.large_objects.push(&self.unrestricted, out)
-    }
-
-    fn finish(mut self, out: &mut impl Write) -> io::Result<()> {
-        self.unrestricted.clear();
-        self.restrict.finish(&mut self.unrestricted)?;
-        self.large_objects.push(&self.unrestricted, out)?;
-        self.large_objects.finish(out)
-    }
-}
-
-fn psql_tool(server: &Server, database: &str) -> Tool {
-    server
-        .tool(server.psql(), database)
-        .args(["--no-psqlrc", "--quiet", "--file=-"])
-        .args(["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"])
-}
-
 /// The restriction, one transaction, room for index builds, and what is to come
 /// before the dump.
-fn preamble(restricted: bool, around: Around<'_>) -> Result<String, PostgresError> {
-    let restrict = if restricted {
-        format!("\\restrict {}", crate::postgres::random_hex::<16>()?)
-    } else {
-        String::new()
-    };
-    let commit = if around.durable { "on" } else { "off" };
-    let before = around.before;
-    Ok(format!(
-        "{restrict}\nSET synchronous_commit = {commit}; SET maintenance_work_mem = '256MB';\n\
-         BEGIN;\n{before}"
-    ))
+fn opening(psql: &Psql, around: Around<'_>) -> Result<String, PostgresError> {
+    let mut sql = Sql::from(match around.durable {
+        true => "BEGIN; SET LOCAL synchronous_commit = on; ",
+        false => "BEGIN; SET LOCAL synchronous_commit = off; ",
+    });
+    sql += "SET LOCAL maintenance_work_mem = '256MB';\n".into();
+    if let Some(before) = around.before {
+        sql += before.clone();
+    }
+    psql.opening(&sql)
 }
 
-/// How many lines [`preamble`] has of its own.
-const PREAMBLE_LINES: u64 = 3;
+/// How many lines [`opening`] has of its own.
+const PREAMBLE_LINES: u64 = 2;
 
 fn unrestricted(server: &Server) -> String {
     format!(
@@ -213,30 +231,25 @@ fn unrestricted(server: &Server) -> String {
     )
 }
 
-/// Reads `psql:<stdin>:12: ERROR:  42P01: ...`, which notices may precede, and
-/// which the place in the server's source follows. psql's own refusals, such as
-/// that of a meta-command, have no SQLSTATE.
+/// Reads the message that psql ended with. psql's own refusals, such as that of a
+/// meta-command, have no SQLSTATE.
 ///
 /// `before_dump`: lines that are ours; what is refused there is no statement of
 /// the dump.
 fn statement(stderr: &str, before_dump: u64) -> Option<PostgresError> {
-    let told = stderr.split("psql:<stdin>:").skip(1);
-    let (line, detail) = told
-        .filter_map(|message| message.split_once(": "))
-        .find(|(_, detail)| !is_notice(detail))?;
-    let line: u64 = line.parse().ok()?;
-    let detail = detail.lines().filter(|line| !line.starts_with("LOCATION:"));
-    let mut detail = detail.collect::<Vec<_>>().join("\n").trim().to_owned();
-    let sqlstate = crate::postgres::sqlstate(&detail).map(str::to_owned);
-    if let Some(code) = &sqlstate {
-        detail = detail.replacen(&format!("{code}: "), "", 1);
+    let told = last_message(stderr)?;
+    let line = told.line?;
+    let (mut detail, location) = told.without_location();
+    let sqlstate = told.sqlstate.unwrap_or_default().to_owned();
+    if !sqlstate.is_empty() {
+        detail = detail.replacen(&format!("{sqlstate}: "), "", 1);
     }
-    let sqlstate = sqlstate.unwrap_or_default();
     Some(match line.checked_sub(before_dump) {
         Some(line @ 1..) => PostgresError::Statement {
             line,
             sqlstate,
             detail,
+            location: location.to_owned(),
         },
         _ => PostgresError::Query {
             action: "make room for the dump".to_owned(),
@@ -246,15 +259,21 @@ fn statement(stderr: &str, before_dump: u64) -> Option<PostgresError> {
     })
 }
 
-fn is_notice(detail: &str) -> bool {
-    ["NOTICE:", "WARNING:", "INFO:", "LOG:", "DEBUG:"]
-        .iter()
-        .any(|severity| detail.starts_with(severity))
+/// The warning of a GRANT or REVOKE that did nothing, for want of a right: the
+/// server takes that for done. The SQLSTATEs are `privilege_not_granted` and
+/// `privilege_not_revoked`.
+fn passed_over(stderr: &str) -> Option<&str> {
+    let is_meant = |line: &&str| {
+        [":  01007: ", ":  01006: "]
+            .iter()
+            .any(|code| line.contains(code))
+    };
+    stderr.lines().find(is_meant)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PREAMBLE_LINES, PostgresError, statement};
+    use super::{PREAMBLE_LINES, PostgresError, passed_over, statement};
 
     fn told(stderr: &str) -> Option<(u64, String, String)> {
         match statement(stderr, PREAMBLE_LINES)? {
@@ -262,6 +281,7 @@ mod tests {
                 line,
                 sqlstate,
                 detail,
+                ..
             } => Some((line, sqlstate, detail)),
             other => panic!("{other}"),
         }
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_refused_statement_is_told_by_its_line_of_the_dump() {
-        let stderr = "psql:<stdin>:15: ERROR:  42P01: relation \"x\" does not exist\n\
+        let stderr = "psql:<stdin>:14: ERROR:  42P01: relation \"x\" does not exist\n\
                       LINE 1: SELECT x\nLOCATION:  parserOpenTable, parse_relation.c:1452\n";
         let detail = "ERROR:  relation \"x\" does not exist\nLINE 1: SELECT x";
         assert_eq!(
@@ -279,11 +299,24 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_that_was_not_made_is_known_by_its_code() {
+        let stderr = "psql:<stdin>:4: WARNING:  01000: odd\n\
+                      psql:<stdin>:9: WARNUNG:  01006: no privileges could be revoked\n";
+        let told = "psql:<stdin>:9: WARNUNG:  01006: no privileges could be revoked";
+        assert_eq!(passed_over(stderr), Some(told));
+        assert_eq!(passed_over("psql:<stdin>:4: WARNING:  01000: odd\n"), None);
+    }
+
+    #[test]
     fn notices_before_it_are_passed_over() {
         let stderr = "psql:<stdin>:4: WARNING:  01000: odd\nLOCATION:  a, b.c:1\n\
-                      psql:<stdin>:9: error: \\! is not allowed\n";
+                      psql:<stdin>:8: error: \\! is not allowed\n";
         let detail = "error: \\! is not allowed".to_owned();
         assert_eq!(told(stderr), Some((6, String::new(), detail)));
+        let stderr = "psql:<stdin>:4: WARNUNG:  01000: odd\nLOCATION:  a, b.c:1\n\
+                      psql:<stdin>:8: FEHLER:  42P01: »x«\nLOCATION:  a, b.c:1\n";
+        let detail = "FEHLER:  »x«".to_owned();
+        assert_eq!(told(stderr), Some((6, "42P01".to_owned(), detail)));
         assert_eq!(told("psql: error: connection to server failed"), None);
     }
 }

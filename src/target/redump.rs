@@ -14,11 +14,10 @@ pub fn dumped_again(
     cancel: &Cancel,
     advance: &dyn Fn(u64),
 ) -> Result<Received, TargetError> {
-    let mut options = DumpOptions::default();
-    if let Some(content) = content {
-        options.selection = content.selection.clone();
-        options.options = content.options.clone();
-    }
+    let options = match content {
+        Some(content) => DumpOptions::again(content)?,
+        None => DumpOptions::default(),
+    };
     let client = server.client("pg_dump")?;
     let found = DatabaseContent {
         server_version: server.version().text.clone(),

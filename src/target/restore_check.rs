@@ -8,14 +8,17 @@
 use std::io::{BufRead, ErrorKind};
 
 use super::postgres::locale;
-use super::psql::PsqlFeed;
+use super::psql::{Around, PsqlFeed};
 use super::redump::dumped_again;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
+use crate::checked::listed;
 use crate::format::manifest::DatabaseContent;
 use crate::postgres::{
-    Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster, ThrowawayOptions,
+    DumpOptions, Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster,
+    ThrowawayOptions,
 };
+use crate::reached::Reached;
 
 /// Where the copy is made.
 pub enum ProofPlace {
@@ -45,8 +48,17 @@ struct Restored {
     database: StagedDatabase,
     _stubs: Option<StubRoles>,
     server: Server,
-    _cluster: Option<ThrowawayCluster>,
+    cluster: Option<ThrowawayCluster>,
     warnings: Vec<String>,
+}
+
+impl Restored {
+    /// A server that was stopped for want of room fails in many ways; that is the
+    /// reason then, and says nothing of the dump.
+    fn ran_out(&self) -> Option<TargetError> {
+        let ran_out = self.cluster.as_ref()?.ran_out()?;
+        Some(ran_out.into())
+    }
 }
 
 impl RestoreCheck {
@@ -69,13 +81,15 @@ impl RestoreCheck {
 
     /// An empty database with everything around it that the dump names.
     fn prepare(&self) -> Result<Restored, PostgresError> {
+        // What could not be dumped again could not be compared.
+        DumpOptions::again(&self.content)?;
         let copy = match &self.place {
             ProofPlace::Throwaway(options) => self.on_throwaway(options)?,
             ProofPlace::Server(server) => self.in_server(server)?,
         };
         let settings = &self.content.output_settings;
         let mut warnings = copy.database.set_output(settings)?;
-        copy.database.make_context(&self.content)?;
+        warnings.extend(copy.database.make_context(&self.content)?);
         warnings.extend(copy.warnings);
         Ok(Restored { warnings, ..copy })
     }
@@ -95,11 +109,12 @@ impl RestoreCheck {
             }
             staged => staged?,
         };
+        server.stand_in_raw(database.staging_name(), &self.content)?;
         Ok(Restored {
             database,
             _stubs: None,
             server,
-            _cluster: Some(cluster),
+            cluster: Some(cluster),
             warnings,
         })
     }
@@ -114,7 +129,17 @@ impl RestoreCheck {
         let missing = server.missing_tablespaces(&ask_in, &self.content.tablespaces)?;
         if !missing.is_empty() {
             return Err(PostgresError::NotProvable {
-                what: format!("the server lacks the tablespaces {}", missing.join(", ")),
+                what: format!("the server lacks the tablespaces {}", listed(&missing)),
+                remedy: "create them, or leave --in-server out".to_owned(),
+            });
+        }
+        let missing = server.missing_raw(&ask_in, &self.content)?;
+        if !missing.is_empty() {
+            return Err(PostgresError::NotProvable {
+                what: format!(
+                    "the server lacks the roles {}, whose names are in no encoding",
+                    listed(&missing)
+                ),
                 remedy: "create them, or leave --in-server out".to_owned(),
             });
         }
@@ -125,7 +150,7 @@ impl RestoreCheck {
             database,
             _stubs: Some(stubs),
             server: server.clone(),
-            _cluster: None,
+            cluster: None,
             warnings: Vec::new(),
         })
     }
@@ -154,7 +179,11 @@ impl RestoreCheck {
         })
     }
 
+    /// A part may need none of them.
     fn check_extensions(&self, server: &Server, ask_in: &str) -> Result<(), PostgresError> {
+        if !self.content.selection.is_everything() {
+            return Ok(());
+        }
         let missing = server.missing_extensions(ask_in, &self.content.extensions)?;
         if missing.is_empty() {
             return Ok(());
@@ -163,7 +192,7 @@ impl RestoreCheck {
         Err(PostgresError::NotProvable {
             what: format!(
                 "the extensions {} are not installed for PostgreSQL {major} at {}",
-                missing.join(", "),
+                listed(&missing),
                 server.place()
             ),
             remedy: format!(
@@ -253,13 +282,14 @@ impl Target for RestoreCheck {
         let copy = self.copy.insert(self.prepare()?);
         let feed = PsqlFeed {
             server: &copy.server,
+            asked: &copy.server,
             database: copy.database.staging_name(),
-            meant: &self.name,
             cancel: &self.cancel,
         };
-        let filled = feed.fill(stream);
+        let filled = feed.fill(Around::default(), stream);
         let warnings = copy.warnings.clone();
-        match filled.map_err(|error| self.judged(error)) {
+        let ran_out = copy.ran_out();
+        match filled.map_err(|error| ran_out.unwrap_or_else(|| self.judged(error))) {
             Ok(mut received) => {
                 received.warnings.extend(warnings);
                 Ok(received)
@@ -282,11 +312,15 @@ impl Target for RestoreCheck {
         };
         let database = copy.database.staging_name();
         let content = Some(&self.content);
-        dumped_again(&copy.server, database, content, &self.cancel, advance).map(Some)
+        let read = dumped_again(&copy.server, database, content, &self.cancel, advance);
+        match copy.ran_out() {
+            Some(ran_out) => Err(ran_out),
+            None => read.map(Some),
+        }
     }
 
     /// What was proven is thrown away.
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }

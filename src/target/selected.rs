@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::dump::Choice;
+use crate::reached::Reached;
 
 /// A target whose inner one receives a part: a whole dump by the rules of
 /// `DumpReader`, with head and trailer.
@@ -53,8 +54,12 @@ impl Target for Selected {
         }))
     }
 
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
-        self.inner.commit()
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+        self.inner.commit(reached)
+    }
+
+    fn abandon(&mut self) -> Vec<String> {
+        self.inner.abandon()
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::BufRead;
 use crate::cancel::Cancel;
 use crate::format::manifest::TreeContent;
 use crate::format::tar::{Entry, EntryKind, TarError, TarReader};
+use crate::reached::Reached;
 use crate::target::{Received, Target, TargetError};
 
 /// A target that only looks.
@@ -27,7 +28,7 @@ impl Target for TreeCheck {
         let mut reader = TarReader::new(stream);
         let mut content = TreeContent::default();
         while let Some(entry) = reader.next_entry()? {
-            count_entry(&mut content, &entry)?;
+            count_entry(&mut content, &entry);
             loop {
                 self.cancel.check()?;
                 let bytes = reader.data()?.len();
@@ -44,25 +45,23 @@ impl Target for TreeCheck {
     }
 
     /// There is nothing to be made visible.
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }
 
-/// Adds an entry to the counts, as the source counts it.
-pub(super) fn count_entry(content: &mut TreeContent, entry: &Entry) -> Result<(), TarError> {
+/// Adds an entry to the counts, as the source counts it: sizes that together
+/// exceed what can be counted are "so much and more".
+pub(super) fn count_entry(content: &mut TreeContent, entry: &Entry) {
     match &entry.kind {
         EntryKind::Directory => content.directories += 1,
         EntryKind::Symlink { .. } => content.symlinks += 1,
         EntryKind::HardLink { .. } => content.hard_links += 1,
         EntryKind::File { bytes } | EntryKind::SparseFile { bytes, .. } => {
             content.files += 1;
-            content.bytes = content.bytes.checked_add(*bytes).ok_or_else(|| {
-                TarError::refused(&entry.path, "makes the tree larger than can be")
-            })?;
+            content.bytes = content.bytes.saturating_add(*bytes);
         }
     }
-    Ok(())
 }
 
 impl From<TarError> for TargetError {

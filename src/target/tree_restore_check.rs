@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::{DirectoryTarget, Received, RestoreTreeOptions, Target, TargetError};
 use crate::cancel::Cancel;
+use crate::reached::Reached;
 use crate::scratch::Scratch;
 use crate::source::{DirectorySource, Produced, Source, TreeOptions};
 
@@ -17,7 +18,7 @@ const READ_BYTES: usize = 1 << 18;
 /// The target of `verify --restore` for a source tree.
 pub struct TreeRestoreCheck {
     work_dir: PathBuf,
-    /// The files' bytes, as the manifest says.
+    /// What the files take without their holes.
     bytes: u64,
     cancel: Cancel,
     copy: Option<Restored>,
@@ -88,6 +89,7 @@ impl Target for TreeRestoreCheck {
         // Nobody follows a link of the copy, so those that leave it are made too.
         let all = RestoreTreeOptions {
             links_outside: true,
+            without_rights: false,
         };
         let target = DirectoryTarget::new(&root, all, self.cancel.clone())?;
         let copy = self.copy.insert(Restored {
@@ -97,6 +99,16 @@ impl Target for TreeRestoreCheck {
         });
         let target = copy.target.insert(Box::new(target));
         let received = target.receive(stream)?;
+        if received.left_out > 0 {
+            let named = |text: &&String| text.contains("left out");
+            let first = received.warnings.iter().find(named);
+            let first = first.map_or("", String::as_str);
+            let what = format!(
+                "{} entries do not fit its file system ({first}); choose another with work_dir",
+                received.left_out
+            );
+            return Err(self.at_work_dir(io::Error::new(ErrorKind::FileTooLarge, what)));
+        }
         Ok(Received {
             // Owners that only root could set are no matter of a copy.
             warnings: Vec::new(),
@@ -108,8 +120,8 @@ impl Target for TreeRestoreCheck {
         let Some(mut copy) = self.copy.take() else {
             return Ok(None);
         };
-        if let Some(target) = copy.target.take() {
-            target.commit()?;
+        if let Some(mut target) = copy.target.take() {
+            target.commit(&mut Reached::default())?;
         }
         let read = self.read_tree(&copy);
         self.cancel.check()?;
@@ -131,7 +143,7 @@ impl Target for TreeRestoreCheck {
     }
 
     /// What was proven is thrown away.
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ const BACKUP_KEY: HeaderName = HeaderName::from_static("x-backup-key");
 pub struct ShortKey;
 
 /// Keeps no more of the key than is needed to know it again.
+#[derive(Clone)]
 pub struct ApiKey([u8; 32]);
 
 impl ApiKey {

@@ -2,11 +2,14 @@
 //! of SQL text whatever the archive's format.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::way::ContainerSearch;
-use super::{client_search, database};
+use super::{Database, client_search, database};
 use crate::cancel::Cancel;
 use crate::catalog::Backup;
+use crate::checked::RecordedOption;
 use crate::config::Settings;
 use crate::format::manifest::{DatabaseContent, Kind, Manifest};
 use crate::format::names::ArchiveFormat;
@@ -136,7 +139,7 @@ fn stream_converter(
 /// newer one, with the options of that dump.
 fn archive_converter(
     backup: &Backup,
-    find: impl FnOnce(Option<u32>, &[String]) -> Result<Converter, PostgresError>,
+    find: impl FnOnce(Option<u32>, &[RecordedOption]) -> Result<Converter, PostgresError>,
 ) -> Result<Converter, PostgresError> {
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     let database = manifest.and_then(|manifest| manifest.database.as_ref());
@@ -149,19 +152,41 @@ fn archive_converter(
 pub struct ProofPlan {
     /// With `--in-server`.
     server: Option<Server>,
+    told_of_walls: Arc<AtomicBool>,
 }
 
-/// Reaches the configured server where the copies are to be made there.
+/// Reaches the configured server where the copies are to be made there. A superuser
+/// is taken only if that was said: what owners have written into their databases
+/// runs with all rights then.
 pub fn proof_plan(
     settings: &Settings,
     in_server: bool,
+    as_superuser: bool,
     path: Option<&str>,
-) -> Result<ProofPlan, PostgresError> {
-    let server = match in_server {
-        true => Some(database(settings, None, path)?.server),
-        false => None,
-    };
-    Ok(ProofPlan { server })
+) -> Result<ProofPlan, OperationError> {
+    if !in_server {
+        return Ok(ProofPlan {
+            server: None,
+            told_of_walls: Arc::default(),
+        });
+    }
+    let Database { server, name, .. } = database(settings, None, path)?;
+    if !as_superuser && server.can_do_everything(&server.maintenance_database(&name)?)? {
+        return Err(OperationError::Usage {
+            what: format!(
+                "the login at {} is a superuser's or can become one, and code that stands in a dump (checks, \
+                 defaults, indexes, triggers) would run with its rights; log in as a role with \
+                 CREATEDB and no more, leave --in-server out (a server of its own proves it \
+                 then), or say --as-superuser if whoever may write to these databases may be \
+                 superuser there",
+                server.place()
+            ),
+        });
+    }
+    Ok(ProofPlan {
+        server: Some(server),
+        told_of_walls: Arc::default(),
+    })
 }
 
 /// The target that restores a backup into a throwaway place and reads it back
@@ -176,7 +201,9 @@ pub fn proof_target(
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     if backup.kind() == Some(Kind::Source) {
         let tree = manifest.and_then(|manifest| manifest.source.as_ref());
-        let bytes = tree.map_or(0, |tree| tree.bytes);
+        // The archive leaves out holes, and so does the copy.
+        let raw_bytes = manifest.map_or(0, |manifest| manifest.content.raw_bytes);
+        let bytes = tree.map_or(0, |tree| tree.bytes).min(raw_bytes);
         return Ok(Box::new(TreeRestoreCheck::new(
             work_dir,
             bytes,
@@ -200,6 +227,7 @@ pub fn proof_target(
             clients: programs.clients.clone(),
             major: content.map_or(0, server_major),
             bytes: manifest.map_or(0, restored_bytes),
+            told_of_walls: Arc::clone(&plan.told_of_walls),
         }),
     };
     let name = manifest.map_or("proof", |manifest| manifest.name.as_str());

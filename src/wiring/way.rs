@@ -5,16 +5,16 @@
 //! other way may be another server, with other data. Where something is to
 //! change, no other way stands in for the configured server at all.
 
+use zeroize::Zeroizing;
+
 use super::{Database, as_text, client_search};
-use crate::config::{DatabaseSettings, DockerSettings, PgMode, Settings};
+use crate::config::{DatabaseSettings, DockerSettings, PgMode, Settings, Sourced};
 use crate::postgres::{
-    Access, ConnectionSettings, Container, DockerError, PostgresError, Server, Wanted,
+    Access, ConnectionSettings, Container, DockerError, Login, PostgresError, Server, Wanted,
     find_container,
 };
 use crate::process::Runner;
-
-/// Where libpq itself would connect to without any setting.
-const DEFAULT_DATABASE: &str = "postgres";
+use crate::series::{Place, server_label};
 
 /// Those of libpq's variables that say where a server is.
 const PLACES: [&str; 4] = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"];
@@ -125,32 +125,101 @@ impl Ways<'_> {
     }
 
     fn direct(&self, connection: &ConnectionSettings) -> Result<Database, PostgresError> {
-        let name = self.said().or(connection.database());
-        let name = name.unwrap_or(DEFAULT_DATABASE).to_owned();
-        self.connect(Access::Direct(connection.clone()), name)
+        let name = self.said().or(connection.url_database());
+        let is_named = name.or(connection.database()).is_some();
+        self.connect(Access::Direct(connection.clone()), name, is_named)
     }
 
     /// `of_url`: the database that the URL names which did not answer.
     fn container(&self, of_url: Option<&str>) -> Result<Database, PostgresError> {
         let docker = &self.settings.database.docker;
-        let text = |value: &Option<crate::config::Sourced<String>>| {
-            value.as_ref().map(|setting| setting.value.clone())
-        };
+        let text =
+            |value: &Option<Sourced<String>>| value.as_ref().map(|setting| setting.value.clone());
         let password = self.settings.database.libpq.get("PGPASSWORD");
-        let container = ContainerSearch::of(docker).find()?.logging_in(
-            text(&docker.user).as_deref(),
-            password.and_then(|password| password.to_str()),
-        );
+        let password = password.and_then(|password| password.to_str());
+        let (container, stand_in) = self.search(docker)?;
+        let container = container.logging_in(Login {
+            user: text(&docker.user),
+            password: password.map(|text| Zeroizing::new(text.to_owned())),
+            port: docker.port.as_ref().map(|port| port.value),
+            socket: text(&docker.socket),
+        })?;
         let configured = text(&docker.database);
         let name = self.said().or(configured.as_deref()).or(of_url);
-        let name = name.unwrap_or(container.database()).to_owned();
-        self.connect(Access::Docker(container), name)
+        let is_named = name.is_some() || container.names_database();
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => container.database()?.to_owned(),
+        };
+        let database = self.connect(Access::Docker(container), Some(&name), is_named)?;
+        Ok(match stand_in {
+            Some(reason) => Database {
+                server: database.server.standing_in(reason),
+                ..database
+            },
+            None => database,
+        })
     }
 
-    fn connect(&self, access: Access, name: String) -> Result<Database, PostgresError> {
+    /// The container, and why it stands in for the one that is named: that may have
+    /// another name by now. Where something is to change, nothing stands in.
+    fn search(
+        &self,
+        docker: &DockerSettings,
+    ) -> Result<(Container, Option<String>), PostgresError> {
+        let not_there = match ContainerSearch::of(docker).find() {
+            Err(error @ PostgresError::Docker(DockerError::NotRunning { .. })) => error,
+            found => return Ok((found?, None)),
+        };
+        let by_flag = |name: &Sourced<String>| name.origin.is_flag();
+        let may_be_another = docker.container.as_ref().is_some_and(|it| !by_flag(it));
+        let other = unnamed(docker);
+        if self.purpose == Purpose::Change || !may_be_another || other == Wanted::Default {
+            return Err(not_there);
+        }
+        let reason = format!(
+            "no container {} is running, but one {other}",
+            wanted(docker)
+        );
+        let search = ContainerSearch {
+            wanted: other,
+            ..ContainerSearch::of(docker)
+        };
+        Ok((search.find()?, Some(reason)))
+    }
+
+    /// `name`: `None` is the database that libpq takes.
+    fn connect(
+        &self,
+        access: Access,
+        name: Option<&str>,
+        is_named: bool,
+    ) -> Result<Database, PostgresError> {
+        let label = self.label(&access);
         let clients = client_search(self.settings, self.path);
-        let server = Server::connect(access, clients, &name)?;
-        Ok(Database { server, name })
+        let (server, name) = Server::connect_to(access, clients, name)?;
+        let server = server.marking(super::marks(self.settings));
+        Ok(Database {
+            server,
+            name,
+            is_named,
+            label,
+        })
+    }
+
+    /// By the way that was taken, as it was configured: a container's generated name
+    /// says nothing, and another way may lead to another server.
+    fn label(&self, access: &Access) -> String {
+        let configured = &self.settings.database;
+        if let Some(label) = &configured.server {
+            return label.value.clone();
+        }
+        let wanted = wanted(&configured.docker);
+        let place = match access {
+            Access::Direct(connection) => connection.configured_place(),
+            Access::Docker(_) => Place::Container(wanted.text()),
+        };
+        server_label(&place, &self.settings.host.value)
     }
 }
 
@@ -189,17 +258,18 @@ impl ContainerSearch {
 }
 
 fn wanted(docker: &DockerSettings) -> Wanted {
-    let DockerSettings {
-        container,
-        label,
-        pattern,
-        ..
-    } = docker;
-    match (container, label, pattern) {
-        (Some(name), _, _) => Wanted::Name(name.value.clone()),
-        (None, Some(label), _) => Wanted::Label(label.value.clone()),
-        (None, None, Some(pattern)) => Wanted::Pattern(pattern.value.clone()),
-        (None, None, None) => Wanted::Default,
+    match &docker.container {
+        Some(name) => Wanted::Name(name.value.clone()),
+        None => unnamed(docker),
+    }
+}
+
+/// What is wanted where no name is said, or the one that is said is not there.
+fn unnamed(docker: &DockerSettings) -> Wanted {
+    match (&docker.label, &docker.pattern) {
+        (Some(label), _) => Wanted::Label(label.value.clone()),
+        (None, Some(pattern)) => Wanted::Pattern(pattern.value.clone()),
+        (None, None) => Wanted::Default,
     }
 }
 
@@ -238,9 +308,13 @@ fn no_way(direct: PostgresError, docker: PostgresError) -> PostgresError {
 }
 
 fn because(database: Database, reason: &str) -> Database {
+    // A container that stands in for the one that was named says why itself.
+    if database.server.stands_in() {
+        return database;
+    }
     Database {
         server: database.server.taken_because(reason),
-        name: database.name,
+        ..database
     }
 }
 

@@ -11,8 +11,14 @@ use kluis::format::names::manifest_key;
 use kluis::operations::{
     Encryption, OperationError, RestoreDone, RestoreSteps, VerifyDone, restore,
 };
+use kluis::reached::Goal;
 use kluis::storage::{MemoryStorage, PendingWrite, Storage, StorageError, StoredObject};
 use kluis::target::{DirectoryTarget, RestoreTreeOptions, Target};
+
+#[path = "opening.rs"]
+mod opening;
+
+use opening::reads_otherwise;
 
 use super::in_process::{Witness, at, back_up, prove, tree_of, vault};
 
@@ -61,44 +67,16 @@ impl Read for DamagedRead {
     }
 }
 
-impl Storage for Damaged {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn create(&self, key: &str) -> Result<Box<dyn PendingWrite>, StorageError> {
-        self.inner.create(key)
-    }
-    fn replace(&self, key: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        self.inner.replace(key, bytes)
-    }
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        self.inner.overwrite(key, offset, bytes)
-    }
-    fn open(&self, key: &str, offset: u64) -> Result<Box<dyn Read + Send>, StorageError> {
-        if key != self.archive {
-            return self.inner.open(key, offset);
-        }
+impl Damaged {
+    fn reads(&self, _: Box<dyn Read + Send>, offset: u64) -> Box<dyn Read + Send> {
         let mut bytes = Cursor::new(self.bytes.clone());
         bytes.set_position(offset);
         let damage = self.damage;
-        Ok(Box::new(DamagedRead { bytes, damage }))
-    }
-    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, StorageError> {
-        self.inner.list(prefix)
-    }
-    fn remove(&self, key: &str) -> Result<(), StorageError> {
-        self.inner.remove(key)
-    }
-    fn sweep(&self) -> Result<Vec<String>, StorageError> {
-        self.inner.sweep()
-    }
-    fn free_bytes(&self) -> Option<u64> {
-        None
-    }
-    fn local_root(&self) -> Option<&Path> {
-        None
+        Box::new(DamagedRead { bytes, damage })
     }
 }
+
+reads_otherwise!(Damaged);
 
 /// A backup of a tree in memory.
 pub struct Specimen {
@@ -115,7 +93,7 @@ impl Specimen {
         let made = back_up(&vault, tree.path(), encryption, at(1)).unwrap();
         Self {
             storage: storage.clone(),
-            archive: made.manifest.stored.file,
+            archive: made.manifest.stored.file.into(),
         }
     }
 
@@ -123,13 +101,15 @@ impl Specimen {
         Damaged {
             inner: self.storage.clone(),
             archive: self.archive.clone(),
-            bytes: read_whole(&self.storage, &self.archive).unwrap().into(),
+            bytes: read_whole(&self.storage, &self.archive, u64::MAX)
+                .unwrap()
+                .into(),
             damage: Damage::None,
         }
     }
 
     pub fn manifest(&self) -> Vec<u8> {
-        read_whole(&self.storage, &manifest_key(&self.archive)).unwrap()
+        read_whole(&self.storage, &manifest_key(&self.archive), u64::MAX).unwrap()
     }
 }
 
@@ -163,5 +143,11 @@ pub fn restore_into(
         let target = DirectoryTarget::new(to, options, vault.cancel.clone())?;
         Ok(Box::new(target))
     };
-    restore(&vault, backup, at(9), RestoreSteps::staged(target))
+    let goal = Goal {
+        shown: to.display().to_string(),
+        existed: to.exists(),
+        in_place: false,
+    };
+    let steps = RestoreSteps::staged(goal, target);
+    restore(&vault, backup, at(9), steps).map_err(|failed| failed.error)
 }

@@ -105,9 +105,15 @@ impl<S: Storage> Storage for Faulting<S> {
             .step("replace", key, || self.inner.replace(key, bytes))
     }
 
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    fn overwrite(
+        &self,
+        key: &str,
+        offset: u64,
+        was: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
         self.plan.step("overwrite", key, || {
-            self.inner.overwrite(key, offset, bytes)
+            self.inner.overwrite(key, offset, was, bytes)
         })
     }
 

@@ -25,16 +25,20 @@ impl Home {
 
     /// With a key file that holds `text`.
     pub fn with_key(text: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("kluis").tempdir().unwrap();
-        let key = directory.path().join("key");
+        let home = Self::keyless();
+        let key = home.path("key");
         fs::write(&key, text).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        home.set("BACKUP_ENCRYPTION_KEY_FILE", key.to_str().unwrap())
+    }
+
+    /// Without a key whatever has a manifest counts, also what a test has written.
+    pub fn keyless() -> Self {
         let home = Self {
-            directory,
+            directory: tempfile::Builder::new().prefix("kluis").tempdir().unwrap(),
             environment: Vec::new(),
         };
         home.configure("")
-            .set("BACKUP_ENCRYPTION_KEY_FILE", key.to_str().unwrap())
     }
 
     pub fn set(mut self, name: &str, value: &str) -> Self {

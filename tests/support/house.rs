@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,15 +11,46 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The binary under test. KLUIS_UNDER_TEST names another one: an attack is tried
+/// on an older kluis by it, and must succeed there.
+pub fn program() -> OsString {
+    std::env::var_os("KLUIS_UNDER_TEST").unwrap_or_else(|| env!("CARGO_BIN_EXE_kluis").into())
+}
+
+/// The one of every house that has a key.
+pub fn key() -> String {
+    "c0ffee".repeat(10) + "0123"
+}
+
 pub struct House {
     home: TempDir,
+    has_key: bool,
+    /// Further variables.
+    variables: Vec<(String, String)>,
 }
 
 impl House {
     pub fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("kluis.toml"), "").unwrap();
-        Self { home }
+        Self {
+            home,
+            has_key: true,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Without a key nothing is sealed, and a manifest can be edited.
+    pub fn keyless() -> Self {
+        Self {
+            has_key: false,
+            ..Self::new()
+        }
+    }
+
+    /// Every command of this house gets the variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -38,14 +70,17 @@ impl House {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("KLUIS_CONFIG", self.path("kluis.toml"))
             .env("BACKUP_LOCAL_PATH", self.storage())
-            .env("BACKUP_ENCRYPTION_KEY", "c0ffee".repeat(10) + "0123")
             .env("TZ", "UTC")
+            .envs(self.variables.iter().cloned())
             .current_dir(self.home.path());
+        if self.has_key {
+            command.env("BACKUP_ENCRYPTION_KEY", key());
+        }
         command
     }
 
     pub fn kluis(&self) -> Command {
-        self.command(env!("CARGO_BIN_EXE_kluis"))
+        self.command(program())
     }
 
     /// Runs kluis; panics with its words unless it exits 0.
@@ -95,10 +130,11 @@ impl House {
         left
     }
 
-    /// The runs' records by their names, the newest last; what is no JSON is null.
+    /// The runs' records by their names, the newest last; what is no JSON, or was
+    /// renamed meanwhile by the run that writes it, is null.
     pub fn records(&self) -> Vec<(String, Value)> {
         let runs = self.storage().join("runs");
-        let read = |name: &String| fs::read(runs.join(name)).unwrap();
+        let read = |name: &String| fs::read(runs.join(name)).unwrap_or_default();
         let parsed = |name| {
             let record = serde_json::from_slice(&read(&name)).unwrap_or_default();
             (name, record)

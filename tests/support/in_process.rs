@@ -58,6 +58,7 @@ pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str)
         actor: Actor {
             user: "tester".to_owned(),
             host: "here".to_owned(),
+            label: "here".to_owned(),
             command: command.to_owned(),
             trigger: Trigger::Manual,
             schedule: None,
@@ -86,6 +87,9 @@ pub fn plan(name: &str, encryption: Encryption) -> BackupPlan {
     BackupPlan {
         before_restore_of: None,
         name: name.to_owned(),
+        label: "here".to_owned(),
+        given_root: None,
+        allow_empty: false,
         format: ArchiveFormat::Tree,
         codec: Codec::Gzip,
         level: 1,

@@ -38,6 +38,16 @@ pub struct Cluster {
     password: Option<String>,
 }
 
+/// A directory that another user may come through, and write to if `mode` lets him.
+pub fn open_directory(mode: u32) -> TempDir {
+    let directory = tempfile::Builder::new()
+        .prefix("kluis")
+        .tempdir_in("/tmp")
+        .unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+    directory
+}
+
 impl Cluster {
     /// `None`: no binaries here; the reason has been told.
     pub fn start() -> Option<Self> {
@@ -46,11 +56,7 @@ impl Cluster {
 
     pub fn start_with(options: ClusterOptions) -> Option<Self> {
         let bin = options.bin.clone().or_else(binaries)?;
-        let directory = tempfile::Builder::new()
-            .prefix("kluis")
-            .tempdir_in("/tmp")
-            .unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let directory = open_directory(0o777);
         init(&bin, directory.path(), options.password.as_deref());
         let port = match options.password {
             Some(_) => free_port(),
@@ -101,6 +107,12 @@ impl Cluster {
                 self.port
             ),
         }
+    }
+
+    /// The server's own socket.
+    pub fn socket(&self) -> PathBuf {
+        let name = format!(".s.PGSQL.{}", self.port);
+        self.directory.path().join(name)
     }
 
     /// Runs SQL with the cluster's own psql; panics with its words on failure.

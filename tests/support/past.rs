@@ -53,11 +53,12 @@ impl Past<'_> {
             })
         };
         let tables: Vec<Value> = (0..self.tables).map(table).collect();
+        let sha256 = "00".repeat(32);
         json!({
             "version": 1, "id": id_of(name, at), "kind": "db", "name": name, "created_at": at,
             "host": "db1", "trigger": "SCHEDULED", "tool_version": "0.1.0",
-            "stored": {"file": file, "bytes": bytes, "sha256": "00", "payload_sha256": "00"},
-            "content": {"codec": "gzip", "bytes": bytes, "sha256": "00", "raw_bytes": bytes * 3},
+            "stored": {"file": file, "bytes": bytes, "sha256": sha256, "payload_sha256": sha256},
+            "content": {"codec": "gzip", "bytes": bytes, "sha256": sha256, "raw_bytes": bytes * 3},
             "encryption": {"format": "KLUIS1", "key_id": "0011223344556677"},
             "database": {
                 "server_version": "15.18", "client_version": "15.18", "mode": "direct",

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use kluis::cancel::Cancel;
-use kluis::catalog::{Backup, Catalog, read_whole};
+use kluis::catalog::{Backup, Catalog, Trust, read_whole};
 use kluis::format::header::{self, Header, Opened};
 use kluis::format::keyring::{KeyMaterial, Keyring, NamedKey};
 use kluis::format::manifest::Codec;
@@ -58,7 +58,7 @@ pub fn copied(storage: &MemoryStorage) -> MemoryStorage {
     let copy = MemoryStorage::new();
     for prefix in ["", "runs/"] {
         for object in storage.list(prefix).unwrap() {
-            let bytes = read_whole(storage, &object.key).unwrap();
+            let bytes = read_whole(storage, &object.key, u64::MAX).unwrap();
             copy.replace(&object.key, &bytes).unwrap();
         }
     }
@@ -83,6 +83,7 @@ pub fn change(
     let plan = KeyPlan {
         backups: backups.iter().map(|&backup| backup.to_owned()).collect(),
         configured,
+        accepts_unsealed: false,
         dry_run: false,
     };
     change_keys(&vault, &change(places), &plan, at(2_000))
@@ -105,16 +106,16 @@ pub fn rotate(
 }
 
 /// How many archives came to each end: changed, already, other key, not KLUIS1,
-/// failed.
+/// failed or passed over.
 pub fn counts(done: &KeysChanged) -> [usize; 5] {
     let mut counts = [0; 5];
     for row in &done.rows {
         counts[match row.outcome {
-            KeyOutcome::Changed(_) => 0,
+            KeyOutcome::Changed(_) | KeyOutcome::Resealed => 0,
             KeyOutcome::Already => 1,
             KeyOutcome::OtherKey(_) => 2,
             KeyOutcome::NotKluis1(_) => 3,
-            KeyOutcome::Failed(_) => 4,
+            KeyOutcome::Failed(_) | KeyOutcome::Unproven(_) => 4,
         }] += 1;
     }
     counts
@@ -188,8 +189,8 @@ pub fn is_whole(storage: &dyn Storage, backup: &Backup, ring: &Keyring) -> bool 
 
 /// The archives of the backups, sorted.
 pub fn archives(storage: &dyn Storage) -> Vec<String> {
-    let catalog = Catalog::load(storage).unwrap();
-    let mut names: Vec<String> = catalog.backups.into_iter().map(|b| b.archive).collect();
+    let catalog = Catalog::load(storage, Trust::NoKey).unwrap();
+    let mut names: Vec<String> = catalog.backups.iter().map(|b| b.archive.clone()).collect();
     names.sort();
     names
 }

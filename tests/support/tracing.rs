@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use crate::house::House;
+use crate::house::{self, House};
 
 /// Whether strace is there and may trace; the reason has been told.
 pub fn can_trace() -> bool {
@@ -28,6 +28,6 @@ pub fn kluis_meeting(house: &House, call: &str, fault: &str, number: usize) -> C
     command
         .arg(format!("--trace={call}"))
         .arg(format!("--inject={call}:{fault}:when={number}"))
-        .arg(env!("CARGO_BIN_EXE_kluis"));
+        .arg(house::program());
     command
 }

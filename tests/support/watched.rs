@@ -99,7 +99,13 @@ impl<S: Storage> Storage for Watched<S> {
         self.inner.replace(key, bytes)
     }
 
-    fn overwrite(&self, key: &str, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+    fn overwrite(
+        &self,
+        key: &str,
+        offset: u64,
+        was: &[u8],
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
         let mut written = self.written.lock().unwrap();
         let number = written.overwrites;
         written.overwrites += 1;
@@ -107,14 +113,15 @@ impl<S: Storage> Storage for Watched<S> {
         match self.tear {
             Some(tear) if tear.number == number => {
                 let (from, part) = match tear.reaches {
-                    Reaches::First(count) => (offset, &bytes[..count]),
-                    Reaches::AllBut(count) => (offset + count as u64, &bytes[count..]),
+                    Reaches::First(count) => (offset, 0..count),
+                    Reaches::AllBut(count) => (offset + count as u64, count..bytes.len()),
                 };
-                self.inner.overwrite(key, from, part)?;
+                self.inner
+                    .overwrite(key, from, &was[part.clone()], &bytes[part])?;
                 let gone = io::Error::other("the power went");
                 Err(StorageError::new("overwrite", key, gone))
             }
-            _ => self.inner.overwrite(key, offset, bytes),
+            _ => self.inner.overwrite(key, offset, was, bytes),
         }
     }
 

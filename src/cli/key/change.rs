@@ -38,6 +38,11 @@ pub struct KeyAdd {
     /// An age recipient
     #[arg(long = "recipient", value_name = "AGE1", value_parser = recipient)]
     pub recipients: Vec<AgeRecipient>,
+
+    /// Also what opens by a recipient alone, which anybody who can write to the
+    /// storage may have made: only where you know where all of it is from
+    #[arg(long)]
+    pub accept_unsealed: bool,
 }
 
 /// Take a key off backups
@@ -102,8 +107,12 @@ still opens that copy, and may have kept its data key. --reencrypt writes each
 archive anew under a new data key, reads it back, and removes the old one; it
 needs room for the largest of them.
 
-Exit code 3: some could not be written. 4: some are damaged, or want a key that
-is not here.")]
+What opens by a recipient alone, or is not signed where hosts sign, may be
+anybody's: it gets no key that would make it ours, and is listed. See
+kluis-security(7).
+
+Exit code 3: some could not be written, or are not ours so far. 4: some are
+damaged, or want a key that is not here.")]
 pub struct KeyRotate {
     /// Only these backups, instead of the whole storage
     #[arg(value_name = "BACKUP")]
@@ -119,6 +128,11 @@ pub struct KeyRotate {
     /// ones.
     #[arg(long)]
     pub reencrypt: bool,
+
+    /// Also what opens by a recipient alone, which anybody who can write to the
+    /// storage may have made: only where you know where all of it is from
+    #[arg(long)]
+    pub accept_unsealed: bool,
 
     /// Print what would be done; change nothing
     #[arg(long)]

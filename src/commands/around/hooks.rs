@@ -5,12 +5,15 @@ use anyhow::Error;
 
 use super::{Around, record};
 use crate::commands::session::Session;
+use crate::config::{ConfigError, Settings};
 use crate::event::Event;
 use crate::exit::{Exit, exit_of};
 use crate::hooks::{Context, HookError, Moment, run_hooks};
-use crate::lock::{Lock, LockError, LockKind};
+use crate::lock::{Lock, LockKind};
 use crate::operations::Reporter;
+use crate::process::{self, Tool};
 use crate::render::whole;
+use crate::strict::{self, StrictError};
 
 /// Beside the storage's own lock; no object can have this name.
 const HOOKS_LOCK: &str = ".kluis-hooks.lock";
@@ -19,6 +22,9 @@ const HOOKS_LOCK: &str = ".kluis-hooks.lock";
 /// its own: a hook may well call kluis, which takes the storage's.
 pub(super) fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Option<Lock>> {
     let settings = &session.settings;
+    if settings.hooks.fit(around.command) {
+        judge(settings)?;
+    }
     let root = settings.storage_path().ok().filter(|root| root.is_dir());
     let Some(root) = root.filter(|_| settings.hooks.fit(around.command)) else {
         return Ok(None);
@@ -30,12 +36,40 @@ pub(super) fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Opt
     match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
         Ok(lock) => Ok(Some(lock)),
         // Where nobody can write, nobody else is at work either.
-        Err(error @ LockError::Place { .. }) => {
+        Err(error) if error.is_read_only() => {
             session.console.detail(&error.to_string());
             Ok(None)
         }
+        Err(error) if error.is_for_others() => {
+            let text = format!("runs with hooks take no turns with this one: {error}");
+            session.console.warn(&text);
+            Ok(None)
+        }
+        // Something that is no lock lies there: without it a hook would thaw what
+        // another run has frozen.
         Err(error) => Err(error.into()),
     }
+}
+
+/// Refuses, as root, a hook's program that somebody else could have written.
+fn judge(settings: &Settings) -> Result<(), ConfigError> {
+    if !process::is_root() {
+        return Ok(());
+    }
+    for program in settings.hooks.programs() {
+        // One that is not there fails when its turn comes.
+        let Some(path) = Tool::new(program).located() else {
+            continue;
+        };
+        if let Err(source @ StrictError::Refused { .. }) = strict::open(&path) {
+            return Err(ConfigError::NotOurs {
+                what: "the hook's program",
+                path,
+                source,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Runs what stands behind a run; whether all of it went well.
@@ -56,7 +90,11 @@ pub(super) fn behind(
     for moment in [moment, Moment::Finally] {
         if let Err(error) = at(session, around, moment, told.clone()) {
             let error = Error::new(error);
-            let text = format!("{}; what the run did is not touched by that", whole(&error));
+            let text = format!(
+                "{}; what the run did is not touched by that; {}",
+                whole(&error),
+                HookError::HINT
+            );
             session.console.warn(&text);
             let command = format!("hook {}", moment.word());
             let about = events.iter().find_map(|event| event.backup.as_ref());
@@ -93,7 +131,8 @@ pub(super) fn at(
     let console = session.console;
     console.detail(&format!("running the hooks `{}`", moment.word()));
     let said = |line: &str| console.detail(&format!("{}: {line}", moment.word()));
-    run_hooks(moment, wanted, &context, settings.limit.value, said)
+    let (limit, pass_env) = (settings.limit.value, &settings.pass_env.value);
+    run_hooks(moment, wanted, &context, pass_env, limit, said)
 }
 
 fn context(result: &anyhow::Result<Exit>, events: &[Event], well: bool) -> Context {

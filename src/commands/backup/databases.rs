@@ -3,13 +3,16 @@
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
+use crate::checked::listed as listed_in_words;
 use crate::cli::BackupDb;
 use crate::config::DumpSettings;
 use crate::exit::{Exit, hint_of};
 use crate::format::manifest::{GLOBALS_NAME, Kind, Selection};
 use crate::format::names::ArchiveFormat;
-use crate::operations::{Encryption, OperationError, Reporter, Vault, backup};
-use crate::postgres::{DumpOptions, PostgresError};
+use crate::operations::{
+    BackupPlan, Encryption, OperationError, Reporter, Vault, backup, record_failure,
+};
+use crate::postgres::{DumpOptions, ListedDatabase, PostgresError};
 use crate::render;
 use crate::source::DirectoryDump;
 use crate::storage::{LocalStorage, Storage};
@@ -29,17 +32,11 @@ pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     wiring::sweep_staging(&database.server, session.console);
     wiring::sweep_work_dir(&session.settings, session.console);
     let names = names(session, &database).map_err(|error| not_made("any database", error))?;
-    if dump.globals.value && names.iter().any(|name| name == GLOBALS_NAME) {
-        return Err(usage(format!(
-            "a database is called {GLOBALS_NAME}, as the backup of the roles would be; leave \
-             one of them out"
-        )));
-    }
     let run = Run {
         session,
         wanted,
         storage: &storage,
-        encryption: encryption(session, &vault),
+        encryption: encryption(session, &vault)?,
         vault: &vault,
         database: &database,
     };
@@ -57,14 +54,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn back_up(&self, names: &[String], dump: &DumpSettings) -> anyhow::Result<Exit> {
+    fn back_up(&self, names: &Names, dump: &DumpSettings) -> anyhow::Result<Exit> {
         let format = dump.format.value;
         let of_databases = names
+            .open
             .iter()
             .map(|name| (name.as_str(), format, self.form(dump)));
         let role = dump.options.value.iter();
         let role = role
-            .filter_map(|option| option.strip_prefix("--role="))
+            .filter_map(|option| option.as_str().strip_prefix("--role="))
             .next_back();
         let globals = dump.globals.value.then(|| {
             let role = role.map(str::to_owned);
@@ -75,7 +73,7 @@ impl Run<'_> {
             )
         });
         let options = self.options(dump);
-        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        let (mut done, mut failed) = (Vec::new(), self.refused(names));
         for (name, format, form) in of_databases.chain(globals) {
             match self.one(name, format, &form, &options) {
                 Ok(made) => done.push(made),
@@ -91,6 +89,35 @@ impl Run<'_> {
         self.end(done, failed)
     }
 
+    /// What is not even begun: told, and missing in this run.
+    fn refused<'n>(&self, names: &'n Names) -> Vec<(&'n str, anyhow::Error)> {
+        let refused = names.refused.iter().map(|(name, what)| {
+            let error = OperationError::Usage { what: what.clone() };
+            self.record_refused(name, what);
+            happened(self.session, self.vault, Kind::Db, name, Err(&error));
+            (name.as_str(), error.into())
+        });
+        refused.collect()
+    }
+
+    /// The history tells of it as of one that failed.
+    fn record_refused(&self, name: &str, what: &str) {
+        let name = listed_in_words(&[name]);
+        let Self { session, vault, .. } = self;
+        let recorded = record_failure(
+            self.storage,
+            Some(&vault.ring),
+            &vault.actor,
+            None,
+            session.now,
+            &format!("no backup of {name} was made: {what}"),
+        );
+        if let Err(error) = recorded {
+            let text = format!("this leaves no record: {error}");
+            session.console.detail(&text);
+        }
+    }
+
     fn one(
         &self,
         name: &str,
@@ -99,7 +126,10 @@ impl Run<'_> {
         options: &DumpOptions,
     ) -> anyhow::Result<render::BackupDone> {
         let Self { session, .. } = self;
-        let plan = plan(session, self.encryption, name, format, &self.wanted.record);
+        let plan = BackupPlan {
+            label: self.database.label.clone(),
+            ..plan(session, self.encryption, name, format, &self.wanted.record)
+        };
         if name == GLOBALS_NAME && self.encryption == Encryption::None {
             session.console.warn(
                 "the passwords of the roles lie in the storage unencrypted, as the server keeps \
@@ -121,7 +151,29 @@ impl Run<'_> {
             Ok(source)
         });
         happened(session, self.vault, Kind::Db, name, done.as_ref());
-        Ok(report(&self.storage.location(), &done?))
+        let made = report(&self.storage.location(), &done?);
+        for warning in &made.warnings {
+            session.console.warn(&format!("{name}: {warning}"));
+        }
+        self.warn_of_emptiness(name, &made);
+        Ok(made)
+    }
+
+    /// Where nobody names a database, the one that is taken may not be the one that
+    /// is meant.
+    fn warn_of_emptiness(&self, name: &str, made: &render::BackupDone) {
+        let dump = &self.session.settings.database.dump;
+        let nobody_named = !self.database.is_named && !dump.all.value;
+        let is_empty = made
+            .database
+            .as_ref()
+            .is_some_and(|content| content.tables == 0 && content.roles.is_none());
+        if is_empty && nobody_named && dump.names.value.is_empty() {
+            self.session.console.warn(&format!(
+                "the database {name} has no table at all, and nobody named it: say which is \
+                 meant, with `kluis backup db NAME`, the URL or database.name"
+            ));
+        }
     }
 
     fn form(&self, dump: &DumpSettings) -> DumpForm {
@@ -150,6 +202,7 @@ impl Run<'_> {
                 tables: wanted.tables.clone(),
                 exclude_tables: wanted.exclude_tables.clone(),
             },
+            must_match: !wanted.ignore_missing,
             lock_wait_timeout: dump.lock_wait_timeout.value,
             options: dump.options.value.clone(),
         }
@@ -181,7 +234,8 @@ impl Run<'_> {
         let failed = failed.into_iter().map(|(name, error)| {
             // On stderr too: a timer's job often throws stdout away.
             self.session.console.warn(&format!(
-                "no backup of {name} was made: {}",
+                "no backup of {} was made: {}",
+                listed_in_words(&[name]),
                 render::whole(&error)
             ));
             render::BackupFailed {
@@ -196,31 +250,50 @@ impl Run<'_> {
     }
 }
 
-/// What `--all` takes on the configured server.
-pub(in crate::commands) fn all_names(session: &Session<'_>) -> anyhow::Result<Vec<String>> {
+/// Anybody who may make databases can have one called so.
+const CALLED_AS_THE_GLOBALS: &str = "the backup of the roles is called so, and one would be taken \
+     for the other; give the database another name (ALTER DATABASE .. RENAME TO), or leave it out";
+
+/// The databases of a run.
+#[derive(Debug, Default)]
+pub(in crate::commands) struct Names {
+    pub open: Vec<String>,
+    /// Of which no backup can be made, each with the reason.
+    pub refused: Vec<(String, String)>,
+}
+
+/// What `--all` takes on the configured server, and that server's label.
+pub(in crate::commands) fn all_names(session: &Session<'_>) -> anyhow::Result<(Names, String)> {
     let database = session.database(None)?;
-    listed(session, &database)
+    Ok((listed(session, &database)?, database.label))
 }
 
 /// Which databases: those that are named, all of them, or the connection's.
-fn names(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<String>> {
+fn names(session: &Session<'_>, database: &Database) -> anyhow::Result<Names> {
     let dump = &session.settings.database.dump;
-    if !dump.all.value {
-        let mut names: Vec<String> = Vec::new();
-        for name in &dump.names.value {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        if names.is_empty() {
-            names.push(database.name.clone());
-        }
-        return Ok(names);
+    if dump.all.value {
+        return listed(session, database);
     }
-    listed(session, database)
+    let mut open: Vec<String> = Vec::new();
+    for name in &dump.names.value {
+        if !open.contains(name) {
+            open.push(name.clone());
+        }
+    }
+    if open.is_empty() {
+        open.push(database.name.clone());
+    }
+    let is_refused = |name: &String| dump.globals.value && name == GLOBALS_NAME;
+    let (refused, open) = open.into_iter().partition(is_refused);
+    let refused: Vec<String> = refused;
+    let why = |name| (name, CALLED_AS_THE_GLOBALS.to_owned());
+    Ok(Names {
+        open,
+        refused: refused.into_iter().map(why).collect(),
+    })
 }
 
-fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<String>> {
+fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Names> {
     let dump = &session.settings.database.dump;
     let excluded = globs(&dump.exclude.value)?;
     let server = &database.server;
@@ -232,22 +305,49 @@ fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Vec<Stri
         listed => listed?,
     };
     let wanted = listed.into_iter().filter(|it| !excluded.is_match(&it.name));
-    let (open, closed): (Vec<_>, Vec<_>) = wanted.partition(|it| it.may_connect);
-    for database in closed {
-        session.console.warn(&format!(
-            "the database {} is left out: it takes no connections, or none of this role; allow \
-             them, or say --exclude-db",
-            database.name
-        ));
+    let mut names = Names::default();
+    for database in wanted {
+        match (refusal(&database), left_out(&database)) {
+            (Some(why), _) => names.refused.push((database.name, why)),
+            (None, Some(why)) => session.console.warn(&format!(
+                "the database {} is left out: {why}",
+                listed_in_words(&[&database.name])
+            )),
+            (None, None) => names.open.push(database.name),
+        }
     }
-    let names: Vec<String> = open.into_iter().map(|database| database.name).collect();
-    match names.is_empty() {
+    match names.open.is_empty() && names.refused.is_empty() {
         true => Err(usage(
             "there is no database to back up: --exclude-db leaves out all that there are"
                 .to_owned(),
         )),
         false => Ok(names),
     }
+}
+
+/// Why no backup of a database can be made, though it is somebody's: its name.
+fn refusal(database: &ListedDatabase) -> Option<String> {
+    if !database.is_text {
+        return Some(
+            "its name holds bytes that are not UTF-8 (each stands as \\xNN here); give it \
+             another name (ALTER DATABASE .. RENAME TO, in a session of client_encoding \
+             SQL_ASCII), or say --exclude-db"
+                .to_owned(),
+        );
+    }
+    (database.name == GLOBALS_NAME).then(|| CALLED_AS_THE_GLOBALS.to_owned())
+}
+
+fn left_out(database: &ListedDatabase) -> Option<&'static str> {
+    if !database.may_connect {
+        return Some(
+            "it takes no connections, or none of this role; allow them, or say --exclude-db",
+        );
+    }
+    database.says_leftover.then_some(
+        "its comment says that a restore from another storage has left it; drop it, or change \
+         the comment",
+    )
 }
 
 fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 
 use crate::commands::session::Session;
-use crate::postgres::Client;
+use crate::postgres::{Client, PSQL, PostgresError, missing_walls};
 use crate::render::{Check, size};
+use crate::scratch::Scratch;
 use crate::wiring;
 
 const PROGRAMS: &str = "programs";
 const MACHINE: &str = "machine";
 
 pub fn checks(session: &Session<'_>) -> Vec<Check> {
-    let mut checks: Vec<Check> = ["psql", "pg_dump", "pg_restore"]
+    let mut checks: Vec<Check> = [PSQL, "pg_dump", "pg_restore"]
         .map(|program| client(session, program))
         .into();
     checks.push(servers(session));
+    checks.extend(walls(session));
     checks.push(work_dir(session));
     checks.push(aes());
     checks
@@ -35,7 +37,7 @@ fn client(session: &Session<'_>, program: &str) -> Check {
     }
     let unpatched = found
         .iter()
-        .find(|client| program == "psql" && !client.knows_restrict());
+        .find(|client| program == PSQL && !client.knows_restrict());
     if let Some(client) = unpatched {
         return Check::warn(
             PROGRAMS,
@@ -80,12 +82,44 @@ fn servers(session: &Session<'_>) -> Check {
     )
 }
 
+/// What is missing around throwaway servers, if there are any.
+fn walls(session: &Session<'_>) -> Option<Check> {
+    let search = wiring::client_search(&session.settings, session.path.as_deref());
+    let newest = search.newest("postgres").ok()?;
+    let found = missing_walls(&newest.path, &session.settings.work_dir.value);
+    let check = match found {
+        Err(PostgresError::Scratch(_)) => Check::warn(
+            MACHINE,
+            "how throwaway servers are held in could not be judged: the work directory is of no \
+             use, as told below",
+            "mend that first",
+        ),
+        Err(error) => Check::fail(
+            MACHINE,
+            error.to_string(),
+            "set work_dir in kluis.toml, or TMPDIR, to a directory that only root can write and \
+             every user can pass, such as /var/tmp",
+        ),
+        Ok(None) => Check::ok(
+            MACHINE,
+            "throwaway servers are held in: no programs, no network, no files but their own",
+        ),
+        Ok(Some(missing)) => Check::warn(
+            MACHINE,
+            missing,
+            "Linux 5.13 or newer with Landlock and seccomp, and root for a user of its own",
+        ),
+    };
+    Some(check)
+}
+
 fn work_dir(session: &Session<'_>) -> Check {
     let directory = &session.settings.work_dir.value;
     let remedy = "set work_dir in kluis.toml, or TMPDIR, to a directory with room";
-    if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err() {
-        let found = format!("{} cannot be written to", directory.display());
-        return Check::fail(MACHINE, found, remedy);
+    // What a run does: as root it refuses more than what it cannot write to.
+    if let Err(error) = Scratch::create(directory, "doctor") {
+        let (what, remedy) = error.parts();
+        return Check::fail(MACHINE, what, format!("{remedy}, such as /var/tmp"));
     }
     match rustix::fs::statvfs(directory) {
         Ok(stat) => {

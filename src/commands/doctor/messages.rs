@@ -1,5 +1,6 @@
 //! Who is told of failures, and whether they can be: nothing is sent.
 
+use crate::commands::messages::{USE_HTTPS, in_clear};
 use crate::commands::session::Session;
 use crate::notify::{Interest, Receiver};
 use crate::render::Check;
@@ -40,6 +41,9 @@ fn check(receiver: &Receiver) -> Check {
             format!("{what} cannot be used: {error}"),
             "mend that under [notify] in kluis.toml; until then it hears nothing",
         ),
+        Ok(_) if in_clear(receiver).is_some() => {
+            Check::warn(AREA, in_clear(receiver).unwrap_or_default(), USE_HTTPS)
+        }
         Ok(notifier) => {
             let host = notifier.host();
             let hears = interest(&receiver.interest);

@@ -10,7 +10,7 @@ use anyhow::Error;
 
 use crate::cli::Doctor;
 use crate::exit::{Exit, hint_of};
-use crate::render::{Check, DoctorReport, Health};
+use crate::render::{Check, DoctorReport, Health, whole};
 
 use super::session::Session;
 
@@ -35,9 +35,5 @@ pub fn run(session: &Session<'_>, wanted: &Doctor) -> anyhow::Result<Exit> {
 /// A failure as a check: what it says, and its hint as the remedy.
 fn failed(area: &'static str, error: &Error, remedy: &str) -> Check {
     let hint = hint_of(error);
-    Check::fail(
-        area,
-        format!("{error:#}"),
-        hint.as_deref().unwrap_or(remedy),
-    )
+    Check::fail(area, whole(error), hint.as_deref().unwrap_or(remedy))
 }

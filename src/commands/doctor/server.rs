@@ -31,6 +31,9 @@ pub fn checks(session: &Session<'_>, name: Option<&str>) -> Vec<Check> {
             server.access().mode()
         ),
     )];
+    if let Some((what, remedy)) = server.access().in_clear() {
+        checks.push(Check::warn(AREA, what, remedy));
+    }
     checks.push(dump_client(&database));
     match inside(&database) {
         Ok(found) => checks.extend(found),
@@ -98,6 +101,17 @@ fn inside(database: &Database) -> Result<Vec<Check>, PostgresError> {
     checks.push(readable(&rights));
     checks.push(row_security(&rights));
     checks.extend(restoring(&rights));
+    let unmarked = server.unmarked(&database.name)?;
+    checks.extend(unmarked.into_iter().map(|(name, statement)| {
+        Check::warn(
+            AREA,
+            format!(
+                "database {name} is called like one that a restore left, and bears no mark: of \
+                 an earlier version, or somebody's"
+            ),
+            format!("look into it; if nobody wants it: {statement}"),
+        )
+    }));
     Ok(checks)
 }
 

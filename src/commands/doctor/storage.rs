@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::failed;
 use crate::catalog::{Backup, Catalog};
-use crate::commands::session::Session;
-use crate::format::manifest::{Kind, Trigger};
+use crate::commands::backup::unencrypted_refused;
+use crate::commands::session::{Opened, Session};
+use crate::format::manifest::Trigger;
 use crate::operations::seal_holds;
 use crate::render::{Check, age, counted, size};
+use crate::series::Series;
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring;
 
@@ -39,7 +41,8 @@ pub fn checks(session: &Session<'_>) -> Vec<Check> {
             )
         }));
     }
-    checks.push(key(session));
+    let storage = opened.as_ref().map(|(storage, _)| storage);
+    checks.push(key(session, storage));
     if let Some((storage, catalog)) = &opened {
         checks.extend(key_opens(session, storage, catalog));
     }
@@ -62,9 +65,11 @@ fn open(session: &Session<'_>) -> Result<Option<(LocalStorage, Catalog)>, Check>
     }
     let storage =
         wiring::existing_storage(&session.settings).map_err(|e| failed(AREA, &e, remedy))?;
-    let catalog = Catalog::load(&storage).map_err(|error| {
+    let Opened {
+        storage, catalog, ..
+    } = session.opened(storage).map_err(|error| {
         let remedy = "let the user that runs kluis read and write there";
-        failed(AREA, &error.into(), remedy)
+        failed(AREA, &error, remedy)
     })?;
     if rustix::fs::access(root, rustix::fs::Access::WRITE_OK).is_err() {
         return Err(Check::fail(
@@ -78,7 +83,7 @@ fn open(session: &Session<'_>) -> Result<Option<(LocalStorage, Catalog)>, Check>
 
 fn content(session: &Session<'_>, storage: &LocalStorage, catalog: &Catalog) -> Check {
     let place = storage.location();
-    let newest = catalog.backups.iter().map(Backup::created_at).max();
+    let newest = catalog.backups.iter().map(|it| it.created_at()).max();
     match newest {
         None => Check::warn(
             AREA,
@@ -96,18 +101,16 @@ fn content(session: &Session<'_>, storage: &LocalStorage, catalog: &Catalog) -> 
     }
 }
 
-/// Another round of backups needs what the newest of each name has taken.
+/// Another round of backups needs what the newest of each series has taken.
 fn room(storage: &LocalStorage, catalog: &Catalog) -> Check {
     let Some(free) = storage.free_bytes() else {
         return Check::ok(AREA, "how much room is left is not known");
     };
-    let mut newest: BTreeMap<(Option<Kind>, &str), &Backup> = BTreeMap::new();
+    let mut newest: BTreeMap<&Series, &Backup> = BTreeMap::new();
+    // The newest comes first.
     for backup in &catalog.backups {
-        let of_name = newest
-            .entry((backup.kind(), backup.name()))
-            .or_insert(backup);
-        if backup.created_at() > of_name.created_at() {
-            *of_name = backup;
+        if let Some(series) = backup.series.as_ref().filter(|it| it.is_whole()) {
+            newest.entry(series).or_insert(backup);
         }
     }
     let round: u64 = newest.values().map(|backup| backup.stored_bytes()).sum();
@@ -126,8 +129,22 @@ fn room(storage: &LocalStorage, catalog: &Catalog) -> Check {
     }
 }
 
-fn key(session: &Session<'_>) -> Check {
+fn key(session: &Session<'_>, storage: Option<&LocalStorage>) -> Check {
     let encryption = &session.settings.encryption;
+    let refused = || {
+        let storage = storage.map(|storage| storage as &dyn Storage);
+        let refused = unencrypted_refused(encryption, false, storage).ok()??;
+        Some(Check::fail(
+            KEY,
+            format!("backups are refused: {}", refused.0),
+            refused.1,
+        ))
+    };
+    if !encryption.enabled.value
+        && let Some(check) = refused()
+    {
+        return check;
+    }
     if !encryption.enabled.value {
         return Check::warn(
             KEY,
@@ -142,12 +159,14 @@ fn key(session: &Session<'_>) -> Check {
     let writers: Vec<String> = ring.writers().map(|(_, key)| key.to_string()).collect();
     match writers.is_empty() {
         false => Check::ok(KEY, writers.join("; ")),
-        true => Check::warn(
-            KEY,
-            "no key is configured: backups are written unencrypted",
-            "openssl rand -hex 32 into a file of mode 0600, and set \
+        true => refused().unwrap_or_else(|| {
+            Check::warn(
+                KEY,
+                "no key is configured: backups are written unencrypted",
+                "openssl rand -hex 32 into a file of mode 0600, and set \
              BACKUP_ENCRYPTION_KEY_FILE; keep a copy elsewhere",
-        ),
+            )
+        }),
     }
 }
 
@@ -157,11 +176,13 @@ fn key_opens(session: &Session<'_>, storage: &LocalStorage, catalog: &Catalog) -
         let file = backup.file.as_ref();
         file.is_some_and(|file| file.manifest.encryption.is_some())
     };
-    let newest = catalog
-        .backups
-        .iter()
+    let ours = catalog.backups.iter().map(|backup| &**backup);
+    let newest = |backup: &&Backup| backup.created_at();
+    // To another key, all of them are somebody else's.
+    let newest = ours
         .filter(is_sealed)
-        .max_by_key(|backup| backup.created_at())?;
+        .max_by_key(newest)
+        .or_else(|| catalog.all().filter(is_sealed).max_by_key(newest))?;
     let vault = session.vault(storage, "doctor", Trigger::Manual).ok()?;
     if !vault.ring.keys().iter().any(|key| key.material.opens()) {
         return Some(Check::ok(

@@ -19,8 +19,19 @@ use crate::secrets::{SecretError, load_key_file};
 use crate::storage::Storage;
 use crate::wiring;
 
+/// What the flags say of it.
+#[derive(Clone, Copy, Default)]
+struct How {
+    dry_run: bool,
+    accepts_unsealed: bool,
+}
+
 pub fn add(session: &Session<'_>, wanted: &KeyAdd) -> anyhow::Result<Exit> {
-    each_storage(session, &wanted.backups, "key add", false, |vault, plan| {
+    let how = How {
+        accepts_unsealed: wanted.accept_unsealed,
+        ..How::default()
+    };
+    each_storage(session, &wanted.backups, "key add", how, |vault, plan| {
         let mut keys = Vec::new();
         for path in &wanted.key_files {
             keys.push(push_file(&mut vault.ring, path)?);
@@ -38,7 +49,7 @@ pub fn drop(session: &Session<'_>, wanted: &KeyDrop) -> anyhow::Result<Exit> {
         session,
         &wanted.backups,
         "key drop",
-        false,
+        How::default(),
         |vault, plan| {
             let mut keys: Vec<DroppedKey> = wanted.id.map(DroppedKey::Id).into_iter().collect();
             if let Some(path) = &wanted.key_file {
@@ -62,7 +73,7 @@ pub fn repair(session: &Session<'_>, wanted: &KeyRepair) -> anyhow::Result<Exit>
         session,
         &wanted.backups,
         "key repair",
-        false,
+        How::default(),
         |vault, plan| Ok(change_keys(vault, &KeyChange::Repair, plan, session.now)?),
     )
 }
@@ -70,22 +81,19 @@ pub fn repair(session: &Session<'_>, wanted: &KeyRepair) -> anyhow::Result<Exit>
 pub fn rotate(session: &Session<'_>, wanted: &KeyRotate) -> anyhow::Result<Exit> {
     let programs = wiring::archive_programs(&session.settings, session.path.as_deref());
     let check = |backup: &Backup| wiring::check_target(backup, &programs, session.cancel);
-    let dry_run = wanted.dry_run;
-    each_storage(
-        session,
-        &wanted.backups,
-        KEY_ROTATE,
-        dry_run,
-        |vault, plan| {
-            let from = wanted.from.as_deref();
-            let from = from.map(|path| push_file(&mut vault.ring, path));
-            let now = session.now;
-            Ok(match (from.transpose()?, wanted.reencrypt) {
-                (Some(from), false) => change_keys(vault, &KeyChange::Rotate { from }, plan, now)?,
-                (from, _) => reencrypt(vault, from, plan, now, &check)?,
-            })
-        },
-    )
+    let how = How {
+        dry_run: wanted.dry_run,
+        accepts_unsealed: wanted.accept_unsealed,
+    };
+    each_storage(session, &wanted.backups, KEY_ROTATE, how, |vault, plan| {
+        let from = wanted.from.as_deref();
+        let from = from.map(|path| push_file(&mut vault.ring, path));
+        let now = session.now;
+        Ok(match (from.transpose()?, wanted.reencrypt) {
+            (Some(from), false) => change_keys(vault, &KeyChange::Rotate { from }, plan, now)?,
+            (from, _) => reencrypt(vault, from, plan, now, &check)?,
+        })
+    })
 }
 
 fn push_file(ring: &mut Keyring, path: &Path) -> Result<usize, SecretError> {
@@ -110,12 +118,12 @@ fn each_storage(
     session: &Session<'_>,
     wanted: &[String],
     command: &str,
-    dry_run: bool,
+    how: How,
     mut act: impl FnMut(&mut Vault<'_>, &KeyPlan) -> anyhow::Result<KeysChanged>,
 ) -> anyhow::Result<Exit> {
     let mut report = KeyChangeReport {
         command: command.to_owned(),
-        dry_run,
+        dry_run: how.dry_run,
         ..KeyChangeReport::default()
     };
     let mut rows = Vec::new();
@@ -124,7 +132,8 @@ fn each_storage(
         let plan = KeyPlan {
             backups,
             configured: vault.ring.keys().len(),
-            dry_run,
+            accepts_unsealed: how.accepts_unsealed,
+            dry_run: how.dry_run,
         };
         let done = act(&mut vault, &plan)?;
         report.written_bytes += done.written_bytes;
@@ -179,9 +188,12 @@ fn exit_of_rows(rows: &[KeyRow], command: &str) -> Exit {
             _ => Exit::Incomplete,
         };
     }
+    let unproven = any(|outcome| matches!(outcome, KeyOutcome::Unproven(_)));
     let other_key = any(|outcome| matches!(outcome, KeyOutcome::OtherKey(_)));
     let already = any(|outcome| matches!(outcome, KeyOutcome::Already));
     match worst {
+        // With the old key they would be lost.
+        Exit::Done | Exit::Failed if unproven => Exit::Incomplete,
         Exit::Done if command == KEY_ROTATE && other_key && !changed && !already => Exit::Integrity,
         worst => worst,
     }
@@ -195,8 +207,16 @@ fn row(row: KeyRow) -> KeyChangeRow {
     } = row;
     let (result, detail) = match outcome {
         KeyOutcome::Changed(note) => (KeyResult::Changed, note),
+        KeyOutcome::Resealed => {
+            let what = "it has no key slots; its manifest is sealed by the new key";
+            (KeyResult::Changed, Some(what.to_owned()))
+        }
         KeyOutcome::Already => (KeyResult::Already, None),
         KeyOutcome::OtherKey(wants) => (KeyResult::OtherKey, Some(format!("opens with {wants}"))),
+        KeyOutcome::Unproven(why) => {
+            let what = "if you know where it is from, --accept-unsealed takes it";
+            (KeyResult::Unproven, Some(format!("{why}; {what}")))
+        }
         KeyOutcome::NotKluis1(form) => (KeyResult::NotKluis1, Some(form.to_owned())),
         KeyOutcome::Failed(error) => {
             let said = error.to_string();

@@ -7,13 +7,15 @@ use crate::commands::session::Session;
 use crate::exit::Exit;
 use crate::format::age::AgeIdentity;
 use crate::format::keys::SecretKey;
+use crate::format::signing::Signer;
 use crate::render::{GeneratedKey, KeyGenerateReport};
 use crate::secrets::write_new_key;
 
 pub fn generate(session: &Session<'_>, wanted: &KeyGenerate) -> anyhow::Result<Exit> {
-    let (text, key) = match wanted.age {
-        true => age_identity(session),
-        false => raw_key()?,
+    let (text, key) = match (wanted.age, wanted.signing) {
+        (true, _) => age_identity(session),
+        (_, true) => signing_key()?,
+        _ => raw_key()?,
     };
     write_new_key(&wanted.output, &text)?;
     session.print(&KeyGenerateReport {
@@ -32,6 +34,15 @@ fn raw_key() -> anyhow::Result<(Zeroizing<String>, GeneratedKey)> {
     ));
     let key_id = SecretKey::from_bytes(*bytes).id().to_string();
     Ok((text, GeneratedKey::Key { key_id }))
+}
+
+fn signing_key() -> anyhow::Result<(Zeroizing<String>, GeneratedKey)> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut())?;
+    let signer = Signer::generate(&bytes);
+    let text = Zeroizing::new(format!("{}\n", *signer.expose()));
+    let verify_key = signer.verifier().to_string();
+    Ok((text, GeneratedKey::Signing { verify_key }))
 }
 
 /// As age-keygen writes it, for age's own programs.

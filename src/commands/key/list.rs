@@ -29,7 +29,7 @@ fn of_storage(session: &Session<'_>) -> anyhow::Result<Exit> {
         session.console.warn(&text);
     }
     let vault = session.vault(&opened.storage, "key list", Trigger::Manual)?;
-    let archives = survey_keys(&vault, &opened.catalog.backups)?;
+    let archives = survey_keys(&vault, opened.catalog.all())?;
     let encrypted = archives.iter().filter(|it| it.is_encrypted()).count() as u64;
     let legacy = |it: &&SurveyedArchive<'_>| it.form == ArchiveForm::Kanbu;
     session.print(&KeyListReport {
@@ -39,6 +39,13 @@ fn of_storage(session: &Session<'_>) -> anyhow::Result<Exit> {
         legacy: archives.iter().filter(legacy).count() as u64,
         keys: key_rows(&vault.ring, &archives),
         unopened: unopened(&archives),
+        signs_with: vault.ring.signer().map(|it| it.verifier().to_string()),
+        believes: vault
+            .ring
+            .verifiers()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     })?;
     Ok(Exit::Done)
 }
@@ -46,7 +53,8 @@ fn of_storage(session: &Session<'_>) -> anyhow::Result<Exit> {
 fn of_backups(session: &Session<'_>, wanted: &[String]) -> anyhow::Result<Exit> {
     let mut backups = Vec::new();
     let mut exit = Exit::Done;
-    each_backup(session, wanted, |opened, backup| {
+    each_backup(session, wanted, |opened, named| {
+        let backup = named.backup();
         let vault = session.vault(&opened.storage, "key list", Trigger::Manual)?;
         if backup.stored.is_none() {
             let what = format!("{} is gone; only its manifest is there", backup.archive);

@@ -3,19 +3,23 @@
 use jiff::Timestamp;
 
 use super::{DatabaseDestination, Restoring};
-use crate::catalog::Catalog;
+use crate::catalog::{Backup, Catalog};
 use crate::cli::{RecordFlags, TriggerArg};
 use crate::commands::backup;
 use crate::format::names::ArchiveFormat;
 use crate::operations::{self, BackupPlan, OperationError, Reporter, Vault};
 use crate::postgres::{DumpOptions, Preflight, Server};
 use crate::storage::LocalStorage;
-use crate::wiring::{self, DumpForm};
+use crate::wiring::{self, Database, DumpForm};
 
-/// The newest backup of a server's roles, by its id.
-pub fn newest_globals(catalog: &Catalog) -> Option<String> {
+/// The newest backup of the roles of the server that `of` was made on, by its id.
+pub fn newest_globals(catalog: &Catalog, of: &Backup) -> Option<String> {
+    let label = |backup: &Backup| backup.series.as_ref().map(|series| series.label.clone());
+    let of = label(of);
+    let fits = |backup: &Backup| of.is_none() || label(backup) == of;
     let mut globals = catalog.backups.iter().filter_map(|backup| {
-        let file = backup.file.as_ref().filter(|_| backup.holds_globals())?;
+        let is_meant = backup.holds_globals() && fits(backup);
+        let file = backup.file.as_ref().filter(|_| is_meant)?;
         Some(file.manifest.id.to_string())
     });
     globals.next()
@@ -32,7 +36,7 @@ pub fn storage(
     let settings = &restoring.session.settings;
     let refused =
         restoring.wanted.no_pre_restore_backup || !settings.database.pre_restore_backup.value;
-    if refused || !to.replace || !preflight.exists {
+    if refused || !to.replace || preflight.standing.is_none() {
         return Ok(None);
     }
     let is_empty = server.database_is_empty(&to.name);
@@ -50,13 +54,19 @@ pub fn storage(
     Ok(Some(wiring::storage(settings)?))
 }
 
-/// Makes the backup, and gives its file's name.
+/// A backup of what was replaced.
+pub struct SafetyCopy {
+    pub file: String,
+    pub id: String,
+}
+
+/// Makes the backup.
 pub fn back_up(
     restoring: &Restoring<'_>,
     vault: &Vault<'_>,
-    server: &Server,
+    database: &Database,
     to: &DatabaseDestination,
-) -> Result<String, OperationError> {
+) -> Result<SafetyCopy, OperationError> {
     let session = restoring.session;
     let record = RecordFlags {
         note: Some(format!(
@@ -65,10 +75,12 @@ pub fn back_up(
         )),
         keep: false,
         trigger: TriggerArg::Manual,
+        host: None,
         schedule: None,
     };
-    let encryption = backup::encryption(session, vault);
+    let encryption = backup::encryption(session, vault)?;
     let plan = BackupPlan {
+        label: database.label.clone(),
         before_restore_of: Some(restoring.backup.archive.clone()),
         ..backup::plan(session, encryption, &to.name, ArchiveFormat::Plain, &record)
     };
@@ -78,8 +90,13 @@ pub fn back_up(
         ..DumpOptions::default()
     };
     let made = operations::backup(vault, &plan, Timestamp::now(), || {
-        let (source, warnings) =
-            wiring::dump_source(server, &to.name, &options, &DumpForm::Plain, session.cancel)?;
+        let (source, warnings) = wiring::dump_source(
+            &database.server,
+            &to.name,
+            &options,
+            &DumpForm::Plain,
+            session.cancel,
+        )?;
         warnings.iter().for_each(|text| session.console.warn(text));
         Ok(source)
     });
@@ -91,7 +108,10 @@ pub fn back_up(
                 "{name} is backed up as {file}; what is written to it from now on will be gone"
             );
             session.console.info(&text);
-            Ok(file)
+            Ok(SafetyCopy {
+                file: file.into(),
+                id: made.manifest.id.to_string(),
+            })
         }
         Err(error) => {
             session.console.warn(

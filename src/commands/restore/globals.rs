@@ -9,7 +9,9 @@ use crate::render::{self, RolesReport};
 use crate::target::GlobalsTarget;
 use crate::wiring;
 
+use super::report::not_restored;
 use crate::commands::session::{Opened, Session};
+use crate::reached::Goal;
 
 pub fn run(
     session: &Session<'_>,
@@ -60,8 +62,13 @@ pub fn run(
         return Ok(Exit::Done);
     }
     let vault = session.vault(&opened.storage, "restore", Trigger::Manual)?;
-    let steps = RestoreSteps::staged(move || Ok(Box::new(target)));
-    let done = restore(&vault, backup, session.now, steps)?;
+    let goal = Goal {
+        shown: format!("the roles of {}", report.server),
+        existed: true,
+        in_place: true,
+    };
+    let steps = RestoreSteps::staged(goal, move || Ok(Box::new(target)));
+    let done = restore(&vault, backup, session.now, steps).map_err(not_restored)?;
     session.warn_of_copy(&backup.archive, done.report.unused_copy.as_ref());
     for warning in &done.received.warnings {
         session.console.warn(warning);

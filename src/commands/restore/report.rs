@@ -1,52 +1,56 @@
 //! What a restore came to, as its report tells it.
 
 use super::Restoring;
+use super::before::SafetyCopy;
 use crate::catalog::Backup;
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::Kind;
 use crate::format::manifest::Trigger;
-use crate::operations::{Comparison, Depth, OperationError, Reporter, RestoreDone, verify};
-use crate::render::{Compared, ComparedTable, RestoreReport};
+use crate::operations::{
+    Comparison, Depth, NotRestored, OperationError, Reporter, RestoreDone, verify,
+};
+use crate::render::{Compared, ComparedTable, RestoreReport, counted};
 use crate::wiring;
 
 impl Restoring<'_> {
-    /// Prints what came of it; `backed_up` is the file that was made before.
+    /// Prints what came of it; `backed_up` was made before.
     pub(super) fn finish(
         &self,
-        done: Result<RestoreDone, OperationError>,
-        backed_up: Option<String>,
+        done: Result<RestoreDone, NotRestored>,
+        backed_up: Option<SafetyCopy>,
     ) -> anyhow::Result<Exit> {
         let session = self.session;
+        let pre_restore_backup = backed_up.as_ref().map(|copy| copy.file.clone());
         let done = match done {
             Ok(done) => done,
-            Err(error) => {
-                if let OperationError::NotAsDumped {
-                    comparison,
-                    committed,
-                    ..
-                } = &error
-                {
+            Err(failed) => {
+                if let OperationError::NotAsDumped { comparison, .. } = &failed.error {
                     session.print(&RestoreReport {
                         content_ok: false,
-                        restored: *committed,
-                        pre_restore_backup: backed_up,
+                        restored: failed.reached.is_in_place(),
+                        pre_restore_backup,
                         ..self.with_comparison(comparison)
                     })?;
                 }
-                return Err(self.not_restored(error));
+                return Err(not_restored(failed));
             }
         };
         session.warn_of_copy(&self.backup.archive, done.report.unused_copy.as_ref());
         let left_out = done.received.left_out;
         if left_out > 0 {
             session.console.warn(&format!(
-                "{left_out} entries were left out, named above or with --json under warnings"
+                "{} left out, named above or with --json under warnings",
+                counted(left_out, "entry was", "entries were")
             ));
         }
         session.print(&RestoreReport {
-            pre_restore_backup: backed_up,
+            pre_restore_backup,
             ..self.done(done)
         })?;
+        if let Some(copy) = backed_up {
+            let undo = format!("to undo: kluis restore {} --replace", copy.id);
+            session.console.info(&undo);
+        }
         Ok(match left_out {
             0 => Exit::Done,
             _ => Exit::Incomplete,
@@ -97,25 +101,6 @@ impl Restoring<'_> {
         }
     }
 
-    /// Tells what a failure means for the data, before its reason.
-    fn not_restored(&self, error: OperationError) -> anyhow::Error {
-        let committed = matches!(
-            error,
-            OperationError::NotAsDumped {
-                committed: true,
-                ..
-            }
-        );
-        let error = anyhow::Error::from(error);
-        match exit_of(&error) {
-            Exit::Failed | Exit::Integrity if !committed => error.context(format!(
-                "nothing was restored; {} is as it was before",
-                self.destination
-            )),
-            _ => error,
-        }
-    }
-
     /// Everything was looked at but the archive; now that is read.
     pub(super) fn dry_run(&self) -> anyhow::Result<Exit> {
         let session = self.session;
@@ -160,5 +145,18 @@ impl Restoring<'_> {
             pre_restore_backup: None,
             warnings: Vec::new(),
         }
+    }
+}
+
+/// Wrong usage, or a lock that others hold, has changed nothing and says so by
+/// itself; all else is told by what it means for the destination.
+pub(super) fn not_restored(failed: NotRestored) -> anyhow::Error {
+    let error = anyhow::Error::from(failed);
+    match exit_of(&error) {
+        Exit::Usage | Exit::Locked => match error.downcast::<NotRestored>() {
+            Ok(failed) => failed.error.into(),
+            Err(error) => error,
+        },
+        _ => error,
     }
 }

@@ -4,9 +4,10 @@ use crate::catalog::Backup;
 use crate::cli::Restore;
 use crate::dump::{Choice, Contents, Entry, Name, Pattern};
 use crate::exit::Exit;
-use crate::format::manifest::{Kind, Trigger};
+use crate::format::manifest::{DatabaseContent, Kind, Trigger};
 use crate::operations::{ContentsDone, OperationError, Reporter, contents};
 use crate::render::{ContentsReport, ContentsRow};
+use crate::series::left_out_by_options;
 use crate::target::{Selected, Target};
 use crate::wiring;
 
@@ -25,18 +26,37 @@ pub fn check_flags(wanted: &Restore) -> Result<(), OperationError> {
     Ok(())
 }
 
-/// The target for what `-t` and `-n` choose; for everything without them. The
-/// choice takes a reading of its own, which changes nothing.
-pub fn only_chosen(
+/// A part is not what anybody expects in place of the whole.
+pub fn refuse_part(
+    backup: &Backup,
+    content: Option<&DatabaseContent>,
+    replaced: &str,
+) -> Result<(), OperationError> {
+    let part = content.map(left_out_by_options);
+    match part.filter(|part| !part.is_empty()) {
+        None => Ok(()),
+        Some(part) => Err(usage(&format!(
+            "{} holds only a part of the database (pg_dump{part}), and all else in {replaced} \
+             would be gone; --into NAME brings the part back beside it, --part replaces the \
+             whole by it",
+            backup.archive
+        ))),
+    }
+}
+
+/// What `-t` and `-n` choose; `None` without them. `look` comes before: the choice takes
+/// a reading of its own, which changes nothing.
+pub fn choice<T>(
     session: &Session<'_>,
     opened: &Opened,
     backup: &Backup,
     wanted: &Restore,
-    target: Box<dyn Target>,
-) -> anyhow::Result<Box<dyn Target>> {
+    look: impl FnOnce() -> Result<T, OperationError>,
+) -> anyhow::Result<Option<Choice>> {
     if wanted.tables.is_empty() && wanted.schemas.is_empty() {
-        return Ok(target);
+        return Ok(None);
     }
+    look()?;
     let (tables, schemas) = (patterns(&wanted.tables)?, patterns(&wanted.schemas)?);
     let done = read(session, opened, backup)?;
     let choice = Choice::resolve(&done.contents, &tables, &schemas)
@@ -44,11 +64,19 @@ pub fn only_chosen(
     for name in &choice.relations {
         session.console.detail(&format!("chosen: {name}"));
     }
-    Ok(Box::new(Selected::new(
-        target,
-        choice,
-        session.cancel.clone(),
-    )))
+    Ok(Some(choice))
+}
+
+/// The target for what was chosen; for everything where nothing was.
+pub fn only_chosen(
+    session: &Session<'_>,
+    choice: Option<Choice>,
+    target: Box<dyn Target>,
+) -> Box<dyn Target> {
+    match choice {
+        Some(choice) => Box::new(Selected::new(target, choice, session.cancel.clone())),
+        None => target,
+    }
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OperationError> {

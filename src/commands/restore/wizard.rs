@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::catalog::Backup;
 use crate::cli::{Destination, Restore};
-use crate::commands::list::row;
+use crate::commands::list::{proof, row};
 use crate::commands::session::Session;
 use crate::format::manifest::Kind;
 use crate::operations::OperationError;
@@ -42,7 +42,7 @@ pub fn completed<'a>(
     };
     if !has_destination {
         let (opened, key) = session.open_for(&backup)?;
-        answered.destination = ask_destination(session, opened.find(&key)?)?;
+        answered.destination = ask_destination(session, opened.find(&key)?.backup())?;
     }
     answered.backup = Some(backup);
     Ok(Cow::Owned(answered))
@@ -69,7 +69,8 @@ fn unsaid(wanted: &Restore) -> OperationError {
 fn ask_backup(session: &Session<'_>) -> anyhow::Result<String> {
     let opened = session.open()?;
     let shown = opened.catalog.backups.iter();
-    let shown = shown.filter_map(|backup| Some((backup, row(backup)?)));
+    let titles = opened.catalog.titles();
+    let shown = shown.filter_map(|backup| Some((&**backup, row(backup, &titles)?)));
     let (backups, mut rows): (Vec<&Backup>, Vec<ListRow>) = shown.unzip();
     if backups.is_empty() {
         // The catalogue's own words for an empty storage.
@@ -88,7 +89,7 @@ fn ask_backup(session: &Session<'_>) -> anyhow::Result<String> {
     let number = number.filter(|number| (1..=rows.len()).contains(number));
     match number.and_then(|number| backups.get(number - 1)) {
         Some(backup) => Ok(name_of(backup)),
-        None => Ok(name_of(opened.find(&answer)?)),
+        None => Ok(name_of(opened.find(&answer)?.backup())),
     }
 }
 
@@ -103,7 +104,7 @@ fn name_of(backup: &Backup) -> String {
 fn ask_destination(session: &Session<'_>, backup: &Backup) -> anyhow::Result<Destination> {
     let console = session.console;
     let name = backup.name();
-    let proof = row(backup).map_or("none", |row| row.proof.word());
+    let proof = proof(backup).word();
     let about = format!(
         "\n{name}, made {}, {}, proof: {proof}",
         render::when(backup.created_at(), &session.view),

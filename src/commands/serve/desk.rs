@@ -1,7 +1,7 @@
 //! What stands behind the HTTP trigger: orders go to the scheduler's loop, the
 //! report is made by a child of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam_channel::Sender;
@@ -50,8 +50,81 @@ impl Desk for Counter {
     }
 }
 
+/// The longest pause before listening is tried again.
+const PAUSE_MAX: Duration = Duration::from_mins(10);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The trigger, which listens or will: whoever took its address before must not keep
+/// the schedules from running.
+pub struct Door {
+    key: ApiKey,
+    server: Option<Server>,
+    /// When listening is tried again, and how long the pause after that is.
+    next_try: Instant,
+    pause: Duration,
+}
+
+impl Door {
+    /// Tries to listen; and why that was not possible, which is tried again then.
+    pub fn open(
+        session: &Session<'_>,
+        key: ApiKey,
+        tell: &Sender<Told>,
+    ) -> (Self, Option<anyhow::Error>) {
+        let (server, error) = match listen(session, key.clone(), tell.clone()) {
+            Ok(server) => (Some(server), None),
+            Err(error) => (None, Some(error)),
+        };
+        let door = Self {
+            key,
+            server,
+            next_try: Instant::now() + FIRST_PAUSE,
+            pause: FIRST_PAUSE,
+        };
+        (door, error)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.server.is_some()
+    }
+
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    pub fn change_key(&mut self, key: ApiKey) {
+        if let Some(server) = &self.server {
+            server.change_key(key.clone());
+        }
+        self.key = key;
+    }
+
+    /// Where it is time for it.
+    pub fn try_again(&mut self, session: &Session<'_>, tell: &Sender<Told>) {
+        if self.is_open() || Instant::now() < self.next_try {
+            return;
+        }
+        match listen(session, self.key.clone(), tell.clone()) {
+            Ok(server) => self.server = Some(server),
+            Err(error) => {
+                self.pause = PAUSE_MAX.min(2 * self.pause);
+                self.next_try = Instant::now() + self.pause;
+                let seconds = self.pause.as_secs();
+                let text = format!("{error:#}; it is tried again in {seconds} s");
+                session.console.detail(&text);
+            }
+        }
+    }
+
+    /// How long until somebody has to look.
+    pub fn pause(&self) -> Option<Duration> {
+        let closed = self.server.is_none();
+        closed.then(|| self.next_try.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// Opens the trigger.
-pub fn listen(session: &Session<'_>, key: ApiKey, tell: Sender<Told>) -> anyhow::Result<Server> {
+fn listen(session: &Session<'_>, key: ApiKey, tell: Sender<Told>) -> anyhow::Result<Server> {
     let wanted = session.settings.serve.listen.value;
     let counter = Counter {
         tell,

@@ -84,6 +84,15 @@ pub fn ourselves(given: &GivenFlags) -> Tool {
             tool = tool.arg(argument);
         }
     }
+    let limits = [
+        ("--run-limit", given.run_limit),
+        ("--stall-limit", given.stall_limit),
+    ];
+    for (flag, limit) in limits {
+        if let Some(limit) = limit {
+            tool = tool.arg(format!("{flag}={}s", limit.as_secs()));
+        }
+    }
     if given.quiet {
         tool = tool.arg("--quiet");
     }

@@ -9,10 +9,11 @@
 use std::fs;
 
 use anyhow::Context;
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 use jiff::Timestamp;
 
 use super::session::Session;
+use crate::catalog::Trust;
 use crate::cli::Serve;
 use crate::config::Settings;
 use crate::exit::Exit;
@@ -32,7 +33,9 @@ mod job;
 mod scheduler;
 mod unbegun;
 
+use desk::Door;
 use scheduler::{Scheduler, Told};
+use unbegun::Unbegun;
 
 /// Times that `--next --json` tells of each schedule.
 const NEXT_TIMES: usize = 5;
@@ -54,11 +57,32 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
         // Whoever would read it has ended, and so will we.
         let _ = of_signals.send(Told::Heard(heard));
     })?;
-    let server = match key {
-        Some(key) => Some(desk::listen(session, key, tell.clone())?),
+    let door = match key {
+        Some(key) => Some(door(session, key, &agenda, &tell)?),
         None => None,
     };
-    Scheduler::new(session, agenda, server, tell, inbox).run()
+    Scheduler::new(session, agenda, door, tell, inbox).run()
+}
+
+/// What keeps us from listening ends nothing where there is more to do.
+fn door(
+    session: &Session<'_>,
+    key: ApiKey,
+    agenda: &Agenda,
+    tell: &Sender<Told>,
+) -> anyhow::Result<Door> {
+    let (door, error) = Door::open(session, key, tell);
+    let Some(error) = error else {
+        return Ok(door);
+    };
+    if agenda.next().is_none() {
+        return Err(error);
+    }
+    let text = format!("{error:#}; until then the schedules run, and listening is tried again");
+    session.console.warn(&text);
+    let run = Unbegun::listening();
+    unbegun::tell(session, &session.settings, &run, session.now, &text);
+    Ok(door)
 }
 
 /// Held while serve runs: two of them on one storage would do everything twice.
@@ -134,7 +158,12 @@ fn starts(
         .map(|it| it.name.value.as_str())
         .collect();
     let there = settings.storage_path().is_ok_and(|path| path.exists());
-    let read = || Ok(last_starts(&wiring::existing_storage(settings)?, &names)?);
+    let read = || {
+        let ring = wiring::keyring(settings)?;
+        let storage = wiring::existing_storage(settings)?;
+        let label = &settings.host.value;
+        Ok(last_starts(&storage, Trust::of(&ring), &names, label)?)
+    };
     match there.then(read).transpose() {
         Ok(starts) => starts.unwrap_or_default(),
         Err::<_, anyhow::Error>(error) => {

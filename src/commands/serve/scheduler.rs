@@ -7,16 +7,18 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 
+use super::desk::Door;
 use super::job::{Job, Said, shown};
-use super::{agenda, api_key, planned, unbegun};
+use super::unbegun::{self, Unbegun};
+use super::{agenda, api_key, planned};
 use crate::commands::session::Session;
 use crate::config::{self, Environment, Flags, Settings};
 use crate::exit::{Exit, hint_of};
 use crate::operations::Reporter;
-use crate::process::{ChildRun, Ended, ProcessError, terminate_all};
+use crate::process::{ChildRun, Ended, ProcessError, Tool, terminate_all};
 use crate::render::counted;
 use crate::schedule::Agenda;
 use crate::signals::Heard;
@@ -52,7 +54,7 @@ pub struct Scheduler<'a> {
     /// Due, but something else runs. Each schedule once.
     waiting: VecDeque<Job>,
     running: Option<Running>,
-    server: Option<Server>,
+    door: Option<Door>,
     tell: Sender<Told>,
     inbox: Receiver<Told>,
     said_status: String,
@@ -62,7 +64,7 @@ impl<'a> Scheduler<'a> {
     pub fn new(
         session: &'a Session<'a>,
         agenda: Agenda,
-        server: Option<Server>,
+        door: Option<Door>,
         tell: Sender<Told>,
         inbox: Receiver<Told>,
     ) -> Self {
@@ -73,7 +75,7 @@ impl<'a> Scheduler<'a> {
             agenda,
             waiting: VecDeque::new(),
             running: None,
-            server,
+            door,
             tell,
             inbox,
             said_status: String::new(),
@@ -85,6 +87,9 @@ impl<'a> Scheduler<'a> {
         self.manager.ready(&self.status());
         loop {
             self.begin_what_is_due();
+            if let Some(door) = &mut self.door {
+                door.try_again(self.session, &self.tell);
+            }
             self.tell_wrong_keys();
             self.tell_status();
             self.manager.alive();
@@ -128,12 +133,9 @@ impl<'a> Scheduler<'a> {
             return;
         };
         let (begun, started) = (Instant::now(), Timestamp::now());
-        match ChildRun::spawn(&tool) {
-            Ok(child) => {
+        match self.spawn(&tool) {
+            Ok(()) => {
                 self.info(&format!("{}: {}", job.name(), job.reason(self.settings())));
-                let tell = self.tell.clone();
-                // The loop outlives its runs.
-                thread::spawn(move || tell.send(Told::Ended(child.wait())));
                 self.running = Some(Running {
                     job,
                     begun,
@@ -142,6 +144,26 @@ impl<'a> Scheduler<'a> {
             }
             Err(error) => self.finish(job, Err(error), begun.elapsed(), started),
         }
+    }
+
+    /// Who waits for the child is there before it: what runs is told of.
+    fn spawn(&self, tool: &Tool) -> Result<(), ProcessError> {
+        let tell = self.tell.clone();
+        let (give, child) = bounded::<ChildRun>(1);
+        let wait = move || {
+            if let Ok(child) = child.recv() {
+                // The loop outlives its runs.
+                let _ = tell.send(Told::Ended(child.wait()));
+            }
+        };
+        let thread = thread::Builder::new().name("run".to_owned());
+        thread.spawn(wait).map_err(|source| ProcessError::Start {
+            program: tool.name(),
+            source,
+        })?;
+        // Its one place is free, and the thread waits for nothing else.
+        let _ = give.send(ChildRun::spawn(tool)?);
+        Ok(())
     }
 
     fn take(&mut self, order: Order) {
@@ -194,16 +216,22 @@ impl<'a> Scheduler<'a> {
             Job::Ordered(order) => {
                 let kind = order.kind;
                 order.answer(said.outcome(kind));
+                if said.is_refused() {
+                    self.tell_unbegun(&Unbegun::ordered(kind), started, &said);
+                }
             }
             Job::Scheduled(due) if said.is_refused() && self.is_broken_for(&due.name) => {
                 let mut schedules = self.settings().schedules.iter();
                 if let Some(schedule) = schedules.find(|it| it.name.value == due.name) {
-                    let (settings, error) = (self.settings(), said.error());
-                    unbegun::tell(self.session, settings, schedule, started, &error);
+                    self.tell_unbegun(&Unbegun::scheduled(schedule), started, &said);
                 }
             }
             Job::Scheduled(_) => {}
         }
+    }
+
+    fn tell_unbegun(&self, run: &Unbegun<'_>, started: Timestamp, said: &Said) {
+        unbegun::tell(self.session, self.settings(), run, started, &said.error());
     }
 
     /// Whether the configuration, as runs find it now, cannot be read, or does not
@@ -255,8 +283,8 @@ impl<'a> Scheduler<'a> {
             let text = "another mode or address counts when kluis serve is started again";
             self.session.console.warn(text);
         }
-        if let (Some(server), Some(key)) = (&self.server, key) {
-            server.change_key(key);
+        if let (Some(door), Some(key)) = (&mut self.door, key) {
+            door.change_key(key);
         }
         if old.mode.value.runs_schedules() {
             let planned = planned(self.session, &new, now);
@@ -275,7 +303,10 @@ impl<'a> Scheduler<'a> {
             self.info(&format!("{name}: is told to stop"));
         }
         // Whatever else we have started, too: a report for one.
-        thread::spawn(|| terminate_all(GRACE));
+        let thread = thread::Builder::new().name("end_children".to_owned());
+        if thread.spawn(|| terminate_all(GRACE)).is_err() {
+            terminate_all(GRACE);
+        }
         while self.running.is_some() {
             match self.inbox.recv() {
                 Ok(Told::Ended(ended)) => self.ended(ended),
@@ -299,7 +330,10 @@ impl<'a> Scheduler<'a> {
             .map(|(_, at)| at.duration_since(Timestamp::now()));
         // What is due already is due now.
         let until = until.map(|until| Duration::try_from(until).unwrap_or_default());
-        let pauses = [until, self.manager.pause_max()].into_iter().flatten();
+        let closed = self.door.as_ref().and_then(Door::pause);
+        let pauses = [until, closed, self.manager.pause_max()]
+            .into_iter()
+            .flatten();
         pauses.fold(LOOK_EVERY, Duration::min)
     }
 
@@ -307,9 +341,13 @@ impl<'a> Scheduler<'a> {
         if let Some(running) = &self.running {
             return format!("{} runs", running.job.name());
         }
-        match self.agenda.next() {
+        let next = match self.agenda.next() {
             Some((name, at)) => format!("next is {name} at {}", shown(at, self.settings())),
             None => "waits for a trigger".to_owned(),
+        };
+        match self.door.as_ref().is_none_or(Door::is_open) {
+            true => next,
+            false => format!("{next}; does not listen"),
         }
     }
 
@@ -328,7 +366,8 @@ impl<'a> Scheduler<'a> {
 
     /// Somebody guesses, or has an old key.
     fn tell_wrong_keys(&self) {
-        let wrong = self.server.as_ref().and_then(Server::take_wrong_keys);
+        let server = self.door.as_ref().and_then(Door::server);
+        let wrong = server.and_then(Server::take_wrong_keys);
         if let Some(WrongKeys { count, last_from }) = wrong {
             let requests = counted(count, "request", "requests");
             self.session.console.warn(&format!(

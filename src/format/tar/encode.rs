@@ -22,6 +22,8 @@ pub enum EncodeError {
     PathTooLong,
     #[error("its extended attributes need more than 1 MiB")]
     AttributesTooLarge,
+    #[error("it is too large for an archive, and this file system tells of no holes in it")]
+    TooLarge,
 }
 
 /// Appends the headers, and for a sparse file its map: what follows is the
@@ -59,6 +61,9 @@ pub fn encode(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             header.name(&entry.path, &mut extended);
             header.link(b'1', target, &mut extended)?;
         }
+    }
+    if stored_bytes > super::MAX_STORED_BYTES {
+        return Err(EncodeError::TooLarge);
     }
     header.size(stored_bytes, &mut extended);
     header.attributes(&entry.attributes, &mut extended);

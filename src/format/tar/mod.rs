@@ -7,6 +7,7 @@
 //! Invariant: a path that leaves this module is relative, without `.`, `..`,
 //! NUL and doubled or trailing slashes; the root is the empty path.
 
+use crate::checked::abridged;
 use std::io;
 
 mod decode;
@@ -26,6 +27,10 @@ pub const MAX_PATH_BYTES: usize = 16 * 1024;
 /// The largest extended header that is written or accepted. Linux allows
 /// 64 KiB for one attribute's value, and few files carry more than two.
 pub const MAX_EXTENDED_BYTES: u64 = 1 << 20;
+
+/// The most data that an entry may have: room for the padding, and for offsets
+/// that the kernel counts with a sign.
+const MAX_STORED_BYTES: u64 = i64::MAX as u64 - BLOCK_BYTES as u64;
 
 /// One object of the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,12 +114,24 @@ impl TarError {
     }
 }
 
-/// A path for people: quoted, control characters and bad UTF-8 made visible.
+/// Of a path in a message, and in a list.
+const SHOWN_BYTES: usize = 250;
+const LISTED_BYTES: usize = 1024;
+
+/// A path for people: quoted, control characters and bad UTF-8 made visible, a long one
+/// shortened in its middle.
 pub fn display_path(path: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    let shown = &path[..path.len().min(SHOWN)];
-    let dots = if path.len() > SHOWN { "..." } else { "" };
-    format!("\"{}{dots}\"", shown.escape_ascii_kept())
+    let escaped = path.escape_ascii_kept();
+    format!("\"{}\"", abridged(&escaped, SHOWN_BYTES))
+}
+
+/// The same as it is listed: plain where it is UTF-8.
+pub fn listed_path(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok("") => ".".to_owned(),
+        Ok(text) => abridged(text, LISTED_BYTES).into_owned(),
+        Err(_) => display_path(path),
+    }
 }
 
 /// Escapes what a terminal would act on, but keeps letters beyond ASCII.

@@ -256,8 +256,7 @@ fn stored_bytes(header: &RawHeader<'_>, pax: &Pax) -> Result<u64, &'static str> 
         Some(bytes) => bytes,
         None => header.size()?,
     };
-    // Room for the padding, and for offsets that the kernel counts with a sign.
-    if bytes > i64::MAX as u64 - BLOCK_BYTES as u64 {
+    if bytes > super::MAX_STORED_BYTES {
         return Err("has a size that is too large");
     }
     Ok(bytes)

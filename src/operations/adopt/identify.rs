@@ -19,6 +19,9 @@ pub(super) struct Clues<'a> {
     /// The archive's own header.
     pub meta: Option<&'a ArchiveMeta>,
     pub told: &'a Told,
+    /// What a manifest says that is not believed so far: only where nothing else
+    /// tells a tree from a dump.
+    pub was: Option<Kind>,
 }
 
 #[derive(Debug)]
@@ -84,7 +87,7 @@ impl Clues<'_> {
     ) -> Result<(ArchiveFormat, bool), OperationError> {
         let told = self.meta.map(|meta| meta.kind);
         let told = told.or(named.map(|named| named.format.kind()));
-        let told = told.or(self.told.kind);
+        let told = told.or(self.told.kind).or(self.was);
         Ok(match sniff(head) {
             Content::PlainDump => (ArchiveFormat::Plain, false),
             Content::ClusterDump => (ArchiveFormat::Plain, true),
@@ -180,6 +183,7 @@ mod tests {
             object: &object,
             meta,
             told,
+            was: None,
         };
         identify(&clues, head).map_err(|error| error.to_string())
     }

@@ -1,36 +1,39 @@
 //! Makes the manifest of a file that has none: an archive of another program, a
-//! loose dump, an archive that lost its manifest.
+//! loose dump, an archive that lost its manifest. One that no key of ours vouches
+//! for is taken over where it fits what was read, or else made anew.
 //!
 //! Invariant: the manifest is written only after the file was read whole through
 //! what verify reads with, so that it states what was seen. Nothing is written of
 //! a file that is damaged. The file itself is never changed; one from elsewhere
 //! is copied.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::read::{integrity, name_fits};
 use super::remove::remove_if_there;
 use super::{MakeCheck, Marker, OperationError, Run, UnusedCopy, Vault, random_id, sweep};
-use crate::format::manifest::{
-    Content, Encryption, GLOBALS, Kind, MANIFEST_VERSION, Manifest, ProofLevel, Stored,
-    Verification,
-};
-use crate::format::manifest_file::ManifestFile;
-use crate::format::names::{ArchiveFormat, archive_of_manifest, manifest_key};
-use crate::ids::BackupId;
-use crate::lock::LockKind;
+use crate::checked::Sha256Hex;
+use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
+use crate::format::manifest_file::{ManifestFile, SealedBy};
+use crate::format::names::{archive_of_manifest, manifest_key};
 use crate::storage::{Storage, StorageError, StoredObject};
 
+mod describe;
 mod identify;
+mod old;
+mod place;
 mod reading;
 
-use identify::Found;
+use old::{is_in_the_future, misfit, taken_over};
+use place::Place;
 use reading::{Reading, read_whole_file};
+
+/// Larger ones are read without the storage's lock.
+const SMALL_BYTES: u64 = 64 << 20;
 
 /// A file to adopt.
 pub struct AdoptFile<'a> {
@@ -38,6 +41,8 @@ pub struct AdoptFile<'a> {
     pub key: String,
     /// Where it lies, if not in the vault's storage.
     pub elsewhere: Option<&'a dyn Storage>,
+    /// The operator named it, or takes what anybody may have made.
+    pub accepted: bool,
 }
 
 /// What the operator says of files that do not tell it themselves.
@@ -63,12 +68,19 @@ pub fn adopt(
     now: Timestamp,
     make_check: MakeCheck<'_>,
 ) -> Result<Vec<Result<Adopted, OperationError>>, OperationError> {
-    let _lock = vault.lock(LockKind::Exclusive, now)?;
-    sweep(vault, now)?;
-    Marker::load_or_create(vault.storage, now)?;
-    // The lock keeps it as it is, but for what is adopted here.
-    let objects = vault.storage.list("")?.into_iter();
-    let mut there: Objects = objects.map(|it| (it.key.clone(), it)).collect();
+    if !vault.can_seal() {
+        let has = match vault.ring.verifiers().is_empty() {
+            true => "recipients",
+            false => "keys to check by",
+        };
+        return Err(OperationError::Usage {
+            what: format!(
+                "this host has {has} only and can seal nothing: set encryption.signing_key, or \
+                 adopt where the key is"
+            ),
+        });
+    }
+    let mut place = Place::lock(vault, now)?;
     let mut results = Vec::with_capacity(files.len());
     for file in files {
         vault.cancel.check()?;
@@ -78,20 +90,13 @@ pub fn adopt(
             told,
             now,
         };
-        let result = adopting.look(&there).and_then(|object| {
-            let adopted = adopting.run(&object, make_check)?;
-            there.insert(manifest_key(&file.key), object.clone());
-            there.insert(file.key.clone(), object);
-            Ok(adopted)
-        });
+        let (same, result) = adopting.run(place, make_check)?;
+        place = same;
         vault.cancel.check()?;
         results.push(result);
     }
     Ok(results)
 }
-
-/// What is in the storage, by key.
-type Objects = HashMap<String, StoredObject>;
 
 struct Adopting<'a> {
     vault: &'a Vault<'a>,
@@ -101,19 +106,35 @@ struct Adopting<'a> {
 }
 
 impl Adopting<'_> {
+    /// The outer error is one that leaves the storage to others.
     fn run(
         &self,
-        object: &StoredObject,
+        place: Place,
         make_check: MakeCheck<'_>,
-    ) -> Result<Adopted, OperationError> {
+    ) -> Result<(Place, Result<Adopted, OperationError>), OperationError> {
         let begun = Instant::now();
-        let run = Run::start(self.vault, Some(&self.file.key), self.now)?;
-        let result = self.adopt(object, make_check);
-        match result.map_err(|error| self.vault.stopped_or(error)) {
+        let started = self.look(&place).and_then(|object| {
+            let run = Run::start(self.vault, Some(&self.file.key), self.now)?;
+            Ok((object, run))
+        });
+        let (object, run) = match started {
+            Ok(started) => started,
+            Err(error) => return Ok((place, Err(error))),
+        };
+        let (mut place, reading) = match self.read(place, &object, make_check) {
+            Ok(read) => read,
+            Err(error) => {
+                run.fail(&error);
+                return Err(error);
+            }
+        };
+        let result = reading.and_then(|reading| self.adopt(&place, reading));
+        let ended = match result.map_err(|error| self.vault.stopped_or(error)) {
             Ok(adopted) => {
+                place.adopted(&adopted.manifest, object);
                 let what = format!("{} is adopted", self.file.key);
-                run.complete(adopted.manifest.stored.bytes, &what)?;
-                Ok(Adopted {
+                let recorded = run.complete(adopted.manifest.stored.bytes, &what);
+                recorded.map(|()| Adopted {
                     took: begun.elapsed(),
                     ..adopted
                 })
@@ -122,7 +143,44 @@ impl Adopting<'_> {
                 run.fail(&error);
                 Err(error)
             }
+        };
+        Ok((place, ended))
+    }
+
+    /// Of a large file all others have the storage meanwhile: only the file is kept
+    /// from them. Afterwards it must be what it was, and its place still free.
+    fn read(
+        &self,
+        place: Place,
+        object: &StoredObject,
+        make_check: MakeCheck<'_>,
+    ) -> Result<(Place, Result<Reading, OperationError>), OperationError> {
+        let was = self.old(&place).map(|old| old.manifest.kind);
+        let read = || read_whole_file(self, object, was, make_check);
+        let is_small = object.bytes <= SMALL_BYTES;
+        let hold = match self.file.elsewhere {
+            None if !is_small => self.vault.storage.hold(&object.key).ok().flatten(),
+            _ => None,
+        };
+        // Nobody takes what lies elsewhere away for kluis.
+        if is_small || hold.is_none() && self.file.elsewhere.is_none() {
+            return Ok((place, read()));
         }
+        let (place, reading) = place.leave(self.vault, self.now, read)?;
+        drop(hold);
+        let reading = reading.and_then(|reading| match self.look(&place)? == *object {
+            true => Ok(reading),
+            false => {
+                let what = "it changed while it was adopted; try again";
+                Err(integrity(&self.file.key, what))
+            }
+        });
+        Ok((place, reading))
+    }
+
+    /// Its manifest, which no key of ours vouches for.
+    fn old<'a>(&self, place: &'a Place) -> Option<&'a ManifestFile> {
+        place.old.beside(self.file)
     }
 
     /// Where the file lies now.
@@ -131,14 +189,14 @@ impl Adopting<'_> {
     }
 
     /// The file is there, and its place in the storage is free.
-    fn look(&self, there: &Objects) -> Result<StoredObject, OperationError> {
-        let key = &self.file.key;
+    fn look(&self, place: &Place) -> Result<StoredObject, OperationError> {
+        let (key, there) = (&self.file.key, &place.there);
         let usage = |what: String| OperationError::Usage { what };
         if archive_of_manifest(key).is_some() {
             let what = format!("{key} would be taken for a manifest; rename it");
             return Err(usage(what));
         }
-        if there.contains_key(&manifest_key(key)) {
+        if there.contains_key(&manifest_key(key)) && self.old(place).is_none() {
             let what = format!("{key} has a manifest already; kluis show tells what it says");
             return Err(usage(what));
         }
@@ -159,13 +217,15 @@ impl Adopting<'_> {
         })
     }
 
-    fn adopt(
-        &self,
-        object: &StoredObject,
-        make_check: MakeCheck<'_>,
-    ) -> Result<Adopted, OperationError> {
-        let reading = read_whole_file(self.vault, self.source(), object, self.told, make_check)?;
-        let manifest = self.describe(&reading)?;
+    fn adopt(&self, place: &Place, reading: Reading) -> Result<Adopted, OperationError> {
+        let mut manifest = self.describe(&reading)?;
+        let (told, now, old) = (self.told, self.now, self.old(place));
+        let misfit = |old: &ManifestFile| misfit(&self.file.key, old, &reading, told, now);
+        let misfit = old.and_then(misfit);
+        if let (Some(old), None) = (old, &misfit) {
+            manifest = taken_over(&old.manifest, manifest, &place.old.ids);
+        }
+        place.old.refuse_copy(&self.file.key, &manifest)?;
         if !name_fits(
             &self.file.key,
             manifest.kind,
@@ -178,7 +238,7 @@ impl Adopting<'_> {
             );
             return Err(integrity(&self.file.key, &what));
         }
-        if manifest.created_at > self.now + SignedDuration::from_hours(24) {
+        if is_in_the_future(manifest.created_at, self.now) {
             let what = format!(
                 "{} would be a backup of {:.0}, which is in the future: it would hide the age of \
                  the others; give it the time it was made at in its name",
@@ -189,12 +249,15 @@ impl Adopting<'_> {
         if self.file.elsewhere.is_some() {
             self.copy_in(&manifest)?;
         }
-        let published = self.publish(&manifest, &reading);
+        let published = self.publish(&manifest, &reading, old);
         if published.is_err() && self.file.elsewhere.is_some() {
             self.take_back();
         }
         published?;
         let mut warnings = reading.received.warnings;
+        warnings.extend(misfit.map(|why| {
+            format!("its manifest was not believed ({why}), and is made anew of its content")
+        }));
         let remedy = |unused: UnusedCopy| {
             let remedy = unused.remedy(manifest.id.as_str());
             format!("{unused}; {remedy}")
@@ -205,65 +268,6 @@ impl Adopting<'_> {
             copied: self.file.elsewhere.is_some(),
             warnings,
             took: Duration::ZERO,
-        })
-    }
-
-    fn describe(&self, reading: &Reading) -> Result<Manifest, OperationError> {
-        let Found {
-            format,
-            is_globals,
-            name,
-            created_at,
-        } = &reading.found;
-        let mut database = reading.received.database.clone();
-        if let Some(database) = &mut database {
-            database.format = match (format, is_globals) {
-                (_, true) => GLOBALS,
-                (ArchiveFormat::Custom, _) => "custom",
-                (ArchiveFormat::Directory, _) => "directory",
-                _ => "plain",
-            }
-            .to_owned();
-        }
-        let unsealed = &reading.unsealed;
-        let unread = || integrity(&self.file.key, "it was not read whole");
-        Ok(Manifest {
-            version: MANIFEST_VERSION,
-            id: BackupId::from_random(random_id()?),
-            kind: format.kind(),
-            name: name.clone(),
-            created_at: *created_at,
-            host: self.vault.actor.host.clone(),
-            trigger: self.vault.actor.trigger,
-            note: Some("adopted".to_owned()),
-            before_restore_of: None,
-            reencrypted_from: None,
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            stored: Stored {
-                file: self.file.key.clone(),
-                bytes: reading.stored_bytes,
-                sha256: reading.stored_sha256.clone(),
-                payload_sha256: reading
-                    .has_header
-                    .then(|| unsealed.stored_sha256.clone())
-                    .flatten(),
-            },
-            content: Content {
-                codec: unsealed.codec,
-                bytes: unsealed.content_bytes,
-                sha256: unsealed.content_sha256.clone().ok_or_else(unread)?,
-                raw_bytes: unsealed.raw_bytes,
-            },
-            encryption: reading
-                .encryption
-                .clone()
-                .map(|(format, key_id)| Encryption {
-                    format: format.to_owned(),
-                    key_id,
-                }),
-            database,
-            source: reading.received.tree.clone(),
-            gzip_index: None,
         })
     }
 
@@ -288,13 +292,26 @@ impl Adopting<'_> {
     }
 
     /// Writes the manifest: from here on the backup exists.
-    fn publish(&self, manifest: &Manifest, reading: &Reading) -> Result<(), OperationError> {
+    fn publish(
+        &self,
+        manifest: &Manifest,
+        reading: &Reading,
+        old: Option<&ManifestFile>,
+    ) -> Result<(), OperationError> {
         let of_archive = |source| OperationError::Manifest {
             archive: self.file.key.clone(),
             source,
         };
-        let key = reading.manifest_key.as_ref();
-        let mut file = ManifestFile::seal(manifest.clone(), key).map_err(of_archive)?;
+        let salt = self.vault.seal_salt();
+        let ring = &self.vault.ring;
+        let by = match &reading.manifest_key {
+            Some(key) => SealedBy::Archive(key),
+            None => SealedBy::Ring(ring, salt.as_ref()),
+        };
+        let mut file =
+            ManifestFile::seal(manifest.clone(), &by, ring.signer()).map_err(of_archive)?;
+        // What somebody keeps stays kept, whatever its manifest says otherwise.
+        file.state = old.map(|old| old.state.clone()).unwrap_or_default();
         let damage = reading.unused_copy.as_ref();
         let damage = damage.filter(|unused| unused.is_damaged());
         // It was just read whole, as verify reads.
@@ -304,10 +321,14 @@ impl Adopting<'_> {
             ok: true,
             detail: damage.map(UnusedCopy::to_string),
         });
+        file.seal_state(&by).map_err(of_archive)?;
         let bytes = file.to_bytes().map_err(of_archive)?;
         self.vault.cancel.check()?;
         let storage = self.vault.storage;
         let key = manifest_key(&self.file.key);
+        if old.is_some() {
+            return Ok(storage.replace(&key, &bytes)?);
+        }
         let mut pending = storage.create(&key)?;
         pending.write_all(&bytes).map_err(|source| {
             StorageError::new("write", format!("{}/{key}", storage.location()), source)
@@ -325,17 +346,17 @@ impl Adopting<'_> {
     }
 }
 
-/// The SHA-256 of what was copied, hex.
+/// The SHA-256 of what was copied.
 fn copy(
     from: &mut dyn Read,
     to: &mut dyn Write,
     mut progress: impl FnMut(u64) -> io::Result<()>,
-) -> io::Result<String> {
+) -> io::Result<Sha256Hex> {
     let mut sha256 = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
         let count = match from.read(&mut buffer) {
-            Ok(0) => return Ok(hex::encode(sha256.finalize())),
+            Ok(0) => return Ok(Sha256Hex::of(sha256.finalize().into())),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),

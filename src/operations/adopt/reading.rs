@@ -6,16 +6,17 @@ use std::io::{self, BufRead, Cursor, Read};
 use sha2::{Digest, Sha256};
 
 use super::identify::{Clues, Found, identify};
-use super::{MakeCheck, OperationError, Told, UnusedCopy, Vault};
+use super::{Adopting, MakeCheck, OperationError, UnusedCopy};
 use crate::catalog::Backup;
+use crate::checked::Sha256Hex;
 use crate::format::keys::SecretKey;
-use crate::format::manifest::Codec;
-use crate::format::manifest::GLOBALS_NAME;
-use crate::format::names::ArchiveName;
+use crate::format::manifest::{Codec, GLOBALS, GLOBALS_NAME, Kind};
+use crate::format::names::{ArchiveFormat, ArchiveName};
 use crate::format::sniff::SNIFFED_BYTES;
-use crate::operations::read::{Form, at_archive, integrity, open_archive};
-use crate::pipeline::{ArchiveMeta, Unsealed, Unsealing, unseal};
-use crate::storage::{Storage, StorageError, StoredObject};
+use crate::operations::accept::{named_by_anybody, not_vouched};
+use crate::operations::read::{Form, OpenedArchive, at_archive, integrity, open_archive};
+use crate::pipeline::{Unsealed, Unsealing, unseal};
+use crate::storage::{StorageError, StoredObject};
 use crate::target::{Received, TargetError};
 
 pub(super) struct Reading {
@@ -24,7 +25,7 @@ pub(super) struct Reading {
     pub unsealed: Unsealed,
     /// Of the whole file.
     pub stored_bytes: u64,
-    pub stored_sha256: String,
+    pub stored_sha256: Sha256Hex,
     /// The payload begins behind a header.
     pub has_header: bool,
     /// The format's name, and the key's.
@@ -33,16 +34,31 @@ pub(super) struct Reading {
     pub unused_copy: Option<UnusedCopy>,
 }
 
-/// Reads `object` of `storage` whole: decrypts, decompresses, parses, hashes.
+impl Reading {
+    /// As a manifest's `database.format` has it; `None` for a tree.
+    pub fn database_format(&self) -> Option<&'static str> {
+        Some(match (self.found.format, self.found.is_globals) {
+            (_, true) => GLOBALS,
+            (ArchiveFormat::Plain, _) => "plain",
+            (ArchiveFormat::Custom, _) => "custom",
+            (ArchiveFormat::Directory, _) => "directory",
+            (ArchiveFormat::Tree, _) => return None,
+        })
+    }
+}
+
+/// Reads `object` whole: decrypts, decompresses, parses, hashes. `was`: its kind by
+/// the manifest that lies beside it.
 pub(super) fn read_whole_file(
-    vault: &Vault<'_>,
-    storage: &dyn Storage,
+    adopting: &Adopting<'_>,
     object: &StoredObject,
-    told: &Told,
+    was: Option<Kind>,
     make_check: MakeCheck<'_>,
 ) -> Result<Reading, OperationError> {
+    let (vault, storage) = (adopting.vault, adopting.source());
     let archive = &object.key;
-    let opened = open_archive(storage, archive, &vault.ring)?;
+    let opened = open_archive(vault, storage, archive)?;
+    may_take(adopting, &opened)?;
     let mut stored = Hashing::new(storage.open(archive, 0)?);
     let skipped = io::copy(&mut (&mut stored).take(opened.offset), &mut io::sink());
     skipped.map_err(|source| {
@@ -61,8 +77,14 @@ pub(super) fn read_whole_file(
         .phase(&format!("reading {archive}"), Some(total));
     let advance = |bytes| vault.reporter.advance(bytes);
     let meta = opened.meta.as_ref();
+    let clues = Clues {
+        object,
+        meta,
+        told: adopting.told,
+        was,
+    };
     let result = unseal(&mut stored, unsealing, &advance, |stream| {
-        receive(object, meta, told, make_check, stream)
+        receive(&clues, make_check, stream)
     });
     vault.reporter.phase_done();
     let ((found, received), unsealed) = result.map_err(|error| at_archive(error, archive))?;
@@ -84,11 +106,31 @@ pub(super) fn read_whole_file(
     })
 }
 
+/// Of what only a recipient opens, neither a manifest nor its seal would make a
+/// backup where a secret key is, unless this host signs.
+fn may_take(adopting: &Adopting<'_>, opened: &OpenedArchive) -> Result<(), OperationError> {
+    let (file, ring) = (adopting.file, &adopting.vault.ring);
+    if !file.accepted && !opened.is_vouched {
+        return Err(not_vouched(adopting.source(), &file.key));
+    }
+    if !file.accepted && opened.form != Form::Kluis1 {
+        return Err(named_by_anybody(adopting.source(), &file.key));
+    }
+    if opened.form == Form::Kluis1 && !opened.is_vouched && ring.signer().is_none() {
+        let what = format!(
+            "{}: it opens by a recipient alone, so it would stay foreign here. If you know \
+             where it is from, give it a key of yours first: `kluis key add --key-file F \
+             --accept-unsealed FILE`",
+            file.key
+        );
+        return Err(OperationError::Refused { what });
+    }
+    Ok(())
+}
+
 /// Looks at the content's first bytes, then reads it whole with what fits.
 fn receive(
-    object: &StoredObject,
-    meta: Option<&ArchiveMeta>,
-    told: &Told,
+    clues: &Clues<'_>,
     make_check: MakeCheck<'_>,
     stream: &mut dyn BufRead,
 ) -> Result<(Found, Received), OperationError> {
@@ -97,12 +139,14 @@ fn receive(
         .take(SNIFFED_BYTES as u64)
         .read_to_end(&mut head);
     read.map_err(TargetError::Stream)?;
-    let clues = Clues { object, meta, told };
-    let found = identify(&clues, &head)?;
+    let found = identify(clues, &head)?;
+    let object = clues.object;
     let backup = Backup {
         archive: object.key.clone(),
         stored: Some(object.clone()),
         file: None,
+        series: None,
+        vouched_only: false,
         named: Some(ArchiveName {
             name: match found.is_globals {
                 true => GLOBALS_NAME.to_owned(),
@@ -136,8 +180,8 @@ impl<R: Read> Hashing<R> {
         }
     }
 
-    fn finish(self) -> (String, u64) {
-        (hex::encode(self.sha256.finalize()), self.bytes)
+    fn finish(self) -> (Sha256Hex, u64) {
+        (Sha256Hex::of(self.sha256.finalize().into()), self.bytes)
     }
 }
 

@@ -1,24 +1,28 @@
 //! Kanbu's files, which have no header: which key opens one shows by reading all
 //! of it.
 
+use std::io::{self, Read};
+
 use super::{Form, OpenedArchive, integrity, plain};
+use crate::cancel::Cancel;
 use crate::catalog::Backup;
 use crate::format::header::HeaderError;
 use crate::format::keyring::Keyring;
 use crate::format::keys::SecretKey;
 use crate::format::legacy::{self, Authenticated, LegacyError};
-use crate::operations::OperationError;
+use crate::operations::{OperationError, Vault};
 use crate::pipeline::Opening;
 use crate::storage::Storage;
 
 /// First pass over a Kanbu file with each key: nothing is decrypted before one
 /// of them authenticates the whole of it.
 pub(super) fn open_legacy(
+    vault: &Vault<'_>,
     storage: &dyn Storage,
     archive: &str,
-    ring: &Keyring,
 ) -> Result<OpenedArchive, OperationError> {
-    let mut keys = ring
+    let mut keys = vault
+        .ring
         .keys()
         .iter()
         .filter_map(|key| key.material.as_legacy());
@@ -32,10 +36,15 @@ pub(super) fn open_legacy(
     };
     let mut failure = LegacyError::Authentication;
     for key in std::iter::once(first).chain(keys) {
-        match legacy::authenticate(storage.open(archive, 0)?, &key) {
+        let stored = Stoppable {
+            stored: storage.open(archive, 0)?,
+            cancel: &vault.cancel,
+        };
+        match legacy::authenticate(stored, &key) {
             Ok(authenticated) => return Ok(legacy_opened(authenticated, &key)),
             Err(error) => failure = error,
         }
+        vault.cancel.check()?;
     }
     Err(OperationError::Legacy {
         archive: archive.to_owned(),
@@ -43,11 +52,26 @@ pub(super) fn open_legacy(
     })
 }
 
+/// A hole of terabytes costs whoever put it there nothing: a stop ends its reading.
+struct Stoppable<'a, R> {
+    stored: R,
+    cancel: &'a Cancel,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.cancel.check_io()?;
+        self.stored.read(buffer)
+    }
+}
+
 fn legacy_opened(authenticated: Authenticated, key: &SecretKey) -> OpenedArchive {
     OpenedArchive {
         key_id: Some(key.id().to_string()),
         opening: Opening::Kanbu(Box::new(authenticated)),
         form: Form::Kanbu,
+        // Its keys are secret ones only.
+        is_vouched: true,
         ..plain()
     }
 }

@@ -2,34 +2,35 @@
 //! compressed stream, another header and payload.
 //!
 //! Invariant: the old archive is removed only after the new one was read back
-//! whole and its manifest is there. In between both are there, and the new
-//! manifest tells of the old one.
+//! whole and its manifest is there, which tells of the old one.
 
 use std::io::Write;
 
 use jiff::Timestamp;
 
-use super::keys::{opened_new, unknown_legacy};
+use super::described::{describe, state};
+use super::keys::{opened_new, same_keys, unknown_legacy};
 use super::slots::slots_of;
+use super::vouched::prove_whole;
 use super::{KeyOutcome, Target, names};
-use crate::catalog::Backup;
+use crate::catalog::{Backup, Unproven};
+use crate::checked::FileName;
 use crate::format::age::AgeRecipient;
 use crate::format::header::{self, ArchiveKeys, FIRST_GENERATION, Header, HeaderError, Opened};
-use crate::format::keys::SecretKey;
-use crate::format::manifest::{
-    Codec, Encryption, Manifest, ProofLevel, ReencryptedFrom, State, Stored, Verification,
-};
-use crate::format::manifest_file::ManifestFile;
+use crate::format::manifest::{Codec, Manifest, State};
+use crate::format::manifest_file::{ManifestFile, SealedBy};
 use crate::format::names::{ArchiveName, manifest_key};
 use crate::format::slots::SlotName;
 use crate::operations::backup::free_name;
-use crate::operations::read::{OpenedArchive, integrity, open_backup, read_head, read_opened};
+use crate::operations::read::{
+    Form, OpenedArchive, integrity, open_backup, read_head, read_opened,
+};
 use crate::operations::remove::{remove_backup, remove_if_there};
 use crate::operations::verify::compare;
 use crate::operations::{MakeCheck, OperationError, Run, Vault};
 use crate::pipeline::{
-    ArchiveMeta, Envelope, NewArchive, PassphraseSalt, Receipt, Sealing, Unsealing,
-    new_archive_also_for, seal, unseal,
+    ArchiveMeta, Envelope, NewArchive, PassphraseSalt, Sealing, Unsealing, new_archive_also_for,
+    seal, unseal,
 };
 use crate::storage::{ErrorKind, StorageError, StoredObject};
 
@@ -44,6 +45,7 @@ pub(super) struct Reencrypting<'a> {
     pub now: Timestamp,
     /// No backup was named.
     pub all: bool,
+    pub accepts_unsealed: bool,
     /// Every name that the storage had since the run began: none is given twice,
     /// or two backups would have had it one after the other.
     pub taken: Vec<String>,
@@ -84,11 +86,22 @@ impl Reencrypting<'_> {
             );
             return Err(OperationError::Refused { what });
         };
+        if let (Some(why), None) = (&target.disbelieved, &header) {
+            // What it says would be sealed by our own key then.
+            let what = format!(
+                "{}: its manifest is not believed ({why}); `kluis adopt` makes one that is",
+                target.archive
+            );
+            return Err(OperationError::Refused { what });
+        }
         let others = header.map_or_else(Others::default, |header| self.others(&header));
         let note = (!others.lost.is_empty())
             .then(|| format!("no longer opened by {}", others.lost.join(" and ")));
         // Its seal, name and header are looked at before anything is written.
         let opened = open_backup(self.vault, &backup)?;
+        if let (Form::Kluis1, Err(why)) = (opened.form, self.prove(target, &opened)) {
+            return Ok((KeyOutcome::Unproven(why), 0));
+        }
         let Some(run) = run else {
             return Ok((KeyOutcome::Changed(note), 0));
         };
@@ -101,6 +114,12 @@ impl Reencrypting<'_> {
         run.goes_on_with(&target.archive)?;
         remove_backup(self.vault.storage, &backup).inspect_err(|_| run.leaves_work())?;
         Ok((KeyOutcome::Changed(note), file.manifest.stored.bytes))
+    }
+
+    /// It would be sealed by our own key then, and signed.
+    fn prove(&self, target: &Target, opened: &OpenedArchive) -> Result<(), Unproven> {
+        let seen = (opened.is_vouched, opened.manifest_key.as_ref());
+        prove_whole(&self.vault.ring, target, seen, self.accepts_unsealed)
     }
 
     /// Whether this archive is to be written anew; of KLUIS1, its header.
@@ -256,7 +275,7 @@ impl Reencrypting<'_> {
         }
         pending.commit()?;
         Ok(Written {
-            manifest: describe(archive, key_id, &receipt, old),
+            manifest: describe(FileName::new(archive)?, key_id, &receipt, old),
             archive: archive.to_owned(),
             keys,
             head,
@@ -293,7 +312,12 @@ impl Reencrypting<'_> {
             archive: archive.clone(),
             source,
         };
-        let mut file = ManifestFile::seal(manifest, Some(&keys.manifest)).map_err(of_archive)?;
+        let by = SealedBy::Archive(&keys.manifest);
+        let sealed = ManifestFile::seal(manifest, &by, vault.ring.signer());
+        let mut file = sealed.map_err(of_archive)?;
+        // Written only if it turns out to be so.
+        file.state = state(old, *now);
+        file.seal_state(&by).map_err(of_archive)?;
         let backup = Backup {
             archive: archive.clone(),
             stored: Some(StoredObject {
@@ -303,6 +327,8 @@ impl Reencrypting<'_> {
             }),
             named: ArchiveName::parse(&archive),
             file: Some(file.clone()),
+            series: None,
+            vouched_only: false,
         };
         if read_head(vault.storage, &archive)? != head {
             let what = "its header does not read back as it was written";
@@ -315,7 +341,6 @@ impl Reencrypting<'_> {
             Ok(check.receive(stream)?)
         })?;
         compare(&archive, &file.manifest, &received)?;
-        file.state = state(old, *now);
         let bytes = file.to_bytes().map_err(of_archive)?;
         vault.cancel.check()?;
         let key = manifest_key(&archive);
@@ -343,58 +368,5 @@ impl Reencrypting<'_> {
                 return;
             }
         }
-    }
-}
-
-/// The new archive's keys once more: the first ones go into its payload's making.
-fn same_keys(new: &NewArchive, head: &[u8]) -> Result<ArchiveKeys, OperationError> {
-    let data = SecretKey::from_bytes(*new.keys.data.expose());
-    let header = header::peek(head).map_err(|source| OperationError::Header {
-        archive: "a new archive".to_owned(),
-        source,
-    })?;
-    let Header {
-        archive_id,
-        salt,
-        meta,
-        ..
-    } = &header;
-    Ok(ArchiveKeys::derive(data, archive_id, salt, meta))
-}
-
-/// The same backup, in another archive.
-fn describe(archive: &str, key_id: String, receipt: &Receipt, old: &Manifest) -> Manifest {
-    Manifest {
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        reencrypted_from: Some(ReencryptedFrom {
-            file: old.stored.file.clone(),
-            sha256: old.stored.sha256.clone(),
-        }),
-        stored: Stored {
-            file: archive.to_owned(),
-            bytes: receipt.stored_bytes,
-            sha256: receipt.stored_sha256.clone(),
-            payload_sha256: receipt.payload_sha256.clone(),
-        },
-        encryption: Some(Encryption {
-            format: "KLUIS1".to_owned(),
-            key_id,
-        }),
-        ..old.clone()
-    }
-}
-
-/// It was just read whole, so it is verified; what was proven of the old archive
-/// beyond that is not proven of this one.
-fn state(old: &State, now: Timestamp) -> State {
-    State {
-        pinned: old.pinned,
-        verification: Some(Verification {
-            level: ProofLevel::Verified,
-            at: now,
-            ok: true,
-            detail: None,
-        }),
-        replicas: Vec::new(),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::Target;
 use super::slots::{DroppedKey, KeyChange};
-use crate::format::header::{ArchiveKeys, PAYLOAD_OFFSET};
+use crate::format::header::{self, ArchiveKeys, Header, PAYLOAD_OFFSET};
 use crate::format::keyring::{KeyMaterial, NamedKey};
+use crate::format::keys::SecretKey;
 use crate::operations::read::{Form, OpenedArchive, plain};
 use crate::operations::{Marker, OperationError, Vault, random_id};
-use crate::pipeline::{Opening, PassphraseSalt};
+use crate::pipeline::{NewArchive, Opening, PassphraseSalt};
 
 /// A rotation needs a key to rotate to, which is not the one that goes.
 pub(super) fn check_rotation(vault: &Vault<'_>, from: Option<usize>) -> Result<(), OperationError> {
@@ -41,9 +42,7 @@ pub(super) fn check_rotation(vault: &Vault<'_>, from: Option<usize>) -> Result<(
 /// New passphrase slots share the storage's salt.
 pub(super) fn salt(vault: &Vault<'_>) -> Result<PassphraseSalt, OperationError> {
     match Marker::load(vault.storage)? {
-        Some(marker) => marker.salt().ok_or_else(|| OperationError::Usage {
-            what: "the storage's marker kluis.json has no valid passphrase salt".to_owned(),
-        }),
+        Some(marker) => vault.passphrase_salt(&marker),
         // Somebody else's directory: each slot holds its salt itself.
         None => {
             let (one, other) = (random_id()?, random_id()?);
@@ -138,4 +137,20 @@ pub(super) fn opened_new(keys: ArchiveKeys) -> OpenedArchive {
         form: Form::Kluis1,
         ..plain()
     }
+}
+
+/// The new archive's keys once more: the first ones go into its payload's making.
+pub(super) fn same_keys(new: &NewArchive, head: &[u8]) -> Result<ArchiveKeys, OperationError> {
+    let data = SecretKey::from_bytes(*new.keys.data.expose());
+    let header = header::peek(head).map_err(|source| OperationError::Header {
+        archive: "a new archive".to_owned(),
+        source,
+    })?;
+    let Header {
+        archive_id,
+        salt,
+        meta,
+        ..
+    } = &header;
+    Ok(ArchiveKeys::derive(data, archive_id, salt, meta))
 }

@@ -5,32 +5,39 @@
 //! keeps a list of what is done: each archive tells it itself, so a run that
 //! died is taken up by the next one.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 mod anew;
+mod described;
 mod keys;
+mod reseal;
 mod rewrite;
 mod slots;
 mod superseded;
 mod targets;
+mod vouched;
 
+use super::backup::Names;
 use super::read::{integrity, read_head};
 use super::verify::remember_damage;
 use super::{MakeCheck, OperationError, Run, Vault, sweep};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Superseded, Unproven};
 use crate::format::header::{self, HeaderError};
 use crate::ids::BackupId;
 use crate::lock::LockKind;
 use anew::Reencrypting;
 use keys::{check_rotation, legacy_id, salt, told, wants_old_key, writers};
+use reseal::reseal;
 pub use rewrite::REWRITTEN_BYTES;
 use rewrite::{refused, rewrite};
-use slots::{Changing, Refusal, Verdict, names, slots_of};
+use slots::{Changing, Refusal, Verdict, names, not_opened};
 pub use slots::{DroppedKey, KeyChange};
 pub(super) use superseded::finish_superseded;
 use targets::Target;
+use vouched::Vouched;
 
 /// The run's record is written again after so many archives: the journal must
 /// not outweigh what it tells of.
@@ -43,6 +50,8 @@ pub struct KeyPlan {
     /// So many keys of the ring, its first, are configured; those behind them
     /// came with the command.
     pub configured: usize,
+    /// Also what anybody may have made: the operator knows where it is from.
+    pub accepts_unsealed: bool,
     /// Looks and decides, writes nothing.
     pub dry_run: bool,
 }
@@ -51,12 +60,16 @@ pub struct KeyPlan {
 pub enum KeyOutcome {
     /// Changed, or to be changed by a dry run. What else is worth knowing.
     Changed(Option<String>),
+    /// Its form has no slots; its manifest is sealed by the new key now.
+    Resealed,
     /// There was nothing to do.
     Already,
     /// The key opens it not; what does.
     OtherKey(String),
     /// Its form has no slots: "kanbu" or "not encrypted".
     NotKluis1(&'static str),
+    /// It was to get a key that vouches for it, and may be anybody's.
+    Unproven(Unproven),
     Failed(OperationError),
 }
 
@@ -134,22 +147,30 @@ pub fn reencrypt(
             make_check,
             now,
             all: plan.backups.is_empty(),
-            taken: names_in(vault)?,
+            accepts_unsealed: plan.accepts_unsealed,
+            taken: Names::of(vault.storage)?.taken,
         };
         if let Some(run) = &mut work.run {
             let catalog = &work.catalog;
             finish_superseded(vault, catalog, |archive| run.goes_on_with(archive))?;
         }
-        // What is still there of them was written anew before.
-        let superseded = &work.catalog.superseded;
-        let is_superseded = |target: &Target| {
-            let mut superseded = superseded.iter();
-            superseded.any(|old| old.archive == target.archive)
-        };
-        work.targets.retain(|target| !is_superseded(target));
+        // Another archive stands for those: they would be there once more.
+        let superseded = work.catalog.superseded.iter().map(Superseded::backup);
+        let repeated = work.catalog.repeated.iter().map(|it| &*it.ours);
+        let aside: HashSet<&str> = superseded
+            .chain(repeated)
+            .map(|it| it.archive.as_str())
+            .collect();
+        work.targets
+            .retain(|target| !aside.contains(target.archive.as_str()));
         work.each(|target, run| {
             let is_dry_run = run.is_none();
-            let result = anew.one(target, run);
+            let result = match anew.one(target, run) {
+                Ok((KeyOutcome::NotKluis1(_), _)) if from.is_some() => {
+                    reseal(vault, target, &anew.salt, plan).map(|outcome| (outcome, 0))
+                }
+                result => result,
+            };
             result.inspect_err(|error| {
                 if !is_dry_run {
                     remember_damage(vault, &target.backup(), error, now);
@@ -188,8 +209,8 @@ fn with_targets<'a>(
     if !plan.dry_run && vault.ours {
         sweep(vault, now)?;
     }
-    let catalog = Catalog::load(vault.storage)?;
-    let targets = targets::of(vault, &catalog, &plan.backups)?;
+    let catalog = vault.catalog()?;
+    let targets = targets::of(vault, &catalog, &plan.backups, now)?;
     let run = match (plan.dry_run, vault.ours) {
         (true, _) => None,
         (false, true) => Some(Run::start_telling(vault, what, now)?),
@@ -285,11 +306,6 @@ impl Work<'_> {
 }
 
 /// Everything that lies in the storage.
-fn names_in(vault: &Vault<'_>) -> Result<Vec<String>, OperationError> {
-    let objects = vault.storage.list("")?.into_iter();
-    Ok(objects.map(|object| object.key).collect())
-}
-
 fn change_slots(
     vault: &Vault<'_>,
     changing: &Changing<'_>,
@@ -301,15 +317,14 @@ fn change_slots(
     if !header::has_magic(&head) {
         return match wants_old_key(vault, changing.change, target) {
             Some(error) => Err(error),
+            None if changing.is_rotation() => reseal(vault, target, &changing.salt, plan),
             None => without_slots(target, plan),
         };
     }
     let opened = match header::open(&head, &vault.ring) {
         Ok(opened) => opened,
-        Err(HeaderError::NoKey { wants })
-            if matches!(changing.change, KeyChange::Rotate { .. }) =>
-        {
-            return Ok(not_opened(vault, &head, wants));
+        Err(HeaderError::NoKey { wants }) if changing.is_rotation() => {
+            return Ok(not_opened(&vault.ring, &head, wants));
         }
         Err(source) => {
             return Err(OperationError::Header {
@@ -318,12 +333,15 @@ fn change_slots(
             });
         }
     };
-    let slots = match changing.judge(&opened) {
+    let seen = (&head[..], &opened);
+    let vouched = Vouched::of(&vault.ring, target, seen, plan.accepts_unsealed);
+    let slots = match changing.judge(&opened, &vouched) {
         Ok(Verdict::Rewrite(slots)) => slots,
         Ok(Verdict::Already) => return Ok(KeyOutcome::Already),
         Ok(Verdict::OtherKey) => {
             return Ok(KeyOutcome::OtherKey(names(&opened.header).join(" or ")));
         }
+        Err(Refusal::Unproven(why)) => return Ok(KeyOutcome::Unproven(why)),
         Err(Refusal::Header(why)) => return Err(refused(archive, &why)),
         Err(Refusal::Because(why)) => {
             let what = format!("{archive}: {why}");
@@ -332,12 +350,11 @@ fn change_slots(
     };
     match plan.dry_run {
         true => drop(opened.with_slots(slots).map_err(|e| refused(archive, &e))?),
-        false => rewrite(vault, archive, &opened, slots)?,
+        false => rewrite(vault, archive, (&head, &opened), slots)?,
     }
-    let damaged = opened.damaged_copy.map(|(copy, _)| copy);
-    Ok(KeyOutcome::Changed(damaged.map(|copy| {
-        format!("copy {copy} of its header was damaged or old, and is written anew")
-    })))
+    let note =
+        |(copy, _)| format!("copy {copy} of its header was damaged or old, and is written anew");
+    Ok(KeyOutcome::Changed(opened.damaged_copy.map(note)))
 }
 
 /// An archive whose form has no slots is passed over; only who names it is told
@@ -359,18 +376,5 @@ fn without_slots(target: &Target, plan: &KeyPlan) -> Result<KeyOutcome, Operatio
                  writes it anew as KLUIS1"
             ),
         }),
-    }
-}
-
-/// Neither the old key nor a configured one opens it. Where all writing keys are
-/// age recipients, that is how an archive looks that is done.
-fn not_opened(vault: &Vault<'_>, head: &[u8], wants: Vec<String>) -> KeyOutcome {
-    let has_all = header::peek(head).is_ok_and(|header| {
-        let mut writers = vault.ring.writers();
-        writers.all(|(index, _)| !slots_of(&vault.ring, &header, index).is_empty())
-    });
-    match has_all {
-        true => KeyOutcome::Already,
-        false => KeyOutcome::OtherKey(wants.join(" or ")),
     }
 }

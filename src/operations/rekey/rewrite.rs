@@ -12,21 +12,23 @@ use crate::operations::{OperationError, Vault};
 /// Bytes that a change of keys writes into an archive.
 pub const REWRITTEN_BYTES: u64 = PAYLOAD_OFFSET;
 
-/// Both copies of `archive`'s header with `slots`, one generation on.
+/// Both copies of `archive`'s header with `slots`, one generation on. `head`: what was
+/// read and opened; nothing is written over anything else.
 pub(super) fn rewrite(
     vault: &Vault<'_>,
     archive: &str,
-    opened: &Opened,
+    (head, opened): (&[u8], &Opened),
     slots: Vec<Slot>,
 ) -> Result<(), OperationError> {
     let copies = opened.with_slots(slots).map_err(|e| refused(archive, &e))?;
     for copy in [opened.copy.other(), opened.copy] {
         let written = &copies[copy as usize];
+        let at = copy.offset() as usize;
+        let was = head.get(at..at + HEADER_LEN).unwrap_or_default();
         vault
             .storage
-            .overwrite(archive, copy.offset(), written.as_slice())?;
+            .overwrite(archive, copy.offset(), was, written.as_slice())?;
         let head = read_head(vault.storage, archive)?;
-        let at = copy.offset() as usize;
         let is_as_written = head.get(at..at + HEADER_LEN) == Some(written.as_slice());
         if !is_as_written || !copy_holds(&head, copy, &opened.keys) {
             let other = copy.other();

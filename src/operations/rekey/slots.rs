@@ -1,10 +1,13 @@
 //! Decides which slots an archive is to have. Writes nothing.
 
-use crate::format::header::{Header, HeaderError, Opened, SLOTS_MAX};
+use super::KeyOutcome;
+use super::vouched::Vouched;
+use crate::catalog::Unproven;
+use crate::format::header::{self, Header, HeaderError, Opened, SLOTS_MAX};
 use crate::format::keyring::Keyring;
 use crate::format::keys::KeyId;
 use crate::format::slots::{Slot, SlotName};
-use crate::pipeline::{PassphraseSalt, new_slot};
+use crate::pipeline::PassphraseSalt;
 
 /// What is to become of the keys of archives. Keys are places in the ring.
 pub enum KeyChange {
@@ -52,6 +55,8 @@ pub(super) enum Verdict {
 pub(super) enum Refusal {
     Header(HeaderError),
     Because(String),
+    /// It would get a slot, and is not ours.
+    Unproven(Unproven),
 }
 
 impl From<HeaderError> for Refusal {
@@ -61,10 +66,18 @@ impl From<HeaderError> for Refusal {
 }
 
 impl Changing<'_> {
-    pub fn judge(&self, opened: &Opened) -> Result<Verdict, Refusal> {
+    pub fn is_rotation(&self) -> bool {
+        matches!(self.change, KeyChange::Rotate { .. })
+    }
+
+    pub fn judge(
+        &self,
+        opened: &Opened,
+        vouched: &Result<Vouched<'_>, Unproven>,
+    ) -> Result<Verdict, Refusal> {
         let header = &opened.header;
         let verdict = match self.change {
-            KeyChange::Add { keys } => self.with(opened, header.slots.clone(), keys)?,
+            KeyChange::Add { keys } => self.with(header, vouched, header.slots.clone(), keys)?,
             KeyChange::Drop { keys, force } => self.without(header, keys, *force)?,
             KeyChange::Rotate { from } => {
                 let gone = slots_of(self.ring, header, *from);
@@ -73,7 +86,7 @@ impl Changing<'_> {
                 match gone.is_empty() {
                     true if writers.iter().any(is_theirs) => Verdict::Already,
                     true => return Ok(Verdict::OtherKey),
-                    false => self.with(opened, remaining(header, &gone), &writers)?,
+                    false => self.with(header, vouched, remaining(header, &gone), &writers)?,
                 }
             }
             KeyChange::Repair => Verdict::Already,
@@ -89,16 +102,16 @@ impl Changing<'_> {
     /// `slots`, and one for each of the keys that has none in the header.
     fn with(
         &self,
-        opened: &Opened,
+        header: &Header,
+        vouched: &Result<Vouched<'_>, Unproven>,
         mut slots: Vec<Slot>,
         keys: &[usize],
     ) -> Result<Verdict, Refusal> {
-        let header = &opened.header;
         for &index in keys {
             if slots_of(self.ring, header, index).is_empty() {
-                let data = &opened.keys.data;
-                let (slot, _) = new_slot(self.ring, index, header, data, &self.salt)?;
-                slots.push(slot);
+                let vouched = vouched.as_ref();
+                let vouched = vouched.map_err(|why| Refusal::Unproven(why.clone()))?;
+                slots.push(vouched.new_slot(self.ring, index, &self.salt)?);
             }
         }
         if slots == header.slots {
@@ -194,4 +207,17 @@ fn remaining(header: &Header, gone: &[usize]) -> Vec<Slot> {
 pub(super) fn names(header: &Header) -> Vec<String> {
     let slots = header.slots.iter();
     slots.map(|slot| slot.name().to_string()).collect()
+}
+
+/// Neither the old key nor a configured one opens it. Where all writing keys are
+/// age recipients, that is how an archive looks that is done.
+pub(super) fn not_opened(ring: &Keyring, head: &[u8], wants: Vec<String>) -> KeyOutcome {
+    let has_all = header::peek(head).is_ok_and(|header| {
+        let mut writers = ring.writers();
+        writers.all(|(index, _)| !slots_of(ring, &header, index).is_empty())
+    });
+    match has_all {
+        true => KeyOutcome::Already,
+        false => KeyOutcome::OtherKey(wants.join(" or ")),
+    }
 }

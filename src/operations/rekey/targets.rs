@@ -1,7 +1,9 @@
 //! The archives of a change of keys: not only backups, but every archive that
 //! some key opens. One that is left out would be lost with its old key.
 
-use crate::catalog::{Backup, Catalog};
+use jiff::Timestamp;
+
+use crate::catalog::{Backup, Catalog, Named, Superseded, Unproven};
 use crate::format::manifest::Manifest;
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::{ArchiveName, archive_of_manifest};
@@ -13,14 +15,18 @@ pub(super) struct Target {
     pub archive: String,
     pub stored: Option<StoredObject>,
     pub file: Option<ManifestFile>,
+    /// Why its manifest is not believed.
+    pub disbelieved: Option<Unproven>,
 }
 
 impl Target {
-    fn of(backup: &Backup) -> Self {
+    fn of(named: Named<'_>) -> Self {
+        let backup = named.backup();
         Self {
             archive: backup.archive.clone(),
             stored: backup.stored.clone(),
             file: backup.file.clone(),
+            disbelieved: named.foreign().map(|foreign| foreign.why.clone()),
         }
     }
 
@@ -38,6 +44,8 @@ impl Target {
             archive: self.archive.clone(),
             stored: self.stored.clone(),
             file: self.file.clone(),
+            series: None,
+            vouched_only: false,
             named: ArchiveName::parse(&self.archive),
         }
     }
@@ -48,7 +56,7 @@ impl Target {
     }
 
     pub fn says_kluis1(&self) -> bool {
-        self.said_format() == Some("KLUIS1")
+        self.manifest().is_some_and(Manifest::is_kluis1)
     }
 
     /// What an archive without the magic is.
@@ -67,20 +75,27 @@ pub(super) fn of(
     vault: &Vault<'_>,
     catalog: &Catalog,
     wanted: &[String],
+    now: Timestamp,
 ) -> Result<Vec<Target>, OperationError> {
     let location = vault.storage.location();
     if !wanted.is_empty() {
-        let mut found: Vec<&Backup> = Vec::new();
+        let mut found: Vec<Named<'_>> = Vec::new();
         for wanted in wanted {
-            let backup = catalog.find(wanted, &location)?;
-            if !found.iter().any(|known| known.archive == backup.archive) {
-                found.push(backup);
+            let named = catalog.find(wanted, now, &location)?;
+            let is_it = |known: &Named<'_>| known.backup().archive == named.backup().archive;
+            if !found.iter().any(is_it) {
+                found.push(named);
             }
         }
         return Ok(found.into_iter().map(Target::of).collect());
     }
-    let known = catalog.backups.iter().chain(&catalog.superseded);
-    let there = known.filter(|backup| backup.stored.is_some());
+    let ours = catalog.backups.iter().map(Named::Ours);
+    // What may get a slot is `vouched`'s business: none is passed over in silence.
+    let foreign = catalog.foreign.iter().map(Named::Foreign);
+    let superseded = catalog.superseded.iter().map(Superseded::named);
+    let repeated = catalog.repeated.iter().map(|it| Named::Ours(&it.ours));
+    let known = ours.chain(foreign).chain(superseded).chain(repeated);
+    let there = known.filter(|named| named.backup().stored.is_some());
     let mut targets: Vec<Target> = there.map(Target::of).collect();
     if !catalog.unreadable.is_empty() {
         let objects = vault.storage.list("")?;
@@ -93,6 +108,7 @@ pub(super) fn of(
                 archive: stored.key.clone(),
                 stored: Some(stored.clone()),
                 file: None,
+                disbelieved: None,
             }));
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn card(name: &NameReport, id: &str, view: &View) -> Markup {
     html! {
         article.card aria-labelledby=(id) {
             header {
-                h3 id=(id) { bdi { (line(&name.name)) } " " span.kind { (kind_word(name.kind)) } }
+                h3 id=(id) { bdi { (line(&name.title)) } " " span.kind { (kind_word(name.kind)) } }
                 (badge(name.proof.word()))
             }
             p.facts {
@@ -77,7 +77,9 @@ fn sizes(name: &NameReport, id: &str, view: &View) -> Markup {
 
 fn durations(name: &NameReport, id: &str, view: &View) -> Markup {
     let point = |it: &super::RunPoint| {
-        let done = it.duration_ms.filter(|_| it.result == "completed");
+        let done = it
+            .duration_ms
+            .filter(|_| ["completed", "incomplete"].contains(&it.result));
         let told = done.map_or_else(|| it.result.to_owned(), millis);
         Point {
             at: it.at,
@@ -94,7 +96,7 @@ fn durations(name: &NameReport, id: &str, view: &View) -> Markup {
     let times = || {
         ended
             .clone()
-            .filter(|it| it.result == "completed")
+            .filter(|it| ["completed", "incomplete"].contains(&it.result))
             .filter_map(|it| it.duration_ms)
     };
     let most = times().max().unwrap_or(0);

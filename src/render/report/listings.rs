@@ -54,7 +54,7 @@ pub(super) fn names_grid<'a>(names: &[NameReport], view: &View) -> Grid<'a> {
         vec![
             Cell::Text(when(name.newest, view)),
             Cell::text(kind_word(name.kind)),
-            Cell::text(&name.name),
+            Cell::text(&name.title),
             Cell::text(name.proof.word()),
             Cell::Number(name.stored_bytes),
             Cell::number(name.sizes.last().map(|it| it.stored_bytes)),
@@ -76,7 +76,7 @@ pub(super) fn backups(page: &ReportPage, view: &View) -> Markup {
         vec![
             Cell::Text(when(row.created_at, view)),
             Cell::text(kind_word(row.kind)),
-            Cell::text(&row.name),
+            Cell::text(&row.title),
             Cell::Number(row.stored_bytes),
             Cell::number(row.raw_bytes),
             Cell::text(row.proof.word()),

@@ -2,7 +2,7 @@
 //! as text, as JSON and as a page for a browser. Owns which points and tables of
 //! many are told; judges nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use super::list::{ListRow, Proof};
 use crate::format::manifest::Kind;
 use crate::format::names::ArchiveName;
 use crate::health::{BackupFact, Facts, Finding, Level, days_until_full, worst};
+use crate::series::Series;
 
 mod cards;
 mod chart;
@@ -58,7 +59,7 @@ pub struct ReportPage {
     pub findings: Vec<Finding>,
     #[serde(rename = "use")]
     pub storage_use: StorageUse,
-    /// By kind and name. Parts of databases and what restores were about to
+    /// By series. Parts of databases and what restores were about to
     /// replace are not among them.
     pub names: Vec<NameReport>,
     /// Of the runs below.
@@ -69,6 +70,8 @@ pub struct ReportPage {
     pub runs: Vec<HistoryRow>,
     /// All, the newest first.
     pub backups: Vec<ListRow>,
+    /// Archives that no key of ours sealed: not among those.
+    pub foreign: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,14 +88,20 @@ pub struct StorageUse {
     pub days_until_full: Option<f64>,
 }
 
-/// The backups of one kind and name.
+/// The backups of one series.
 #[derive(Debug, Serialize)]
 pub struct NameReport {
     pub kind: Kind,
     pub name: String,
+    /// The name, or more where another series has it too.
+    #[serde(skip)]
+    pub title: String,
+    pub series: String,
     pub newest: Timestamp,
     /// Of the newest backup.
     pub proof: Proof,
+    /// The newest one lacks nothing.
+    pub complete: bool,
     /// When one was last proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proven_at: Option<Timestamp>,
@@ -147,12 +156,12 @@ pub struct TableGrowth {
 impl ReportPage {
     pub fn new(parts: ReportParts<'_>) -> Self {
         let facts = parts.facts;
-        let mut runs = runs_by_name(&parts.backups, &parts.runs);
-        let groups = facts.by_name().into_iter();
+        let mut runs = runs_by_series(&parts.backups, &parts.runs);
+        let groups = facts.by_series().into_iter();
         let names = groups
-            .filter_map(|((kind, name), group)| {
-                let runs = runs.remove(&(kind, name)).unwrap_or_default();
-                name_report(kind, name, &group, runs)
+            .filter_map(|(series, group)| {
+                let runs = runs.remove(&(series.kind, series.to_string()));
+                series_report(series, &group, runs.unwrap_or_default())
             })
             .collect();
         let full = |room| days_until_full(&facts.backups, room, parts.now);
@@ -172,6 +181,7 @@ impl ReportPage {
             names,
             totals: parts.totals,
             records: parts.records,
+            foreign: parts.facts.foreign,
             runs: parts.runs,
             backups: parts.backups,
         }
@@ -184,9 +194,8 @@ impl ReportPage {
 }
 
 /// `group` has the newest first.
-fn name_report(
-    kind: Kind,
-    name: &str,
+fn series_report(
+    series: &Series,
     group: &[&BackupFact],
     mut runs: Vec<RunPoint>,
 ) -> Option<NameReport> {
@@ -199,10 +208,13 @@ fn name_report(
     runs.reverse();
     let stored = group.iter().map(|backup| backup.stored_bytes);
     Some(NameReport {
-        kind,
-        name: name.to_owned(),
+        kind: series.kind,
+        name: series.name.clone(),
+        title: newest.title.clone(),
+        series: series.to_string(),
         newest: newest.created_at,
-        proof: newest.proof.map_or(Proof::Failed, Proof::from),
+        proof: newest.standing.into(),
+        complete: newest.lacks == 0,
         proven_at: group.iter().filter_map(|backup| backup.proven_at).max(),
         backups: group.len() as u64,
         stored_bytes: stored.fold(0, u64::saturating_add),
@@ -212,26 +224,32 @@ fn name_report(
     })
 }
 
-/// The newest first. A backup that is gone left its name in the archive's.
-fn runs_by_name<'a>(
-    backups: &'a [ListRow],
+/// The newest first. A backup that is gone left its name in the archive's: its run
+/// is that series', where only one has the name.
+fn runs_by_series(
+    backups: &[ListRow],
     runs: &[HistoryRow],
-) -> HashMap<(Kind, &'a str), Vec<RunPoint>> {
-    let row = |row: &'a ListRow| (row.file.as_str(), (row.kind, row.name.as_str()));
-    let by_file: HashMap<&str, (Kind, &str)> = backups.iter().map(row).collect();
-    let names = by_file.values().map(|&key| (key, key));
-    let known: HashMap<(Kind, &str), (Kind, &str)> = names.collect();
-    let mut points: HashMap<(Kind, &str), Vec<RunPoint>> = HashMap::new();
+) -> HashMap<(Kind, String), Vec<RunPoint>> {
+    let row = |row: &ListRow| Some((row.file.clone(), (row.kind, row.series.clone()?)));
+    let by_file: HashMap<String, (Kind, String)> = backups.iter().filter_map(row).collect();
+    let mut by_name: HashMap<(Kind, &str), HashSet<&str>> = HashMap::new();
+    for row in backups.iter().filter(|row| row.is_whole()) {
+        let of_name = by_name.entry((row.kind, &row.name)).or_default();
+        of_name.extend(row.series.as_deref());
+    }
+    let mut points: HashMap<(Kind, String), Vec<RunPoint>> = HashMap::new();
     for run in runs.iter().filter(|run| run.command.starts_with("backup")) {
         let Some(file) = run.backup.as_deref() else {
             continue;
         };
         let of_name = || {
             let named = ArchiveName::parse(file)?;
-            let key = (named.format.kind(), named.name.as_str());
-            known.get(&key).copied()
+            let kind = named.format.kind();
+            let mut series = by_name.get(&(kind, &*named.name))?.iter();
+            let alone = series.next().filter(|_| series.next().is_none())?;
+            Some((kind, (*alone).to_owned()))
         };
-        let Some(key) = by_file.get(file).copied().or_else(of_name) else {
+        let Some(key) = by_file.get(file).cloned().or_else(of_name) else {
             continue;
         };
         let of_key = points.entry(key).or_default();

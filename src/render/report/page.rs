@@ -16,6 +16,7 @@ use super::{NameReport, ReportPage};
 use crate::health::{Finding, Level};
 use crate::render::View;
 use crate::render::list::Proof;
+use crate::render::status::foreign_line;
 use crate::render::style::line;
 use crate::render::units::{age, count, counted, size, when};
 
@@ -115,6 +116,7 @@ fn masthead(page: &ReportPage, view: &View) -> Markup {
                 @if wrong > 0 { span.number-of { (counted(wrong, "finding", "findings")) } }
             }
             p.lead { (of_what(page)) " " (newest(page, view)) }
+            @if page.foreign > 0 { p.lead { (foreign_line(page.foreign)) } }
             (tiles(page, view))
             nav aria-label="Sections" {
                 a href="#health" { "Health" }
@@ -174,7 +176,7 @@ fn tiles(page: &ReportPage, view: &View) -> Markup {
                         None => "none yet"
                     }
                 }
-                dd.dim { (counted(totals.failed + totals.interrupted, "failure", "failures")) " of " (count(totals.runs - totals.unsent_messages)) }
+                dd.dim { (counted(totals.failed + totals.interrupted, "failure", "failures")) " of " (count(totals.counted())) }
             }
         }
     }
@@ -211,7 +213,7 @@ fn health(findings: &[Finding]) -> Markup {
 /// Those with findings first, then as they come.
 fn in_order(page: &ReportPage) -> Vec<&NameReport> {
     let level = |name: &NameReport| {
-        let own = page.findings.iter().filter(|it| it.subject == name.name);
+        let own = page.findings.iter().filter(|it| it.subject == name.title);
         own.map(|it| it.level).max().unwrap_or(Level::Ok)
     };
     let mut levelled: Vec<(Level, &NameReport)> =
@@ -283,7 +285,7 @@ fn storage(page: &ReportPage) -> Markup {
 fn growth(names: &[NameReport], view: &View) -> Markup {
     let with: Vec<_> = names
         .iter()
-        .filter_map(|name| Some((&name.name, name.tables.as_ref()?)))
+        .filter_map(|name| Some((&name.title, name.tables.as_ref()?)))
         .collect();
     if with.is_empty() {
         return html! {};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::format::manifest::{ProofLevel, Trigger};
+use crate::format::manifest::{ProofLevel, Standing, Trigger};
 use crate::render::View;
 
 fn at(day: i64) -> Timestamp {
@@ -8,13 +8,15 @@ fn at(day: i64) -> Timestamp {
 
 fn fact(name: &str, day: i64, tables: &[(&str, u64)]) -> BackupFact {
     BackupFact {
-        kind: Kind::Db,
-        name: name.to_owned(),
+        series: Series::called(Kind::Db, name),
+        title: name.to_owned(),
         created_at: at(day),
         stored_bytes: 100 + day.unsigned_abs(),
         raw_bytes: 1_000,
-        proof: Some(ProofLevel::Stored),
+        id: "0".repeat(16),
+        standing: Standing::Good(ProofLevel::Stored),
         proven_at: None,
+        lacks: 0,
         tables: tables
             .iter()
             .map(|(name, rows)| ((*name).to_owned(), *rows))
@@ -28,11 +30,13 @@ fn run(day: i64, file: &str, result: &'static str) -> HistoryRow {
         command: "backup db".to_owned(),
         trigger: Trigger::Manual,
         result,
+        not_sealed: false,
         backup: Some(file.to_owned()),
         bytes: None,
         error: None,
         schedule: None,
         detail: None,
+        warnings: Vec::new(),
         started: at(day),
         duration_ms: Some(5),
         user: "u".to_owned(),
@@ -45,6 +49,8 @@ fn listed(name: &str, file: &str) -> ListRow {
         id: None,
         kind: Kind::Db,
         name: name.to_owned(),
+        title: name.to_owned(),
+        series: Some(Series::called(Kind::Db, name).to_string()),
         created_at: at(0),
         file: file.to_owned(),
         stored_bytes: 1,
@@ -53,8 +59,10 @@ fn listed(name: &str, file: &str) -> ListRow {
         proven_at: None,
         encrypted: true,
         kept: false,
+        sealed: true,
         before_restore_of: None,
         partial: false,
+        complete: true,
         note: None,
     }
 }
@@ -102,8 +110,10 @@ fn a_run_whose_backup_is_gone_is_told_by_its_archives_name() {
         run(2, gone, "failed"),
         run(1, other, "completed"),
     ];
-    let points = runs_by_name(&backups, &runs);
-    let results = points[&(Kind::Db, "shop")].iter().map(|run| run.result);
+    let points = runs_by_series(&backups, &runs);
+    let results = points[&(Kind::Db, "here/shop".to_owned())]
+        .iter()
+        .map(|run| run.result);
     assert_eq!(results.collect::<Vec<_>>(), ["completed", "failed"]);
     assert_eq!(points.len(), 1, "a name without a backup has no chart");
 }
@@ -127,6 +137,7 @@ fn page(name: &str) -> String {
             interrupted: 0,
             running: 0,
             unsent_messages: 0,
+            not_sealed: 0,
             success_percent: Some(100.0),
             median_duration_ms: None,
             longest_duration_ms: None,

@@ -9,7 +9,7 @@ use crate::health::Level;
 use crate::render::health::{level_word, verdict};
 use crate::render::history::{HistoryRow, HistoryTotals, millis};
 use crate::render::list::kind_word;
-use crate::render::status::sparkline;
+use crate::render::status::{foreign_line, sparkline};
 use crate::render::style::line;
 use crate::render::table::{Column, table};
 use crate::render::units::{age, count, counted, size, when};
@@ -54,6 +54,7 @@ pub(super) fn of_what(page: &ReportPage) -> String {
 impl Report for ReportPage {
     fn text(&self, view: &View) -> String {
         let mut text = format!("{}\n", verdict_line(self));
+        text.push_str(&foreign_line(self.foreign));
         for finding in self.findings.iter().filter(|it| it.level > Level::Ok) {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
             let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
@@ -73,7 +74,7 @@ impl Report for ReportPage {
 }
 
 fn runs(totals: &HistoryTotals) -> String {
-    let mut text = counted(totals.runs - totals.unsent_messages, "run", "runs");
+    let mut text = counted(totals.counted(), "run", "runs");
     if let Some(percent) = totals.success_percent {
         let _ = write!(text, ", {percent:.1}% of them ended well");
     }
@@ -124,7 +125,7 @@ fn names(names: &[NameReport], view: &View) -> String {
             .collect();
         vec![
             kind_word(row.kind).to_owned(),
-            row.name.clone(),
+            row.title.clone(),
             age(row.newest, view.now),
             row.proof.word().to_owned(),
             row.backups.to_string(),
@@ -141,7 +142,7 @@ impl NameReport {
     /// Of the last backup that ended well.
     pub(super) fn last_duration_ms(&self) -> Option<u64> {
         let mut newest = self.runs.iter().rev();
-        let done = newest.find(|run| run.result == "completed")?;
+        let done = newest.find(|run| ["completed", "incomplete"].contains(&run.result))?;
         done.duration_ms
     }
 }
@@ -172,7 +173,7 @@ fn grown(names: &[NameReport], view: &View) -> String {
     for name in names {
         let tables = name.tables.iter().flat_map(|tables| &tables.largest);
         let changed =
-            tables.filter_map(|table| Some((name.name.as_str(), table, table.change_percent()?)));
+            tables.filter_map(|table| Some((name.title.as_str(), table, table.change_percent()?)));
         grown.extend(changed.filter(|(_, _, percent)| *percent != 0.0));
     }
     if grown.is_empty() {

@@ -232,12 +232,11 @@ fn nightly(from: &str, nights: i64) -> Vec<Candidate> {
     let first = at(from).to_zoned(amsterdam());
     let night = |n: i64| Candidate {
         id: id_of(n as usize),
-        kind: Kind::Db,
-        name: "app".to_owned(),
-        group: "app".to_owned(),
+        series: Series::called(Kind::Db, "app"),
         created_at: first.checked_add(Span::new().days(n)).unwrap().timestamp(),
         pinned: false,
         verified: false,
+        complete: true,
         bytes: 1,
     };
     (0..nights).map(night).collect()

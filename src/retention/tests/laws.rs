@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
+use crate::format::manifest::Kind;
+use crate::series::{Series, Variant};
 
 const HISTORY_END: i64 = 1_800_000_000;
 
@@ -52,18 +54,39 @@ fn any_span() -> impl Strategy<Value = Vec<i64>> {
     prop_oneof![prop::collection::vec(wide, 0..60), odd]
 }
 
+/// Two hosts, three roots of one name; two servers with a database of one name,
+/// which is the trees' too, and what was replaced there.
+const ALL_SERIES: [(Kind, &str, Option<&str>, Variant); 7] = [
+    (Kind::Source, "alpha", Some("/a/app"), Variant::Whole),
+    (Kind::Source, "alpha", Some("/b/app"), Variant::Whole),
+    (Kind::Source, "alpha", Some("/c/app"), Variant::Whole),
+    (Kind::Source, "beta", Some("/a/app"), Variant::Whole),
+    (Kind::Db, "one.example:5432", None, Variant::Whole),
+    (Kind::Db, "two.example:5432", None, Variant::Whole),
+    (Kind::Db, "two.example:5432", None, Variant::Replaced),
+];
+
+fn series(number: usize) -> Series {
+    let (kind, label, root, variant) = &ALL_SERIES[number];
+    Series {
+        label: (*label).to_owned(),
+        root: root.map(str::to_owned),
+        variant: variant.clone(),
+        ..Series::called(*kind, "app")
+    }
+}
+
 fn any_history() -> impl Strategy<Value = Vec<Candidate>> {
-    let marks = (any::<bool>(), 0..2_u8, 0..12_u8, 0..5_u8);
+    let marks = (0..ALL_SERIES.len(), 0..12_u8, 0..5_u8, 0..4_u8);
     let marks = prop::collection::vec(marks, 60);
     (any_span(), marks).prop_map(|(seconds, marks)| {
-        let candidate = |(number, (second, (db, name, pin, proof)))| Candidate {
+        let candidate = |(number, (second, (number_of_series, pin, proof, lack)))| Candidate {
             id: id_of(number),
-            kind: if db { Kind::Db } else { Kind::Source },
-            name: format!("name{name}"),
-            group: format!("name{name}"),
+            series: series(number_of_series),
             created_at: Timestamp::from_second(second).unwrap(),
             pinned: pin == 0,
             verified: proof == 0,
+            complete: lack > 0,
             bytes: 1,
         };
         let all = seconds.into_iter().zip(marks).enumerate();
@@ -165,13 +188,15 @@ fn kept_ids(plan: &PrunePlan) -> BTreeSet<BackupId> {
     kept.map(|decision| decision.id.clone()).collect()
 }
 
-/// The backups of each kind and name, the newest first.
-fn groups(history: &[Candidate]) -> BTreeMap<(Kind, &str), Vec<&Candidate>> {
-    let mut groups: BTreeMap<(Kind, &str), Vec<&Candidate>> = BTreeMap::new();
+/// The backups of each series, the newest first; the incomplete ones apart, where
+/// there are others.
+fn groups(history: &[Candidate]) -> BTreeMap<(&Series, bool), Vec<&Candidate>> {
+    let complete = history.iter().filter(|candidate| candidate.complete);
+    let with_complete: BTreeSet<&Series> = complete.map(|candidate| &candidate.series).collect();
+    let mut groups: BTreeMap<(&Series, bool), Vec<&Candidate>> = BTreeMap::new();
     for candidate in history {
-        let group = groups
-            .entry((candidate.kind, &candidate.group))
-            .or_default();
+        let counts = candidate.complete || !with_complete.contains(&candidate.series);
+        let group = groups.entry((&candidate.series, counts)).or_default();
         group.push(candidate);
     }
     for group in groups.values_mut() {
@@ -215,10 +240,21 @@ fn periodic(number: usize, of: usize) -> KeepRules {
     }
 }
 
-fn is_protected(rules: &KeepRules, group: &[&Candidate], rank: usize) -> bool {
+fn is_undo(candidate: &Candidate, now: Timestamp) -> bool {
+    let is_recent =
+        now.duration_since(candidate.created_at) <= jiff::SignedDuration::from_hours(168);
+    candidate.series.variant == Variant::Replaced && is_recent
+}
+
+fn is_protected(rules: &KeepRules, group: &[&Candidate], rank: usize, counts: bool) -> bool {
     let newer = &group[..rank];
     let newest_proof = group[rank].verified && !newer.iter().any(|newer| newer.verified);
-    group[rank].pinned || rank < rules.floor.max(1) as usize || newest_proof
+    let floor = if counts {
+        rules.floor.max(1) as usize
+    } else {
+        1
+    };
+    group[rank].pinned || rank < floor || counts && newest_proof
 }
 
 fn is_older(candidate: &Candidate, age: Option<Age>, now: Timestamp, zone: &TimeZone) -> bool {
@@ -310,10 +346,10 @@ proptest! {
     ) {
         let now = clock(&history, delay);
         let kept = kept_ids(&plan(&history, &rules.clone().into(), now, &zone));
-        for group in groups(&history).values() {
-            let floor = rules.floor.max(1) as usize;
+        for ((_, counts), group) in &groups(&history) {
+            let floor = if *counts { rules.floor.max(1) as usize } else { 1 };
             let pinned = group.iter().filter(|candidate| candidate.pinned);
-            let proven = group.iter().find(|candidate| candidate.verified);
+            let proven = group.iter().find(|candidate| candidate.verified && *counts);
             for candidate in group.iter().take(floor).chain(pinned).chain(proven) {
                 prop_assert!(kept.contains(&candidate.id), "{candidate:?}");
             }
@@ -356,10 +392,11 @@ proptest! {
         let now = clock(&history, delay);
         let kept = kept_ids(&plan(&history, &rules.clone().into(), now, &zone));
         let is_behind = history.iter().any(|candidate| candidate.created_at > now);
-        for group in groups(&history).values() {
+        for ((_, counts), group) in &groups(&history) {
             for (rank, candidate) in group.iter().enumerate() {
                 let stays = is_behind
-                    || is_protected(&rules, group, rank)
+                    || is_protected(&rules, group, rank, *counts)
+                    || is_undo(candidate, now)
                     || !is_older(candidate, rules.max_age, now, &zone)
                         && is_wanted(&rules, group, rank, now, &zone);
                 prop_assert_eq!(kept.contains(&candidate.id), stays, "{:?}", candidate);
@@ -382,20 +419,36 @@ proptest! {
     }
 
     #[test]
-    fn what_other_names_and_kinds_have_changes_nothing(
+    fn what_other_series_have_changes_nothing(
         history in any_history(), rules in any_rules(), delay in any_delay(), zone in any_zone()
     ) {
         // A clock that is behind is behind for all.
         let now = clock(&history, delay.abs());
         let policy = rules.into();
         let all = kept_ids(&plan(&history, &policy, now, &zone));
-        for group in groups(&history).values() {
-            let alone: Vec<Candidate> = group.iter().copied().cloned().collect();
+        for number in 0..ALL_SERIES.len() {
+            let of_series = history.iter().filter(|candidate| candidate.series == series(number));
+            let alone: Vec<Candidate> = of_series.cloned().collect();
             let kept = kept_ids(&plan(&alone, &policy, now, &zone));
-            for candidate in group {
+            for candidate in &alone {
                 let id = &candidate.id;
                 prop_assert_eq!(kept.contains(id), all.contains(id));
             }
+        }
+    }
+
+    #[test]
+    fn incomplete_ones_change_nothing_for_complete_ones(
+        history in any_history(), rules in any_rules(), delay in any_delay(), zone in any_zone()
+    ) {
+        let now = clock(&history, delay.abs());
+        let policy = rules.into();
+        let all = kept_ids(&plan(&history, &policy, now, &zone));
+        let complete = history.iter().filter(|candidate| candidate.complete);
+        let alone: Vec<Candidate> = complete.cloned().collect();
+        let kept = kept_ids(&plan(&alone, &policy, now, &zone));
+        for candidate in &alone {
+            prop_assert_eq!(kept.contains(&candidate.id), all.contains(&candidate.id));
         }
     }
 

@@ -5,7 +5,6 @@
 //! change or cannot be read are named and counted, and the archive stays valid.
 //! Invariant: an unchanged tree gives the same bytes every time.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,24 +12,29 @@ use std::path::{Path, PathBuf};
 use crate::cancel::Cancel;
 use crate::format::manifest::{TreeContent, TreeProblem};
 use crate::format::tar::{
-    Attributes, Entry, EntryKind, Segment, display_path, encode, end_of_archive, padding,
+    Attributes, Entry, EntryKind, Segment, encode, end_of_archive, listed_path, padding,
 };
 use crate::source::{Produced, Source};
 
 mod attributes;
 mod content;
+mod hard_links;
+mod seen;
 mod select;
 mod status;
 mod walk;
 
 use attributes::AttributeReader;
 use content::{ContentProblem, FileContent, find_segments};
+use hard_links::HardLinks;
 pub use select::DEFAULT_EXCLUDES;
 use status::Status;
 use walk::{Found, Walk};
 
-/// The problems beyond this many are counted, but not named.
+/// The problems beyond this many, and beyond so many bytes of paths, are counted,
+/// but not named.
 const NAMED_PROBLEMS: usize = 1_000;
+const NAMED_BYTES: usize = 1 << 20;
 
 /// What of a tree is left out.
 #[derive(Clone, Debug)]
@@ -83,6 +87,10 @@ pub enum TreeError {
     },
 }
 
+const MOVED: &str = "it was moved, or a directory above it, before it was read";
+const LATE: &str = "it was moved here while the tree was read, as others may have been that were \
+                    missed; back up again when nothing is moved about";
+
 /// Reads a directory tree as a tar stream.
 pub struct DirectorySource {
     walk: Walk,
@@ -92,16 +100,12 @@ pub struct DirectorySource {
     pending_at: usize,
     body: Option<FileContent>,
     body_path: Vec<u8>,
-    /// First path of each file with several names, until the last was seen.
-    linked: HashMap<(u64, u64), FirstName>,
+    linked: HardLinks,
     content: TreeContent,
+    /// Of the paths of its problems.
+    named_bytes: usize,
     ended: bool,
     cancel: Cancel,
-}
-
-struct FirstName {
-    path: Vec<u8>,
-    names_left: u64,
 }
 
 impl DirectorySource {
@@ -120,8 +124,9 @@ impl DirectorySource {
             pending_at: 0,
             body: None,
             body_path: Vec::new(),
-            linked: HashMap::new(),
+            linked: HardLinks::default(),
             content,
+            named_bytes: 0,
             ended: false,
             cancel,
         };
@@ -139,8 +144,14 @@ impl DirectorySource {
             Some(Found::File(file, status)) => self.add_file(file, &status),
             Some(Found::Symlink(target, status)) => self.add_symlink(target, &status),
             Some(Found::Special) => self.content.special += 1,
-            Some(Found::Vanished(detail)) => self.report("vanished", detail.to_owned()),
-            Some(Found::Unreadable(errno)) => self.report("unreadable", errno.to_string()),
+            Some(Found::Known) => {}
+            Some(Found::Late(status)) => {
+                self.add_directory(&status);
+                self.report("changed", LATE.to_owned());
+            }
+            Some(Found::Moved) => self.report("unreadable", MOVED.to_owned()),
+            Some(Found::Vanished) => self.report("vanished", "it is gone".to_owned()),
+            Some(Found::Unreadable(why)) => self.report("unreadable", why),
             None => {
                 self.ended = true;
                 self.pending.extend_from_slice(end_of_archive());
@@ -168,10 +179,13 @@ impl DirectorySource {
     fn add_file(&mut self, file: OwnedFd, status: &Status) {
         let (attributes, read) = self.attributes.read(status, Some(file.as_fd()));
         self.report_attributes(read);
-        let attributes = match self.further_name(status, attributes) {
-            Some(attributes) => attributes,
-            None => return,
+        let birth = match status.links {
+            0 | 1 => None,
+            _ => hard_links::birth(&file),
         };
+        if let Some(target) = self.linked.further(status, birth) {
+            return self.add_further_name(target, attributes);
+        }
         let bytes = status.bytes;
         let (kind, segments) = match find_segments(&file, status) {
             Some(segments) => {
@@ -187,35 +201,15 @@ impl DirectorySource {
             return;
         }
         self.content.files += 1;
-        self.content.bytes += bytes;
-        if status.links > 1 {
-            let first = FirstName {
-                path: self.walk.path().to_vec(),
-                names_left: status.links - 1,
-            };
-            self.linked.insert((status.device, status.inode), first);
-        }
+        // A tree of sparse files may claim more than can be counted.
+        self.content.bytes = self.content.bytes.saturating_add(bytes);
+        self.linked.add(self.walk.path(), status, birth);
         self.body_path.clear();
         self.body_path.extend_from_slice(self.walk.path());
         self.body = Some(FileContent::new(file, *status, segments));
     }
 
-    /// Writes a hard link if the file is in the archive already; otherwise the
-    /// attributes come back.
-    fn further_name(&mut self, status: &Status, attributes: Attributes) -> Option<Attributes> {
-        let key = (status.device, status.inode);
-        let first = match status.links {
-            0 | 1 => None,
-            _ => self.linked.get_mut(&key),
-        };
-        let Some(first) = first else {
-            return Some(attributes);
-        };
-        first.names_left = first.names_left.saturating_sub(1);
-        let target = first.path.clone();
-        if first.names_left == 0 {
-            self.linked.remove(&key);
-        }
+    fn add_further_name(&mut self, target: Vec<u8>, attributes: Attributes) {
         // What the file is was said at its first name.
         let attributes = Attributes {
             xattrs: Vec::new(),
@@ -224,7 +218,6 @@ impl DirectorySource {
         if self.write(EntryKind::HardLink { target }, attributes) {
             self.content.hard_links += 1;
         }
-        None
     }
 
     /// Puts the headers of an entry at the present path into `pending`.
@@ -280,9 +273,11 @@ impl DirectorySource {
             "vanished" => self.content.vanished += 1,
             _ => self.content.unreadable += 1,
         }
-        if self.content.problems.len() < NAMED_PROBLEMS {
+        let has_room = self.named_bytes + path.len() <= NAMED_BYTES;
+        if has_room && self.content.problems.len() < NAMED_PROBLEMS {
+            self.named_bytes += path.len();
             self.content.problems.push(TreeProblem {
-                path: shown(path),
+                path: listed_path(path),
                 problem: problem.to_owned(),
                 detail,
             });
@@ -329,15 +324,6 @@ impl Source for DirectorySource {
 fn whole(bytes: u64) -> Vec<Segment> {
     let segment = Segment { offset: 0, bytes };
     (bytes > 0).then_some(segment).into_iter().collect()
-}
-
-/// A path for the manifest: plain where it is UTF-8, else escaped.
-fn shown(path: &[u8]) -> String {
-    match std::str::from_utf8(path) {
-        Ok("") => ".".to_owned(),
-        Ok(text) => text.to_owned(),
-        Err(_) => display_path(path),
-    }
 }
 
 /// What was left out on purpose, for the manifest: the patterns and the flags.

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use crate::format::tar::Mtime;
+use crate::paths::Identity;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status {
@@ -39,6 +40,13 @@ impl Status {
     /// Of the object itself, also where it is a symlink.
     pub fn at(directory: BorrowedFd<'_>, name: &CStr) -> Result<Self, Errno> {
         rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| Self::from(&stat))
+    }
+
+    pub fn identity(&self) -> Identity {
+        Identity {
+            device: self.device,
+            inode: self.inode,
+        }
     }
 
     pub fn kind(&self) -> FileType {

@@ -5,9 +5,8 @@
 use std::io::{self, ErrorKind, Write};
 
 use super::text_ledger::TextLedger;
-use super::{ChildDump, Started, Witness};
+use super::{ChildDump, Seen, Started, Witness};
 use crate::cancel::Cancel;
-use crate::ledger::Ledger;
 use crate::postgres::{DumpOptions, PostgresError, Server};
 use crate::process::{ChildReader, FilterInput, spawn_filter};
 
@@ -22,22 +21,18 @@ impl CustomDumpSource {
         options: &DumpOptions,
         cancel: Cancel,
     ) -> Result<Self, PostgresError> {
-        let Started {
-            client,
-            content,
-            warnings,
-        } = Started::new(server, database, "custom", options)?;
-        let converter = server.converter(&client, &options.options)?;
+        let Started { client, told } = Started::new(server, database, "custom", options)?;
+        let converter = server.converter(&client, &options.recorded())?;
         let (copy, text) = spawn_filter(&converter.of_stream())?;
         let beside = ReadBeside {
             copy: Some(copy),
-            text: TextLedger::start(text),
+            text: TextLedger::start(text)?,
         };
         // Uncompressed: the archive's own codec is better at it.
         let tool = server
             .dump_tool(&client, database, options)?
             .args(["--format=custom", "--compress=0"]);
-        let (dump, told) = (ChildReader::spawn(&tool)?, (content, warnings));
+        let dump = ChildReader::spawn(&tool)?;
         Ok(Self::new(server, dump, beside, told, cancel))
     }
 }
@@ -66,7 +61,7 @@ impl Witness for ReadBeside {
         }
     }
 
-    fn finish(mut self) -> io::Result<Ledger> {
+    fn finish(mut self) -> io::Result<Seen> {
         self.copy = None;
         self.text.finish()?;
         Ok(self.text.take())

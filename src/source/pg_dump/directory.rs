@@ -7,24 +7,32 @@
 //! the same files.
 
 use std::ffi::OsString;
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use super::super::child_dump::of_the_dump;
 use super::flat_tar::FlatTar;
 use super::text_ledger::TextLedger;
-use super::{DumpError, Produced, Source, Started, explained};
+use super::{DumpError, Produced, Source, Started, Told, explained};
 use crate::cancel::Cancel;
 use crate::format::manifest::{Codec, DatabaseContent};
 use crate::postgres::{Client, ContainerDirectory, DumpOptions, PostgresError, Server};
-use crate::process::{ChildReader, ProcessError, run_captured};
+use crate::process::{ChildReader, ProcessError, Said, run_telling};
 use crate::scratch::{Scratch, UnpackError, unpack_files};
 
 /// pg_dump's gzip knows no higher level.
 const GZIP_LEVEL_MAX: i32 = 9;
 /// Since this major pg_dump knows zstd.
 const FIRST_WITH_ZSTD: u32 = 16;
+
+/// How often it is looked whether a directory grows.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// As large as a pipe gets.
 const READ_BYTES: usize = 1 << 20;
@@ -46,8 +54,11 @@ pub struct DirectoryDump {
 pub struct DirectoryDumpSource {
     tar: FlatTar,
     text: TextLedger,
-    content: DatabaseContent,
-    warnings: Vec<String>,
+    told: Told,
+    /// pg_dump's words.
+    said: Said,
+    /// Once the end was seen and good.
+    is_whole: bool,
     cancel: Cancel,
     server: Server,
     _scratch: Scratch,
@@ -64,22 +75,19 @@ impl DirectoryDumpSource {
         directory: &DirectoryDump,
         cancel: Cancel,
     ) -> Result<Self, DumpError> {
-        let Started {
-            client,
-            content,
-            mut warnings,
-        } = Started::new(server, database, "directory", options)?;
-        let converter = server.converter(&client, &options.options)?;
+        let Started { client, mut told } = Started::new(server, database, "directory", options)?;
+        let converter = server.converter(&client, &options.recorded())?;
         let work_dir = &directory.work_dir;
         // What a run that was killed has left may be large.
         Scratch::sweep(work_dir);
-        warnings.extend(too_little_room(work_dir, &content));
+        told.warnings
+            .extend(too_little_room(work_dir, &told.content));
         let scratch = Scratch::create(work_dir, "dump")?;
         let there = server.container_directory(database)?;
         let place = scratch.path().join("dump");
         let written = there.as_ref().map_or(place.as_path(), |there| there.path());
         let (compress, warning) = compression(directory, &client);
-        warnings.extend(warning);
+        told.warnings.extend(warning);
         let mut file = OsString::from("--file=");
         file.push(written);
         let tool = server
@@ -88,18 +96,23 @@ impl DirectoryDumpSource {
             .arg(format!("--jobs={}", directory.jobs))
             .arg(file);
         cancel.check()?;
-        let dumped = run_captured(&tool, b"");
+        // What grows in a container is not seen from here.
+        let seen = there.is_none().then_some(place.as_path());
+        let dumped = while_it_grows(seen, &cancel, || run_telling(&tool))?;
         cancel.check()?;
-        dumped.map_err(|error| failed(server, error))?;
+        let said = dumped.map_err(|error| failed(server, error))?;
         if let Some(there) = &there {
-            fetch(server, there, &place, &cancel)?;
+            while_it_grows(Some(&place), &cancel, || {
+                fetch(server, there, &place, &cancel)
+            })??;
         }
         let text = ChildReader::spawn(&converter.of_directory(written));
         Ok(Self {
             tar: FlatTar::of(&place),
-            text: TextLedger::start(text.map_err(PostgresError::from)?),
-            content,
-            warnings,
+            text: TextLedger::start(text.map_err(PostgresError::from)?)?,
+            told,
+            said,
+            is_whole: false,
             cancel,
             server: server.clone(),
             _scratch: scratch,
@@ -108,7 +121,18 @@ impl DirectoryDumpSource {
     }
 
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.told.warnings
+    }
+}
+
+impl DirectoryDumpSource {
+    /// The text is whole: takes what it told.
+    fn look_again(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_whole, true) {
+            return Ok(());
+        }
+        let ended = self.told.end(&self.server, self.text.take(), &self.said);
+        ended.map_err(io::Error::other)
     }
 }
 
@@ -120,24 +144,63 @@ impl Read for DirectoryDumpSource {
             let whole = self.text.finish();
             self.cancel.check_io()?;
             whole.map_err(|error| explained(&self.server, error))?;
+            self.look_again()?;
         }
         Ok(count)
     }
 }
 
 impl Source for DirectoryDumpSource {
-    fn finish(mut self: Box<Self>) -> Produced {
-        Produced::Database(DatabaseContent {
-            ledger: self.text.take(),
-            ..self.content
-        })
+    fn finish(self: Box<Self>) -> Produced {
+        Produced::Database(self.told.content)
     }
+}
+
+/// Does `act`, which fills `directory`: its growth is what moves of the pass. One
+/// that nobody sees counts as moving.
+fn while_it_grows<T>(
+    directory: Option<&Path>,
+    cancel: &Cancel,
+    act: impl FnOnce() -> T,
+) -> Result<T, PostgresError> {
+    let (ended, waiting) = bounded::<()>(0);
+    thread::scope(|scope| {
+        let look = move || {
+            let mut bytes = None;
+            while waiting.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                let now = directory.map(bytes_in);
+                if now.is_none() || now != bytes {
+                    cancel.moved();
+                }
+                bytes = now;
+            }
+        };
+        let thread = thread::Builder::new().name("growth".to_owned());
+        thread
+            .spawn_scoped(scope, look)
+            .map_err(|source| ProcessError::Pipe {
+                program: "pg_dump".to_owned(),
+                source,
+            })?;
+        let done = act();
+        drop(ended);
+        Ok(done)
+    })
+}
+
+/// Of its files, as far as they can be seen.
+fn bytes_in(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    files
+        .filter_map(|file| file.metadata().ok())
+        .map(|it| it.len())
+        .sum()
 }
 
 fn failed(server: &Server, error: ProcessError) -> PostgresError {
     match server.lost(error) {
         Ok(lost) => lost.into(),
-        Err(error) => error.into(),
+        Err(error) => of_the_dump(error),
     }
 }
 

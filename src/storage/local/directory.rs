@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::storage::{ErrorKind, StorageError};
@@ -118,6 +118,33 @@ impl Directory {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd).map_err(failed)? {
             if let Ok(name) = entry.map_err(failed)?.file_name().to_str() {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The names of what is not a regular file, in no order.
+    pub(super) fn not_regular(&self) -> Result<Vec<String>, StorageError> {
+        let failed = |e: Errno| failed_at("list", &self.path, e);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = match entry.file_type() {
+                FileType::Unknown => {
+                    let how = AtFlags::SYMLINK_NOFOLLOW;
+                    let stat = rustix::fs::statat(&self.fd, entry.file_name(), how);
+                    // Gone by now.
+                    stat.map_or(FileType::RegularFile, |it| {
+                        FileType::from_raw_mode(it.st_mode)
+                    })
+                }
+                known => known,
+            };
+            if let Ok(name) = entry.file_name().to_str()
+                && kind != FileType::RegularFile
+                && !name.starts_with('.')
+            {
                 names.push(name.to_owned());
             }
         }

@@ -4,6 +4,7 @@
 //! and the warnings about what this user or file system cannot do.
 
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
@@ -18,6 +19,10 @@ const NAMED_WARNINGS: usize = 1_000;
 pub(super) struct Metadata {
     own_uid: u32,
     own_gid: u32,
+    /// Entries that were not made; each is named in a warning.
+    left_out: AtomicU64,
+    /// Files among them that the place cannot hold.
+    unfit: AtomicU64,
     warnings: Mutex<Warnings>,
 }
 
@@ -33,6 +38,8 @@ impl Metadata {
         Self {
             own_uid: rustix::process::geteuid().as_raw(),
             own_gid: rustix::process::getegid().as_raw(),
+            left_out: AtomicU64::new(0),
+            unfit: AtomicU64::new(0),
             warnings: Mutex::default(),
         }
     }
@@ -47,7 +54,7 @@ impl Metadata {
         let fail = |errno: rustix::io::Errno| place(path, errno.into());
         let (uid, gid) = owner(path, attributes)?;
         let mut mode = attributes.mode & 0o7777;
-        if self.own_uid == 0 {
+        if self.is_root() {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(fail)?;
         } else if (uid, gid) != (self.own_uid, self.own_gid) {
@@ -86,6 +93,34 @@ impl Metadata {
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), flags).map_err(fail)?;
         }
         rustix::fs::utimensat(parent, name, &times(attributes), flags).map_err(fail)
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.own_uid == 0
+    }
+
+    /// A file that the place cannot hold; the others are made.
+    pub fn leave_out_unfit(&self, path: &[u8], error: &TargetError) {
+        let why = match error {
+            TargetError::Place { source, .. } => source.to_string(),
+            other => other.to_string(),
+        };
+        self.unfit.fetch_add(1, Ordering::Relaxed);
+        self.leave_out("", path, &why);
+    }
+
+    pub fn has_unfit(&self) -> bool {
+        self.unfit.load(Ordering::Relaxed) > 0
+    }
+
+    /// An entry that is not made; `what` names its kind.
+    pub fn leave_out(&self, what: &str, path: &[u8], why: &str) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        self.warn(format!("{what}{} left out: {why}", display_path(path)));
+    }
+
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
     }
 
     pub fn warn(&self, text: String) {

@@ -6,31 +6,37 @@
 //! left out with a warning unless allowed. Owners go by number, never by name.
 //! Invariant: nothing is visible at the destination before the commit.
 
+use std::fs::File;
 use std::io::BufRead;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
 
 use crate::cancel::Cancel;
 use crate::format::manifest::TreeContent;
 use crate::format::tar::{
     Attributes, Entry, EntryKind, Segment, TarError, TarReader, display_path, symlink_stays_inside,
 };
+use crate::reached::Reached;
 use crate::target::tree_check::count_entry;
 use crate::target::{Received, Target, TargetError};
 
+mod holes;
 mod metadata;
 mod parents;
 mod staging;
 mod writers;
 
+use holes::write_data;
 use metadata::Metadata;
-use parents::{IMPLIED, Parents, place};
+use parents::{IMPLIED, Left, Parents, Spot, place};
 use staging::{Destination, Staging};
-use writers::{Failure, Writers, create, not_created};
+use writers::{Failure, Writers, create, not_created, not_possible};
 
 /// Files from this size on are not collected, but written as they come.
 const STREAMED_BYTES: u64 = 1 << 20;
@@ -41,11 +47,14 @@ pub struct RestoreTreeOptions {
     /// Whether symlinks that point outside the tree are made too. Their makers
     /// decide where later programs read and write: for archives you trust.
     pub links_outside: bool,
+    /// Nothing that lends rights: no setuid or setgid bit, no `security.*` or
+    /// `trusted.*` attribute. For archives that anybody may have made.
+    pub without_rights: bool,
 }
 
 /// A tree on its way into a directory.
 pub struct DirectoryTarget {
-    destination: Destination,
+    destination: Arc<Destination>,
     options: RestoreTreeOptions,
     cancel: Cancel,
     metadata: Metadata,
@@ -60,7 +69,7 @@ impl DirectoryTarget {
         cancel: Cancel,
     ) -> Result<Self, TargetError> {
         Ok(Self {
-            destination: Destination::check(destination)?,
+            destination: Arc::new(Destination::check(destination)?),
             options,
             cancel,
             metadata: Metadata::new(),
@@ -79,45 +88,62 @@ impl Target for DirectoryTarget {
             options: self.options,
             cancel: &self.cancel,
             metadata: &self.metadata,
-            parents: Parents::new(staging.root())?,
-            directories: Vec::new(),
-            left_out: 0,
+            parents: Parents::new(staging.root(), &self.metadata),
             content: TreeContent::default(),
+            root_attributes: None,
         };
         thread::scope(|scope| {
-            let mut writers = Writers::start(scope, &self.metadata, &failure);
+            let mut writers = Writers::start(scope, &self.metadata, &failure)?;
             let mut reader = TarReader::new(stream);
             while let Some(entry) = reader.next_entry()? {
                 self.cancel.check()?;
                 receiving.entry(entry, &mut reader, &mut writers)?;
                 failure.check()?;
             }
+            receiving.root_attributes = receiving.parents.finish()?;
             writers.wait()
         })?;
-        let root_attributes = receiving.finish_directories()?;
-        let (content, left_out) = (receiving.content, receiving.left_out);
+        let (content, root_attributes) = (receiving.content, receiving.root_attributes);
         self.received = Some((staging, root_attributes));
         Ok(Received {
             tree: Some(content),
-            left_out,
+            left_out: self.metadata.left_out(),
             warnings: self.metadata.take_warnings(),
             ..Received::default()
         })
     }
 
-    /// Gives the root its own mode only now: until here nobody else could look.
-    fn commit(self: Box<Self>) -> Result<(), TargetError> {
-        let Some((staging, root)) = self.received else {
+    /// Gives the root its own mode while it is still out of everybody's reach.
+    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+        let Some((staging, root)) = &mut self.received else {
             let source = std::io::Error::other("nothing was received");
             return Err(place(b"", source));
         };
         match root {
-            Some(attributes) => self.metadata.apply(staging.root(), b"", &attributes)?,
-            None => rustix::fs::fchmod(staging.root(), IMPLIED)
-                .map_err(|errno| place(b"", errno.into()))?,
+            Some(attributes) => self
+                .metadata
+                .apply(staging.root().as_fd(), b"", attributes)?,
+            None => set_mode(staging, IMPLIED)?,
         }
-        staging.publish()
+        let mode = staging.root().mode();
+        let mode = mode.map_err(|errno| place(b"", errno.into()))?;
+        // To be moved, a directory must be writable for all but root.
+        let shut = !mode.contains(Mode::WUSR) && !self.metadata.is_root();
+        if shut {
+            set_mode(staging, mode | Mode::WUSR)?;
+        }
+        staging.publish(shut.then_some(mode), reached)
     }
+
+    fn abandon(&mut self) -> Vec<String> {
+        let left = self.received.as_mut();
+        let left = left.and_then(|(staging, _)| staging.remove());
+        left.into_iter().collect()
+    }
+}
+
+fn set_mode(staging: &Staging, mode: Mode) -> Result<(), TargetError> {
+    rustix::fs::fchmod(staging.root(), mode).map_err(|errno| place(b"", errno.into()))
 }
 
 /// The state of one run through a stream.
@@ -125,11 +151,9 @@ struct Receiving<'a> {
     options: RestoreTreeOptions,
     cancel: &'a Cancel,
     metadata: &'a Metadata,
-    parents: Parents,
-    /// Their own attributes come when everything in them is there.
-    directories: Vec<(Vec<u8>, Attributes)>,
+    parents: Parents<'a>,
     content: TreeContent,
-    left_out: u64,
+    root_attributes: Option<Attributes>,
 }
 
 impl Receiving<'_> {
@@ -139,45 +163,41 @@ impl Receiving<'_> {
         reader: &mut TarReader<R>,
         writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
-        count_entry(&mut self.content, &entry)?;
+        count_entry(&mut self.content, &entry);
         // Owners go by number: the names are dead weight from here on.
         entry.attributes.uname = Vec::new();
         entry.attributes.gname = Vec::new();
+        if self.options.without_rights {
+            without_rights(&mut entry.attributes);
+        }
         match entry.kind {
-            EntryKind::Directory => self.directory(entry.path, entry.attributes),
+            EntryKind::Directory => self
+                .parents
+                .directory(&entry.path, entry.attributes, writers),
             EntryKind::File { bytes } if bytes < STREAMED_BYTES => {
                 self.small_file(entry.path, entry.attributes, reader, writers)
             }
             EntryKind::File { bytes } => {
                 let all = [Segment { offset: 0, bytes }];
-                self.large_file(&entry.path, &entry.attributes, bytes, &all, reader)
+                let spot = self.parents.spot(&entry.path, writers)?;
+                self.large_file(spot, &entry, bytes, &all, reader)
             }
-            EntryKind::SparseFile { bytes, segments } => {
-                self.large_file(&entry.path, &entry.attributes, bytes, &segments, reader)
+            EntryKind::SparseFile {
+                bytes,
+                ref segments,
+            } => {
+                let spot = self.parents.spot(&entry.path, writers)?;
+                self.large_file(spot, &entry, bytes, segments, reader)
             }
-            EntryKind::Symlink { target } => self.symlink(&entry.path, &target, &entry.attributes),
+            EntryKind::Symlink { target } => {
+                self.symlink(&entry.path, &target, &entry.attributes, writers)
+            }
             EntryKind::HardLink { target } => {
                 // Its file may still be on its way.
                 writers.wait()?;
-                self.hard_link(&entry.path, &target)
+                self.hard_link(&entry.path, &target, writers)
             }
         }
-    }
-
-    fn directory(&mut self, path: Vec<u8>, attributes: Attributes) -> Result<(), TargetError> {
-        if !path.is_empty() {
-            let spot = self.parents.spot(&path)?;
-            if let Err(errno) = rustix::fs::mkdirat(&spot.parent, spot.name, Mode::RWXU) {
-                let there = rustix::fs::statat(&spot.parent, spot.name, AtFlags::SYMLINK_NOFOLLOW);
-                match there {
-                    // Needed before it was named: that is no contradiction.
-                    Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
-                    _ => return Err(not_created(&path, errno.into())),
-                }
-            }
-        }
-        self.directories.push((path, attributes));
-        Ok(())
     }
 
     fn small_file<R: BufRead>(
@@ -187,6 +207,9 @@ impl Receiving<'_> {
         reader: &mut TarReader<R>,
         writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
+        // Before its content: on the way there, what was collected may be handed
+        // over.
+        let spot = self.parents.spot(&path, writers)?;
         let data = writers.data();
         let start = data.len();
         loop {
@@ -198,21 +221,47 @@ impl Receiving<'_> {
             data.extend_from_slice(chunk);
             reader.consume(bytes);
         }
-        let spot = self.parents.spot(&path)?;
         writers.add(spot, path.clone(), start, attributes);
         Ok(())
     }
 
     fn large_file<R: BufRead>(
         &mut self,
-        path: &[u8],
-        attributes: &Attributes,
+        spot: Spot<'_>,
+        entry: &Entry,
         file_bytes: u64,
         segments: &[Segment],
         reader: &mut TarReader<R>,
     ) -> Result<(), TargetError> {
-        let spot = self.parents.spot(path)?;
+        let path = &entry.path;
         let file = create(&spot.parent, spot.name, path)?;
+        let written = self
+            .fill(&file, entry, segments, reader)
+            .and_then(|()| file.set_len(file_bytes).map_err(|error| place(path, error)));
+        match written {
+            Err(error) if not_possible(&error) => {
+                self.metadata.leave_out_unfit(path, &error);
+                rustix::fs::unlinkat(&spot.parent, spot.name, AtFlags::empty())
+                    .map_err(|errno| place(path, errno.into()))?;
+            }
+            written => {
+                written?;
+                let attributes = &entry.attributes;
+                self.metadata.apply(file.as_fd(), path, attributes)?;
+            }
+        }
+        Left::release(spot.left, self.metadata)
+    }
+
+    fn fill<R: BufRead>(
+        &self,
+        file: &File,
+        entry: &Entry,
+        segments: &[Segment],
+        reader: &mut TarReader<R>,
+    ) -> Result<(), TargetError> {
+        let path = &entry.path;
+        let is_sparse = matches!(entry.kind, EntryKind::SparseFile { .. });
         for segment in segments {
             let mut written_bytes = 0;
             while written_bytes < segment.bytes {
@@ -220,8 +269,12 @@ impl Receiving<'_> {
                 let chunk = reader.data()?;
                 let left = usize::try_from(segment.bytes - written_bytes).unwrap_or(usize::MAX);
                 let chunk = &chunk[..chunk.len().min(left)];
-                file.write_all_at(chunk, segment.offset + written_bytes)
-                    .map_err(|source| place(path, source))?;
+                let at = segment.offset + written_bytes;
+                let written = match is_sparse {
+                    true => write_data(file, chunk, at),
+                    false => file.write_all_at(chunk, at),
+                };
+                written.map_err(|source| place(path, source))?;
                 let bytes = chunk.len();
                 if bytes == 0 {
                     return Err(reader.refused("has less data than it says").into());
@@ -230,9 +283,7 @@ impl Receiving<'_> {
                 reader.consume(bytes);
             }
         }
-        file.set_len(file_bytes)
-            .map_err(|source| place(path, source))?;
-        self.metadata.apply(file.as_fd(), path, attributes)
+        Ok(())
     }
 
     fn symlink(
@@ -240,68 +291,58 @@ impl Receiving<'_> {
         path: &[u8],
         target: &[u8],
         attributes: &Attributes,
+        writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
-        let spot = self.parents.spot(path)?;
+        let spot = self.parents.spot(path, writers)?;
         if !self.options.links_outside && !symlink_stays_inside(path, target) {
-            self.metadata.warn(format!(
-                "symlink {} left out: it points outside the tree, to {}",
-                display_path(path),
-                display_path(target),
-            ));
-            self.left_out += 1;
-            return Ok(());
+            let target = display_path(target);
+            let why = format!("it points outside the tree, to {target}");
+            self.metadata.leave_out("symlink ", path, &why);
+        } else {
+            rustix::fs::symlinkat(target, &spot.parent, spot.name)
+                .map_err(|errno| not_created(path, errno.into()))?;
+            let parent = spot.parent.as_fd();
+            self.metadata
+                .apply_to_link(parent, spot.name, path, attributes)?;
         }
-        rustix::fs::symlinkat(target, &spot.parent, spot.name)
-            .map_err(|errno| not_created(path, errno.into()))?;
-        let parent = spot.parent.as_fd();
-        self.metadata
-            .apply_to_link(parent, spot.name, path, attributes)
+        Left::release(spot.left, self.metadata)
     }
 
-    fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<(), TargetError> {
+    fn hard_link(
+        &mut self,
+        path: &[u8],
+        target: &[u8],
+        writers: &mut Writers<'_>,
+    ) -> Result<(), TargetError> {
+        let from = self.parents.spot(path, writers)?;
         let to = self.parents.existing(target)?;
-        let stat = rustix::fs::statat(&to.parent, to.name, AtFlags::SYMLINK_NOFOLLOW);
+        let (_, name) = parents::split(target);
+        let stat = rustix::fs::statat(&to.parent, name, AtFlags::SYMLINK_NOFOLLOW);
         match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            Ok(FileType::RegularFile) => {}
+            Ok(FileType::RegularFile) => {
+                let flags = AtFlags::empty();
+                rustix::fs::linkat(&to.parent, name, &from.parent, from.name, flags)
+                    .map_err(|errno| not_created(path, errno.into()))?;
+            }
+            Err(Errno::NOENT) if self.metadata.has_unfit() => {
+                let why = format!(
+                    "it is a further name of {}, which was left out",
+                    display_path(target)
+                );
+                self.metadata.leave_out("", path, &why);
+            }
             _ => {
                 let why = "is a hard link to what is no file of this archive";
                 return Err(TarError::refused(path, why).into());
             }
         }
-        let from = self.parents.spot(path)?;
-        rustix::fs::linkat(
-            &to.parent,
-            to.name,
-            &from.parent,
-            from.name,
-            AtFlags::empty(),
-        )
-        .map_err(|errno| not_created(path, errno.into()))
+        Left::release(from.left, self.metadata)
     }
+}
 
-    /// Gives the directories their attributes, the deepest first: a directory
-    /// that forbids writing must not stop those below it. Returns the root's.
-    fn finish_directories(&mut self) -> Result<Option<Attributes>, TargetError> {
-        let mut root = None;
-        let depth = |path: &[u8]| path.iter().filter(|&&byte| byte == b'/').count();
-        let mut directories = std::mem::take(&mut self.directories);
-        directories.sort_by_key(|(path, _)| std::cmp::Reverse(depth(path)));
-        for (path, attributes) in directories {
-            self.cancel.check()?;
-            if path.is_empty() {
-                root = Some(attributes);
-                continue;
-            }
-            let directory = self.open_directory(&path)?;
-            self.metadata.apply(directory.as_fd(), &path, &attributes)?;
-        }
-        Ok(root)
-    }
-
-    fn open_directory(&mut self, path: &[u8]) -> Result<OwnedFd, TargetError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let spot = self.parents.existing(path)?;
-        rustix::fs::openat(&spot.parent, spot.name, flags, Mode::empty())
-            .map_err(|errno| place(path, errno.into()))
-    }
+/// What lends the rights of a file's owner, or the kernel's, to who runs it.
+fn without_rights(attributes: &mut Attributes) {
+    attributes.mode &= 0o1777;
+    let lends = |name: &[u8]| name.starts_with(b"security.") || name.starts_with(b"trusted.");
+    attributes.xattrs.retain(|xattr| !lends(&xattr.name));
 }

@@ -1,49 +1,58 @@
-//! The place beside the destination where a tree grows, and the step that makes
-//! it visible. Owns the staging directory: dropping it removes what is there.
+//! The place where a tree grows out of everybody's reach, and the step that puts
+//! it at its destination. Owns the staging directory: dropping it removes what is
+//! there.
 //!
 //! Refuses a destination that holds anything or is a mount point (a rename
-//! cannot replace that). Invariant: the destination is untouched until
-//! [`Staging::publish`], which puts the whole tree there in one rename.
+//! cannot replace that). It lies beside the destination; where others could
+//! write there and we are root, in the deepest directory above that only root
+//! can write to. Invariants: the destination is untouched until
+//! [`Staging::publish`], which puts the whole tree there in one rename; and
+//! until then nobody but this user reaches anything of it: the tree lies in a
+//! directory of mode 0700 that stays ours, whomever the tree itself is given to.
 //!
 //! A staging directory is locked while its run lives. What a killed run left is
-//! unlocked, and the next restore beside it removes it.
+//! unlocked, and the next restore to the same place removes it.
 
-use std::ffi::{CString, OsString};
-use std::fs::{self, File};
+use std::ffi::{CStr, CString};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode};
 use rustix::io::Errno;
 
+use crate::paths::{Chain, Dir, Leaf, remove_child, remove_tree};
+use crate::reached::Reached;
 use crate::target::TargetError;
-
-const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
 
 const MARK: &[u8] = b".kluis-";
 const RANDOM_BYTES: usize = 8;
+/// The tree's name in its staging directory.
+const TREE: &CStr = c"tree";
+/// A file beside it that says what the directory is: others may be able to give
+/// a directory of ours another name, but not to put a file into it.
+const SIGN: &CStr = c".kluis-staging";
 /// A staging directory can only be lost to a sweep in the instant before it is
 /// locked.
 const ATTEMPTS: usize = 16;
 
-/// A destination that was found new or empty.
-#[derive(Clone, Debug)]
+/// A destination that was found new or empty, and the way to it.
+#[derive(Debug)]
 pub(super) struct Destination {
-    parent: PathBuf,
-    name: OsString,
+    way: Chain,
+    name: CString,
+    path: PathBuf,
 }
 
 pub(super) struct Staging {
-    destination: Destination,
-    parent: File,
-    name: OsString,
-    root: OwnedFd,
+    destination: Arc<Destination>,
+    /// Where the staging directory lies, to be read.
+    holder: Dir,
+    name: CString,
+    /// Our own to the end.
+    wall: Dir,
+    root: Arc<Dir>,
     published: bool,
 }
 
@@ -55,59 +64,90 @@ impl Destination {
             place: path.display().to_string(),
             source,
         };
-        let resolved = resolve(path).map_err(place)?;
-        let (Some(parent), Some(name)) = (resolved.parent(), resolved.file_name()) else {
-            let why = "it has no directory above it; name a directory below it";
-            return Err(place(io::Error::other(why)));
+        let (way, leaf) = Chain::to_parent(path).map_err(place)?;
+        way.refuse_led(None).map_err(place)?;
+        check_free(&way, &leaf).map_err(place)?;
+        let shown = way.path().join(name_of(&leaf.name));
+        let destination = Self {
+            way,
+            name: leaf.name,
+            path: shown,
         };
-        check_free(&resolved, parent).map_err(place)?;
-        Ok(Self {
-            parent: parent.to_owned(),
-            name: name.to_owned(),
-        })
+        destination.holder().map_err(place)?;
+        Ok(destination)
     }
 
-    fn path(&self) -> PathBuf {
-        self.parent.join(&self.name)
+    /// Where the staging directory goes, to be read.
+    fn holder(&self) -> io::Result<Dir> {
+        if self.way.is_trusted() || !rustix::process::geteuid().is_root() {
+            return Ok(self.way.last().readable()?);
+        }
+        match self.way.deepest_trusted() {
+            Some((dir, _)) => Ok(dir.readable()?),
+            None => {
+                let why = format!(
+                    "others than root can write to {}, and no directory above it on its file \
+                     system is safe from them; restore as the user whose directory it is, or into \
+                     a directory that only root can write to, and move the tree from there",
+                    self.way.path().display()
+                );
+                Err(io::Error::new(ErrorKind::PermissionDenied, why))
+            }
+        }
     }
 }
 
 impl Staging {
-    /// Makes `.<name>.kluis-<random>` beside the destination, for its owner only,
-    /// and removes what killed runs left there.
-    pub fn create(destination: &Destination) -> Result<Self, TargetError> {
-        let place = |source: io::Error| TargetError::Place {
-            action: "create a directory in",
-            place: destination.parent.display().to_string(),
+    pub fn create(destination: &Arc<Destination>) -> Result<Self, TargetError> {
+        let place = |source| TargetError::Place {
+            action: "make a place to restore beside",
+            place: destination.path.display().to_string(),
             source,
         };
-        let parent = File::open(&destination.parent).map_err(place)?;
-        sweep(&parent);
+        let failed = |errno: Errno| place(errno.into());
+        let holder = destination.holder().map_err(place)?;
+        sweep(&holder);
+        let parent = destination.way.last();
+        if parent.identity() != holder.identity()
+            && let Ok(parent) = parent.readable()
+        {
+            // Of runs that were not root's, or found it safe.
+            sweep(&parent);
+        }
         for _ in 0..ATTEMPTS {
-            let name = staging_name(destination).map_err(place)?;
-            let made = make_locked(&parent, &name).map_err(|errno| place(errno.into()))?;
-            if let Some(root) = made {
-                return Ok(Self {
-                    destination: destination.clone(),
-                    parent,
-                    name,
-                    root,
-                    published: false,
-                });
-            }
+            let name = staging_name(&destination.name).map_err(place)?;
+            let Some(wall) = make_locked(&holder, &name).map_err(failed)? else {
+                continue;
+            };
+            drop(wall.create_file(SIGN).map_err(failed)?);
+            let root = Arc::new(wall.make_child(TREE).map_err(failed)?);
+            return Ok(Self {
+                destination: Arc::clone(destination),
+                holder,
+                name,
+                wall,
+                root,
+                published: false,
+            });
         }
         Err(place(io::Error::other("it was swept away again and again")))
     }
 
-    pub fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_fd()
+    pub fn root(&self) -> &Arc<Dir> {
+        &self.root
     }
 
     /// Brings everything to the disk and the tree to its destination. The order
-    /// matters: content first, then the name, then the name's directory.
-    pub fn publish(mut self) -> Result<(), TargetError> {
+    /// matters: content first, then the name, then the name's directory. `last`
+    /// is a mode that the root gets there: with it, this user could not move it.
+    pub fn publish(
+        &mut self,
+        last: Option<Mode>,
+        reached: &mut Reached,
+    ) -> Result<(), TargetError> {
+        let path = self.destination.path.display().to_string();
         let place = |action| {
-            let place = self.destination.path().display().to_string();
+            let place = path.clone();
             move |errno: Errno| TargetError::Place {
                 action,
                 place,
@@ -115,76 +155,93 @@ impl Staging {
             }
         };
         rustix::fs::syncfs(&self.root).map_err(place("bring to the disk what was restored for"))?;
-        rustix::fs::renameat(
-            &self.parent,
-            self.name.as_os_str(),
-            &self.parent,
-            self.destination.name.as_os_str(),
-        )
-        .map_err(place("put the restored tree at"))?;
-        let synced = rustix::fs::fsync(&self.parent).map_err(place("sync the directory above"));
+        let parent = self.destination.way.last();
+        let name = &self.destination.name;
+        self.wall
+            .publish(TREE, &self.root, parent, name)
+            .map_err(place("put the restored tree at"))?;
         self.published = true;
-        synced
+        *reached = Reached::Swapped;
+        if let Some(mode) = last {
+            rustix::fs::fchmod(&self.root, mode).map_err(place("set the mode of"))?;
+        }
+        let synced = parent
+            .readable()
+            .and_then(|parent| parent.sync())
+            .map_err(place("sync the directory above"));
+        self.remove_wall();
+        synced?;
+        if parent.holds(name, self.root.identity()) && self.destination.way.still_leads_there() {
+            return Ok(());
+        }
+        *reached = Reached::Unknown {
+            look: "it is whole, but not there".to_owned(),
+        };
+        Err(TargetError::Displaced { place: path })
+    }
+
+    /// What is left of it once the tree is at its destination.
+    fn remove_wall(&self) {
+        // What stays is signed, and the next sweep's.
+        let _ = rustix::fs::unlinkat(&self.wall, SIGN, AtFlags::empty());
+        let _ = remove_child(&self.holder, &self.name, self.wall.identity());
+    }
+
+    /// Takes it away unless it is published; names what stays.
+    pub fn remove(&mut self) -> Option<String> {
+        if std::mem::replace(&mut self.published, true) {
+            return None;
+        }
+        let wall = self.wall.readable();
+        let removed = wall.and_then(|wall| remove_tree(&self.holder, &self.name, wall));
+        let name = self.name.to_string_lossy();
+        removed
+            .is_err()
+            .then(|| format!("the staging directory {name}"))
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.published {
-            // Nobody is left to hear of a failure; the name says whose it is.
-            let _ = remove_tree(self.parent.as_fd(), self.name.as_bytes());
-        }
+        // Nobody is left to hear of a failure; the name says whose it is.
+        let _ = self.remove();
     }
 }
 
-/// The path with its links resolved, also where its last part does not exist.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let absolute = std::path::absolute(path)?;
-            let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
-                return Err(error);
-            };
-            let parent = fs::canonicalize(parent).map_err(|error| {
-                let why = format!("the directory above it: {error}; create that first");
-                io::Error::new(error.kind(), why)
-            })?;
-            Ok(parent.join(name))
-        }
-        resolved => resolved,
-    }
+fn name_of(name: &CStr) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    PathBuf::from(std::ffi::OsStr::from_bytes(name.to_bytes()))
 }
 
-fn check_free(path: &Path, parent: &Path) -> io::Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        metadata => metadata?,
-    };
-    if !metadata.is_dir() {
-        let why = "it is not a directory; name a new or empty directory";
-        return Err(io::Error::new(ErrorKind::NotADirectory, why));
+fn check_free(way: &Chain, leaf: &Leaf) -> io::Result<()> {
+    match leaf.kind {
+        None => return Ok(()),
+        Some(FileType::Directory) => {}
+        Some(_) => {
+            let why = "it is not a directory; name a new or empty directory";
+            return Err(io::Error::new(ErrorKind::NotADirectory, why));
+        }
     }
-    if fs::read_dir(path)?.next().is_some() {
+    let directory = way.last().open_child(&leaf.name)?;
+    if !directory.is_empty()? {
         let why = "it is not empty; name a new or empty directory";
         return Err(io::Error::new(ErrorKind::DirectoryNotEmpty, why));
     }
-    if metadata.dev() != fs::metadata(parent)?.dev() {
+    if directory.mount() != way.last().mount() {
         let why = "it is a mount point; name a new directory below it";
         return Err(io::Error::new(ErrorKind::CrossesDevices, why));
     }
     Ok(())
 }
 
-fn staging_name(destination: &Destination) -> io::Result<OsString> {
+fn staging_name(destination: &CStr) -> io::Result<CString> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let name = destination.name.as_bytes();
+    let name = destination.to_bytes();
     // A name has 255 bytes at most.
     let name = &name[..name.len().min(200)];
     let random = hex::encode(random);
-    Ok(OsString::from_vec(
-        [b".", name, MARK, random.as_bytes()].concat(),
-    ))
+    CString::new([b".", name, MARK, random.as_bytes()].concat()).map_err(io::Error::other)
 }
 
 fn is_staging_name(name: &[u8]) -> bool {
@@ -195,96 +252,54 @@ fn is_staging_name(name: &[u8]) -> bool {
     has_name && front.starts_with(b".") && front.ends_with(MARK) && id.iter().all(is_digit)
 }
 
-/// `None` if a sweep took the directory before it could be locked.
-fn make_locked(parent: &File, name: &OsString) -> Result<Option<OwnedFd>, Errno> {
-    rustix::fs::mkdirat(parent, name.as_os_str(), Mode::RWXU)?;
-    let root = match rustix::fs::openat(parent, name.as_os_str(), OPEN_DIRECTORY, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(None),
-        root => root?,
+/// `None` if a sweep took the directory before it could be locked. What somebody
+/// put in its place meanwhile is not taken for it: it would not be empty, or not
+/// be private.
+fn make_locked(holder: &Dir, name: &CStr) -> Result<Option<Dir>, Errno> {
+    let wall = match holder.make_child(name) {
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(None),
+        wall => wall?,
     };
-    let locked = rustix::fs::flock(&root, FlockOperation::NonBlockingLockExclusive);
+    let locked = rustix::fs::flock(&wall, FlockOperation::NonBlockingLockExclusive);
     // Any other error is a file system without locks: no sweep can lock it either.
     if locked == Err(Errno::WOULDBLOCK) {
         return Ok(None);
     }
-    Ok((rustix::fs::fstat(&root)?.st_nlink > 0).then_some(root))
+    Ok((is_private(&wall)? && wall.is_empty()?).then_some(wall))
 }
 
-/// Removes the staging directories in `parent` whose runs are gone. Only this
-/// user's: in those of others somebody could change what is being removed. What
-/// cannot be removed stays for a later restore, and does not stop this one.
-fn sweep(parent: &File) {
-    let mut listing = Vec::with_capacity(32 * 1024);
-    let mut entries = RawDir::new(parent, listing.spare_capacity_mut());
+/// Whether it is there still, ours, and open to nobody else.
+fn is_private(wall: &Dir) -> Result<bool, Errno> {
+    let stat = wall.stat()?;
+    let ours = stat.st_uid == rustix::process::geteuid().as_raw();
+    Ok(ours && stat.st_mode & 0o077 == 0 && stat.st_nlink > 0)
+}
+
+/// Removes the staging directories in `holder` whose runs are gone: those that
+/// are private to this user and hold the sign, which only he can have put there.
+/// What cannot be removed stays for a later restore, and does not stop this one.
+fn sweep(holder: &Dir) {
     let mut found = Vec::new();
-    while let Some(Ok(entry)) = entries.next() {
-        if is_staging_name(entry.file_name().to_bytes()) {
-            found.push(entry.file_name().to_owned());
+    let listed = holder.list(&mut Vec::new(), |entry| {
+        if is_staging_name(entry.name.to_bytes()) {
+            found.push(entry.name.to_owned());
         }
+        ControlFlow::Continue(())
+    });
+    if listed.is_err() {
+        return;
     }
     for name in found {
-        let Ok(root) = rustix::fs::openat(parent, &name, OPEN_DIRECTORY, Mode::empty()) else {
+        let Ok(wall) = holder.open_child(&name) else {
             continue;
         };
-        let own = rustix::fs::fstat(&root)
-            .is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw());
         let lock = FlockOperation::NonBlockingLockExclusive;
-        if own && rustix::fs::flock(&root, lock).is_ok() {
-            let _ = remove_tree(parent.as_fd(), name.to_bytes());
+        if is_private(&wall) == Ok(true) && rustix::fs::flock(&wall, lock).is_ok() {
+            // Without the sign it was cut off at its very beginning, or is not ours.
+            let _ = match wall.look(SIGN) {
+                Ok(_) => remove_tree(holder, &name, wall),
+                Err(_) => remove_child(holder, &name, wall.identity()),
+            };
         }
     }
-}
-
-/// Removes a tree that only this process knows of. One directory is open at a
-/// time, so that depth costs nothing, and each is made writable first.
-fn remove_tree(parent: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
-    let mut names = vec![CString::new(name).map_err(|_| Errno::INVAL)?];
-    let mut here = enter(parent, &names[0])?;
-    let mut listing = Vec::with_capacity(32 * 1024);
-    loop {
-        if let Some(below) = unlink_files(&here, &mut listing)? {
-            here = enter(here.as_fd(), &below)?;
-            names.push(below);
-            continue;
-        }
-        let Some(emptied) = names.pop() else {
-            return Ok(());
-        };
-        if names.is_empty() {
-            return rustix::fs::unlinkat(parent, &emptied, AtFlags::REMOVEDIR);
-        }
-        here = rustix::fs::openat(&here, c"..", OPEN_DIRECTORY, Mode::empty())?;
-        rustix::fs::unlinkat(&here, &emptied, AtFlags::REMOVEDIR)?;
-    }
-}
-
-fn enter(parent: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
-    // A restored directory may forbid its own owner to empty it.
-    rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
-    rustix::fs::openat(parent, name, OPEN_DIRECTORY, Mode::empty())
-}
-
-/// Removes what is no directory; stops at the first directory and names it.
-fn unlink_files(here: &OwnedFd, listing: &mut Vec<u8>) -> Result<Option<CString>, Errno> {
-    rustix::fs::seek(here, rustix::fs::SeekFrom::Start(0))?;
-    let mut entries = RawDir::new(here, listing.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(here, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            known => known,
-        };
-        if kind == FileType::Directory {
-            return Ok(Some(name.to_owned()));
-        }
-        rustix::fs::unlinkat(here, name, AtFlags::empty())?;
-    }
-    Ok(None)
 }

@@ -8,16 +8,18 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::metadata::Metadata;
-use super::parents::{Spot, place};
+use super::parents::{Left, Spot, place};
 use crate::format::tar::{Attributes, TarError};
+use crate::paths::Dir;
 use crate::target::TargetError;
 
 /// A batch is handed over when it is this full, holds so many files or keeps so
@@ -35,7 +37,8 @@ pub(super) struct Batch {
 }
 
 struct SmallFile {
-    parent: Arc<OwnedFd>,
+    parent: Arc<Dir>,
+    left: Arc<Left>,
     path: Vec<u8>,
     name: Range<usize>,
     content: Range<usize>,
@@ -79,7 +82,7 @@ impl<'env> Writers<'env> {
         scope: &'scope Scope<'scope, 'env>,
         metadata: &'env Metadata,
         failure: &'env Failure,
-    ) -> Self {
+    ) -> Result<Self, TargetError> {
         let threads = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 4));
         // One being filled, one being written by each, and as many waiting.
         let buffers = 2 * threads + 1;
@@ -87,28 +90,36 @@ impl<'env> Writers<'env> {
         let (give_back, free) = bounded(buffers);
         for _ in 0..threads {
             let (take_full, give_back) = (take_full.clone(), give_back.clone());
-            scope.spawn(move || {
+            let write = move || {
                 for mut batch in take_full {
-                    write_batch(&batch, metadata, failure);
+                    write_batch(&mut batch, metadata, failure);
                     batch.clear();
                     if give_back.send(batch).is_err() {
                         return;
                     }
                 }
-            });
+            };
+            let thread = thread::Builder::new().name("writer".to_owned());
+            thread
+                .spawn_scoped(scope, write)
+                .map_err(|source| TargetError::Place {
+                    action: "start",
+                    place: "a thread that writes files".to_owned(),
+                    source,
+                })?;
         }
         for _ in 1..buffers {
             // There is room for all of them.
             let _ = give_back.send(Batch::default());
         }
-        Self {
+        Ok(Self {
             failure,
             full,
             free,
             give_back,
             buffers,
             filling: Batch::default(),
-        }
+        })
     }
 
     /// Where the next file's content is to be appended.
@@ -126,6 +137,7 @@ impl<'env> Writers<'env> {
         batch.parents += usize::from(!known);
         batch.files.push(SmallFile {
             parent: spot.parent,
+            left: spot.left,
             name: path.len() - spot.name.len()..path.len(),
             path,
             content: start..batch.data.len(),
@@ -169,12 +181,15 @@ impl Batch {
     }
 }
 
-fn write_batch(batch: &Batch, metadata: &Metadata, failure: &Failure) {
-    for file in &batch.files {
+fn write_batch(batch: &mut Batch, metadata: &Metadata, failure: &Failure) {
+    for file in batch.files.drain(..) {
         if failure.is_set() {
             return;
         }
-        if let Err(error) = write_file(file, &batch.data[file.content.clone()], metadata) {
+        let content = &batch.data[file.content.clone()];
+        let written =
+            write_file(&file, content, metadata).and_then(|()| Left::release(file.left, metadata));
+        if let Err(error) = written {
             failure.set(error);
         }
     }
@@ -183,14 +198,31 @@ fn write_batch(batch: &Batch, metadata: &Metadata, failure: &Failure) {
 fn write_file(file: &SmallFile, content: &[u8], metadata: &Metadata) -> Result<(), TargetError> {
     let name = &file.path[file.name.clone()];
     let mut created = create(&file.parent, name, &file.path)?;
-    created
-        .write_all(content)
-        .map_err(|source| place(&file.path, source))?;
-    metadata.apply(created.as_fd(), &file.path, &file.attributes)
+    let written = created.write_all(content);
+    match written.map_err(|source| place(&file.path, source)) {
+        Err(error) if not_possible(&error) => {
+            metadata.leave_out_unfit(&file.path, &error);
+            rustix::fs::unlinkat(&file.parent, name, AtFlags::empty())
+                .map_err(|errno| place(&file.path, errno.into()))
+        }
+        written => {
+            written?;
+            metadata.apply(created.as_fd(), &file.path, &file.attributes)
+        }
+    }
+}
+
+/// Whether the place can never hold such a file, whatever room it has.
+pub(super) fn not_possible(error: &TargetError) -> bool {
+    let TargetError::Place { source, .. } = error else {
+        return false;
+    };
+    let errno = Errno::from_io_error(source);
+    matches!(errno, Some(Errno::FBIG | Errno::OVERFLOW))
 }
 
 /// Makes a new file for its owner only; its mode comes with its metadata.
-pub(super) fn create(parent: &OwnedFd, name: &[u8], path: &[u8]) -> Result<File, TargetError> {
+pub(super) fn create(parent: &Dir, name: &[u8], path: &[u8]) -> Result<File, TargetError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => Ok(File::from(file)),

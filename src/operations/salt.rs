@@ -1,0 +1,93 @@
+//! The salt of new passphrase slots. The storage's marker names one, and whoever
+//! can write there can name another, to have passphrases tried beforehand: so the
+//! archives are asked, whose slots only the passphrase itself can have made.
+
+use super::read::read_head;
+use super::{Marker, OperationError, Vault};
+use crate::format::header;
+use crate::format::keyring::Keyring;
+use crate::format::names::ArchiveName;
+use crate::pipeline::PassphraseSalt;
+use crate::storage::Storage;
+
+/// Newest archives that are asked.
+const ARCHIVES_ASKED: usize = 8;
+
+impl Vault<'_> {
+    /// The salt that the storage's archives have, else the marker's.
+    pub(super) fn passphrase_salt(
+        &self,
+        marker: &Marker,
+    ) -> Result<PassphraseSalt, OperationError> {
+        salt(self.storage, &self.ring, marker, |text| {
+            self.reporter.warn(text);
+        })
+    }
+
+    /// [`Vault::passphrase_salt`] for seals, which do without where it is not known.
+    pub(super) fn seal_salt(&self) -> Option<PassphraseSalt> {
+        seal_salt(self.storage, &self.ring, |text| self.reporter.warn(text))
+    }
+}
+
+/// [`Vault::seal_salt`] where there is no vault.
+pub(super) fn seal_salt(
+    storage: &dyn Storage,
+    ring: &Keyring,
+    warn: impl FnOnce(&str),
+) -> Option<PassphraseSalt> {
+    if !ring.has_passphrase() {
+        return None;
+    }
+    let marker = Marker::load(storage).ok().flatten()?;
+    salt(storage, ring, &marker, warn).ok()
+}
+
+fn salt(
+    storage: &dyn Storage,
+    ring: &Keyring,
+    marker: &Marker,
+    warn: impl FnOnce(&str),
+) -> Result<PassphraseSalt, OperationError> {
+    ring.salt_or(|| {
+        let told = marker.salt().ok_or_else(|| OperationError::Usage {
+            what: "the storage's marker kluis.json has no valid passphrase salt".to_owned(),
+        })?;
+        if !ring.has_passphrase() {
+            return Ok(told);
+        }
+        let known = salts_of_archives(storage, ring)?;
+        match known.first() {
+            Some(of_newest) if !known.contains(&told) => {
+                warn(
+                    "the passphrase salt in kluis.json is not that of the archives: somebody \
+                     changed it; the archives' own is used",
+                );
+                Ok(*of_newest)
+            }
+            _ => Ok(told),
+        }
+    })
+}
+
+/// The newest archive's first.
+fn salts_of_archives(
+    storage: &dyn Storage,
+    ring: &Keyring,
+) -> Result<Vec<PassphraseSalt>, OperationError> {
+    let objects = storage.list("")?.into_iter();
+    let named = objects.filter_map(|object| {
+        let named = ArchiveName::parse(&object.key).filter(|named| named.encrypted)?;
+        Some((named.created, object.key))
+    });
+    let mut named: Vec<_> = named.collect();
+    named.sort();
+    let mut salts = Vec::new();
+    for (_, archive) in named.into_iter().rev().take(ARCHIVES_ASKED) {
+        let head = read_head(storage, &archive)?;
+        if let Ok(opened) = header::open(&head, ring) {
+            salts.extend(opened.header.passphrase_salts(ring));
+        }
+    }
+    Ok(salts)
+}
