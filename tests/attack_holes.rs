@@ -1,0 +1,102 @@
+//! Somebody who can write to the storage makes an archive of terabytes out of holes,
+//! or gives its name to another file. Each of these attacks succeeds on 1b39f1b.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use kluis::storage::{LocalStorage, Storage};
+
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/planting.rs"]
+mod planting;
+
+use planting::{archives, genuine, house};
+
+/// Nothing here could be read to its end.
+const TERABYTES: u64 = 8 << 40;
+
+fn lengthen(path: &Path) -> bool {
+    let file = File::options().write(true).open(path).unwrap();
+    let done = file.set_len(TERABYTES).is_ok();
+    if !done {
+        let reason = "the temporary directory holds no file of 8 TiB";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
+        eprintln!("skipped: {reason}");
+    }
+    done
+}
+
+#[test]
+fn an_archive_that_is_longer_than_its_manifest_says_is_damaged_and_is_not_read() {
+    let house = house();
+    genuine(&house);
+    let plain = ["backup", "source", "app", "--no-encrypt", "--codec", "none"];
+    house.run(&plain);
+    let all = archives(&house);
+    for archive in &all {
+        if !lengthen(&house.storage().join(archive)) {
+            return;
+        }
+    }
+    for command in [
+        &["verify", "--all"][..],
+        &["verify", "--all", "--quick"],
+        &["key", "drill"],
+        &["restore", &all[0], "--to", "out", "--yes"],
+    ] {
+        let output = house.kluis().args(command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(4), "{command:?}: {said}");
+        let told = format!("it has {TERABYTES} bytes");
+        assert!(
+            said.contains(&told) || shown.contains(&told),
+            "{command:?}: {said}{shown}"
+        );
+    }
+}
+
+/// Its header would be written into a file that has another name elsewhere.
+#[test]
+fn a_file_of_several_names_gets_no_new_header() {
+    let house = house();
+    let archive = house.storage().join(genuine(&house));
+    let elsewhere = house.path("elsewhere");
+    fs::hard_link(&archive, &elsewhere).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    house.run(&["key", "generate", "-o", "new.key"]);
+    let mut kluis = house.kluis();
+    let output = kluis
+        .args(["key", "add", "--key-file", "new.key", "--all"])
+        .output();
+    let output = output.unwrap();
+    let said = format!("{output:?}");
+    assert!(
+        !output.status.success() && said.contains("2 hard links"),
+        "{said}"
+    );
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+    fs::remove_file(&elsewhere).unwrap();
+    house.run(&["key", "add", "--key-file", "new.key", "--all"]);
+    assert_ne!(fs::read(&archive).unwrap(), before);
+}
+
+/// Between the look at a header and its writing the name went to another file.
+#[test]
+fn what_was_not_read_is_not_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = LocalStorage::open(directory.path(), false).unwrap();
+    let path = directory.path().join("archive");
+    for found in [&b"another's"[..], b"short"] {
+        fs::write(&path, found).unwrap();
+        let error = storage.overwrite("archive", 2, b"was here", b"is here.");
+        error.unwrap_err();
+        assert_eq!(fs::read(&path).unwrap(), found);
+    }
+    fs::write(&path, "x was here").unwrap();
+    storage
+        .overwrite("archive", 2, b"was here", b"is here.")
+        .unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"x is here.");
+}
