@@ -205,6 +205,56 @@ fn what_is_replaced_is_backed_up_first() {
     }
 }
 
+/// It is filled up to the damage, and nobody sees that.
+#[test]
+fn a_damaged_archive_leaves_nothing_wherever_it_breaks() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.psql(
+        "shop",
+        "CREATE TABLE noise AS SELECT n, md5(n::text) || md5((n + 1)::text) AS text FROM \
+         generate_series(1, 20000) AS n",
+    );
+    for format in ["plain", "custom", "directory"] {
+        let before = site.house.listed();
+        let made = [
+            "backup", "db", "shop", "--format", format, "--codec", "none",
+        ];
+        site.ends(0, &made);
+        let listed = site.house.listed();
+        let made = listed.iter().find(|file| !before.contains(file)).unwrap();
+        let file = site.house.storage().join(made);
+        let whole = fs::read(&file).unwrap();
+        let payload = whole.len() - 8192;
+        let cut = |part: usize| whole[..8192 + payload * part / 4].to_vec();
+        let changed = |part: usize| {
+            let mut bytes = whole.clone();
+            bytes[8192 + (payload * part / 4).min(payload - 1)] ^= 1;
+            bytes
+        };
+        let damages = [cut(3), changed(0), changed(4)];
+        let count = site.house.listed().len();
+        for (at, damage) in damages.iter().enumerate() {
+            fs::write(&file, damage).unwrap();
+            for to in [&["--into", "copy"][..], &["--replace", "--yes"]] {
+                let arguments = [&["restore", file.to_str().unwrap()], to].concat();
+                let said = site.ends(4, &arguments);
+                assert!(
+                    said.contains("nothing was restored"),
+                    "{format} {at}: {said}"
+                );
+                assert_eq!(site.databases(), ["shop"], "{format} {at}: {said}");
+            }
+        }
+        // What was not replaced needed no backup either.
+        fs::write(&file, &whole).unwrap();
+        site.ends(0, &["verify", file.to_str().unwrap()]);
+        assert_eq!(site.house.listed().len(), count);
+        let said = site.ends(0, &["restore", file.to_str().unwrap(), "--into", "copy"]);
+        assert_eq!(site.databases(), ["copy", "shop"], "{said}");
+        site.cluster.psql("postgres", "DROP DATABASE copy");
+    }
+}
+
 #[test]
 fn nothing_is_replaced_when_the_backup_of_it_fails() {
     let Some(site) = Site::new() else { return };

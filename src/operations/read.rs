@@ -21,7 +21,9 @@ mod readings;
 
 use kanbu::{name_missing_key, open_legacy};
 pub use readings::ReadReport;
-pub(super) use readings::{Seen, look_first, read_backup, read_first, read_known, read_opened};
+pub(super) use readings::{
+    Seen, look_first, read_backup, read_first, read_first_unless_vouched, read_known, read_opened,
+};
 
 /// How an archive opens.
 pub(super) struct OpenedArchive {

@@ -1,7 +1,10 @@
-//! Gives a backup back. A database: the archive is read whole before the first
-//! change, what is replaced is backed up, the copy is filled, read back, compared
-//! with the dump, and only then put in its place. A tree: staged, compared with
-//! its manifest, then shown.
+//! Gives a backup back. A database: the copy is filled, read back, compared with the
+//! dump, what it replaces is backed up, and only then it is put in its place. A tree:
+//! staged, compared with its manifest, then shown.
+//!
+//! So an archive is read once: the copy is thrown away unless everything was right. It
+//! is read before that, to its end, where the database is filled as it stands, and where
+//! no key of ours vouches for what the server is going to run.
 
 use std::io::BufRead;
 use std::time::{Duration, Instant};
@@ -9,7 +12,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::compare::Comparison;
-use super::read::{ReadReport, Seen, read_backup, read_first, read_known};
+use super::read::{
+    ReadReport, Seen, read_backup, read_first, read_first_unless_vouched, read_known,
+};
 use super::remove::still_there;
 use super::verify::{compare, remember_damage};
 use super::{Held, OperationError, Run, Vault};
@@ -30,19 +35,22 @@ pub struct RestoreDone {
 /// Reads a restored database back; hears of each piece's bytes.
 pub type ReadBack<'a> = Box<dyn FnOnce(&dyn Fn(u64)) -> Result<Received, TargetError> + 'a>;
 
+/// Names the file that it made.
+pub type BeforeChange<'a> = Box<dyn FnOnce() -> Result<Option<String>, OperationError> + 'a>;
+
 /// Why a restore failed, and what stands at its destination now.
 pub type NotRestored = Box<Failed<OperationError>>;
 
 /// What belongs to one restore, in the order in which it is done.
 pub struct RestoreSteps<'a> {
     pub goal: Goal,
-    /// Reads the archive to its end before anything changes. `None`: the target's
-    /// own reading changes nothing that can be seen.
+    /// Reads the archive to its end before anything changes, where that must be. `None`:
+    /// it is only read, and nothing of it is run.
     pub check: Option<Box<dyn Target>>,
-    /// Then, without the storage's lock: a backup of what is replaced, whose file it
-    /// names.
-    pub before_change: Box<dyn FnOnce() -> Result<Option<String>, OperationError> + 'a>,
-    pub start: Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + 'a>,
+    /// Right before the first change that can be seen, and without the storage's lock: a
+    /// backup of what is replaced, whose file it names.
+    pub before_change: BeforeChange<'a>,
+    pub start: Start<'a>,
     /// For a target that shows what it received only after its commit.
     pub read_back: Option<ReadBack<'a>>,
 }
@@ -123,37 +131,58 @@ fn in_order<'a>(
     // A backup on the way takes this record for that of a run that died, until
     // the end is written over it.
     *run = Some(Run::start_reading(vault, Some(&backup.archive), now)?);
-    let seen = checked(vault, backup, steps.check)?;
-    drop(lock);
-    course.backed_up = (steps.before_change)()?;
-    let lock = vault.lock(LockKind::Shared, now)?;
+    let in_place = steps.goal.in_place;
+    let seen = match steps.check {
+        Some(check) => Some(checked(vault, backup, check, in_place)?),
+        None => None,
+    };
+    let (lock, before_swap) = match in_place {
+        // Its filling is the change.
+        true => {
+            drop(lock);
+            course.backed_up = (steps.before_change)()?;
+            (vault.lock(LockKind::Shared, now)?, None)
+        }
+        false => (lock, Some(steps.before_change)),
+    };
     still_there(vault.storage, backup)?;
-    let _held = Held::archive(vault, backup, lock)?;
     let changing = Changing {
         vault,
         backup,
         to: &steps.goal.shown,
     };
-    changing.receive_and_commit(seen, steps.start, steps.read_back, course)
+    let held = Held::archive(vault, backup, lock)?;
+    let ways = (steps.start, before_swap, steps.read_back);
+    changing.receive_and_commit(seen, held, ways, course)
 }
 
-/// The first reading, and what it saw. What it finds wrong is told as `verify` tells it, but for a
-/// damaged copy of the header, which a restore can do without.
+/// The first reading, where there must be one, and what it saw. What it finds wrong is told
+/// as `verify` tells it, but for a damaged copy of the header, which a restore can do without.
 fn checked(
     vault: &Vault<'_>,
     backup: &Backup,
-    check: Option<Box<dyn Target>>,
-) -> Result<Option<Seen>, OperationError> {
-    let Some(mut check) = check else {
-        return Ok(None);
-    };
+    mut check: Box<dyn Target>,
+    in_place: bool,
+) -> Result<Seen, OperationError> {
     let phase = format!("verifying {}", backup.name());
-    let (received, seen) = read_first(vault, backup, &phase, |stream| Ok(check.receive(stream)?))?;
-    if let Some(file) = &backup.file {
+    let consume = |stream: &mut dyn BufRead| Ok(check.receive(stream)?);
+    let (received, seen) = match in_place {
+        true => {
+            let (received, seen) = read_first(vault, backup, &phase, consume)?;
+            (Some(received), seen)
+        }
+        false => read_first_unless_vouched(vault, backup, &phase, consume)?,
+    };
+    if let (Some(file), Some(received)) = (&backup.file, received) {
         compare(&backup.archive, &file.manifest, &received)?;
     }
-    Ok(Some(seen))
+    Ok(seen)
 }
+
+type Start<'a> = Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + 'a>;
+
+/// To the staging place, to the backup before the swap, to what was committed.
+type Ways<'a> = (Start<'a>, Option<BeforeChange<'a>>, Option<ReadBack<'a>>);
 
 /// The part of a restore that changes something.
 struct Changing<'a> {
@@ -167,8 +196,8 @@ impl Changing<'_> {
     fn receive_and_commit(
         &self,
         seen: Option<Seen>,
-        start: Box<dyn FnOnce() -> Result<Box<dyn Target>, OperationError> + '_>,
-        read_back: Option<ReadBack<'_>>,
+        held: Held,
+        (start, before_swap, read_back): Ways<'_>,
         course: &mut Course,
     ) -> Result<RestoreDone, OperationError> {
         let cancel = &self.vault.cancel;
@@ -177,6 +206,12 @@ impl Changing<'_> {
         course.reached = Reached::Staged;
         let done = self.fill(seen, target.as_mut()).and_then(|done| {
             cancel.check()?;
+            // The archive is read; a backup needs the storage for itself.
+            drop(held);
+            if let Some(before_swap) = before_swap {
+                course.backed_up = before_swap()?;
+                cancel.check()?;
+            }
             cancel.if_ended_at_once(Some(ended_within(self.to)));
             course.kept_old = done.received.kept_old.clone();
             target.commit(&mut course.reached)?;
