@@ -19,9 +19,12 @@ use crate::format::keyring::{KeyError, KeyMaterial};
 use crate::process::{ChildReader, Tool, terminate_all};
 use crate::strict::{self, StrictError};
 
+mod key_text;
 mod short;
 mod signing;
 
+pub use key_text::KeyTextError;
+use key_text::{is_nearly_a_key, wrapping};
 pub use short::{SecretFileError, SecretSource};
 pub use signing::load_signing_key;
 
@@ -109,27 +112,6 @@ pub enum SecretError {
     },
 }
 
-/// What is wrong with a key's text.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyTextError {
-    #[error("is empty")]
-    Empty,
-    #[error("ends with {what}")]
-    EndsWithSpace { what: &'static str },
-    #[error("has {digits} hex digits, and a key has 64")]
-    NearlyHex { digits: usize },
-    #[error("is not UTF-8 text")]
-    NotUtf8,
-    #[error("is longer than {KEY_FILE_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("cannot be used: {0}")]
-    Age(&'static str),
-    #[error("has more than one line")]
-    SeveralLines,
-    #[error("is no signing key")]
-    NoSigningKey,
-}
-
 impl SecretError {
     /// What the operator can do about it.
     pub fn hint(&self) -> String {
@@ -143,6 +125,11 @@ impl SecretError {
                 }
                 KeyTextError::NearlyHex { .. } => {
                     "copy the key again, whole; a passphrase of that kind is not taken".to_owned()
+                }
+                KeyTextError::Wrapped { .. } => {
+                    "remove it, so that there are 64 hex digits and nothing else: taken as it is, \
+                     it would be a passphrase, and the key itself would not open the backups"
+                        .to_owned()
                 }
                 KeyTextError::NoSigningKey => {
                     "kluis key generate --signing -o FILE makes one; a key of backups is none"
@@ -172,13 +159,6 @@ impl SecretError {
             Self::NotOurs { source, .. } => source.remedy().unwrap_or_default().to_owned(),
         }
     }
-}
-
-/// Hex digits, but not 64: a key that lost or gained some on its way. As a
-/// passphrase it would quietly write archives that the real key does not open.
-fn is_nearly_a_key(text: &str) -> bool {
-    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    hex && (48..=80).contains(&text.len()) && text.len() != 64
 }
 
 /// The configured key; `None` where none is configured.
@@ -318,6 +298,9 @@ fn parse_key(text: &str, place: &str) -> Result<KeyMaterial, SecretError> {
             return Err(wrong(KeyTextError::NearlyHex { digits }));
         }
         _ => {
+            if let Some(what) = wrapping(text) {
+                return Err(wrong(KeyTextError::Wrapped { what }));
+            }
             return match KeyMaterial::parse(text) {
                 // Two keys in one file would be a passphrase that nobody has.
                 Ok(KeyMaterial::Passphrase(text)) if text.contains(['\n', '\r']) => {
@@ -427,6 +410,33 @@ mod tests {
                 "{error}"
             );
             assert!(!error.contains(HEX), "the key is in the message");
+        }
+    }
+
+    #[test]
+    fn what_an_editor_or_a_shell_put_around_the_digits_is_refused_and_named() {
+        let short = &HEX[1..];
+        for (text, what) in [
+            (format!("\u{feff}{HEX}"), "byte order mark"),
+            (format!("\"{HEX}\""), "quotes"),
+            (format!("'{HEX}'"), "quotes"),
+            (format!(" {HEX}"), "white space"),
+            (format!("0x{HEX}"), "0x"),
+            (format!("\u{feff}\"0x{short}\""), "byte order mark"),
+        ] {
+            let error = from_file(text.as_bytes(), 0o600).err();
+            let Some(SecretError::Key { source, .. }) = &error else {
+                panic!("taken: {text}: {error:?}");
+            };
+            assert!(source.to_string().contains(what), "{source}");
+            assert!(error.is_some_and(|it| it.hint().contains("remove it")));
+        }
+        for passphrase in ["\"quoted words\"", "0xdead", " words", "'"] {
+            let taken = from_text(passphrase);
+            assert!(
+                matches!(taken, Ok(KeyMaterial::Passphrase(_))),
+                "{passphrase}"
+            );
         }
     }
 
