@@ -201,6 +201,18 @@ fn try_lock(path: &Path, kind: LockKind, cancel: &Cancel) -> Result<Option<File>
             Ok(()) if is_still_named(&file, path)? => return Ok(Some(file)),
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
+            // Nobody can hold it for himself either, as a backup has to.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) if kind == LockKind::Shared => {
+                return Ok(Some(file));
+            }
+            Err(e @ (Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)) => {
+                let why = format!(
+                    "{e}: its file system knows no locks; on NFS mount it with \
+                     local_lock=flock, if only this host backs up there, or start the server's \
+                     lock daemon. Restoring and verifying work without"
+                );
+                return Err(place("take", path, io::Error::other(why)));
+            }
             Err(e) => return Err(place("take", path, e)),
         }
     }

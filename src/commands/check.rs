@@ -193,6 +193,8 @@ fn without_backup(mut names: Vec<String>, covered: &BTreeSet<&str>) -> Vec<Strin
 /// Readers see the old metrics or the new ones, and may belong to anybody.
 fn write_metrics(path: &Path, text: &str) -> anyhow::Result<()> {
     let (storage, key) = wiring::storage_of_file(path)?;
+    // What a killed run left. It harms nobody, so that nothing fails for it.
+    let _ = storage.sweep();
     Ok(storage
         .unsynced()
         .with_mode(0o644)

@@ -17,6 +17,9 @@ use super::directory::{Directory, ignore_without_modes};
 use crate::storage::StorageError;
 
 const PREFIX: &str = ".kluis-tmp-";
+/// Who reads all files of a kind, as Prometheus' node_exporter does `*.prom`, must not
+/// take a temporary for one of them.
+const SUFFIX: &str = ".part";
 pub(super) const PRIVATE_FILE: Mode = Mode::from_raw_mode(0o600);
 /// How much of the target's name a temporary's name repeats: enough to know it
 /// by, and together with the rest below 255 bytes.
@@ -179,7 +182,8 @@ fn temporary_name(target: &str) -> io::Result<String> {
     getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
     let shown = &target[..target.floor_char_boundary(TARGET_BYTES_IN_NAME)];
     let pid = std::process::id();
-    Ok(format!("{PREFIX}{pid}-{}-{shown}", hex::encode(random)))
+    let random = hex::encode(random);
+    Ok(format!("{PREFIX}{pid}-{random}-{shown}{SUFFIX}"))
 }
 
 /// `None` if a sweep took the file before it could be locked.
@@ -338,6 +342,11 @@ mod tests {
             assert!(!directory.has("new").unwrap());
             assert_eq!(std::fs::read(root.path().join("target")).unwrap(), b"new");
         }
+    }
+
+    #[test]
+    fn a_temporary_does_not_end_as_its_target_does() {
+        assert!(!temporary_name("kluis.prom").unwrap().ends_with(".prom"));
     }
 
     #[test]
