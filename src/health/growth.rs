@@ -9,6 +9,8 @@ use super::{BackupFact, Finding, Level, warning_if};
 const DAYS: i64 = 30;
 /// A rate of less than this says nothing.
 const DAYS_AT_LEAST: f64 = 2.0;
+/// Beyond ten years it says nothing: disks do not live that long.
+const DAYS_AT_MOST: f64 = 3652.0;
 
 /// The file system that a storage lies on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct Room {
 
 /// What was written a day over the last 30 days, less what those days' backups
 /// no longer hold: a policy that removes as much as is written never fills a
-/// disk. `None` where the history is too short, or nothing grows.
+/// disk. `None` where the history is too short, or nothing grows to speak of.
 pub fn days_until_full(backups: &[BackupFact], room: Room, now: Timestamp) -> Option<f64> {
     let since = |at: Timestamp| now.duration_since(at).as_secs_f64() / 86_400.0;
     let begin = now - SignedDuration::from_hours(24 * DAYS);
@@ -31,7 +33,8 @@ pub fn days_until_full(backups: &[BackupFact], room: Room, now: Timestamp) -> Op
     let recent = backups.iter().filter(|backup| backup.created_at > begin);
     let added: u64 = recent.map(|backup| backup.stored_bytes).sum();
     let per_day = added as f64 / days;
-    (per_day > 0.0).then(|| room.free_bytes as f64 / per_day)
+    let days = room.free_bytes as f64 / per_day;
+    (per_day > 0.0 && days <= DAYS_AT_MOST).then_some(days)
 }
 
 pub(super) fn growth(

@@ -20,7 +20,11 @@ pub struct RunningFact {
 pub(super) fn failures(facts: &Facts, thresholds: &Thresholds, now: Timestamp) -> Option<Finding> {
     let limit = thresholds.failures?;
     let number = within(&facts.failures, FAILURE_DAYS, now);
-    let text = format!("{number} runs failed or broke off in {FAILURE_DAYS} days");
+    let runs = match number {
+        1 => "run",
+        _ => "runs",
+    };
+    let text = format!("{number} {runs} failed or broke off in {FAILURE_DAYS} days");
     let finding = Finding::ok("failures", "storage", text);
     let measured = finding.measured(number as f64, Some(f64::from(limit)), "");
     Some(measured.at(

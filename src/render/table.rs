@@ -63,6 +63,7 @@ impl Column {
 
 /// The rows under the columns' titles; every row has a cell for each column.
 pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
+    let rows = &fitted(columns, rows, view.columns);
     let mut table = Table::new();
     table
         .load_style(comfy_table::presets::NOTHING)
@@ -74,7 +75,7 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
         .iter()
         .any(|column| column.narrowing == Narrowing::Wrap);
     for row in rows {
-        let mut cells = comfy_table::Row::from(row.iter().map(|cell| Cell::new(line(cell))));
+        let mut cells = comfy_table::Row::from(row.iter().map(Cell::new));
         if !wraps {
             cells.max_height(1);
         }
@@ -100,6 +101,42 @@ pub fn table(columns: &[Column], rows: &[Vec<String>], view: &View) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The cells on one line each. Where the terminal is too narrow, those of the column
+/// that is cut lose their middle: names that begin alike differ at their ends.
+fn fitted(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> Vec<Vec<String>> {
+    let on_lines = |row: &Vec<String>| row.iter().map(|cell| line(cell).to_string()).collect();
+    let mut rows: Vec<Vec<String>> = rows.iter().map(on_lines).collect();
+    let cut = columns.iter().position(|it| it.narrowing == Narrowing::Cut);
+    let (Some(at), Some(width)) = (cut, width) else {
+        return rows;
+    };
+    let chars = |at: usize| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        cells.chain([columns[at].title.len()]).max().unwrap_or(0) + 2
+    };
+    // The last column's padding is cut off.
+    let others: usize = (0..columns.len()).filter(|it| *it != at).map(chars).sum();
+    let room = width.saturating_sub(others).max(6);
+    for row in &mut rows {
+        row[at] = without_middle(&row[at], room);
+    }
+    rows
+}
+
+fn without_middle(text: &str, chars_max: usize) -> String {
+    let chars = text.chars().count();
+    if chars <= chars_max {
+        return text.to_owned();
+    }
+    let end = (chars_max - 1) / 2;
+    let start = chars_max - 1 - end;
+    let starts = text.chars().take(start);
+    starts
+        .chain(['…'])
+        .chain(text.chars().skip(chars - end))
+        .collect()
 }
 
 /// Takes from the column that gives way what the table is too wide by, down to 6.
@@ -155,6 +192,8 @@ mod tests {
         let row = text.lines().nth(1).expect("a row");
         assert!(row.chars().count() <= 30, "{row}");
         assert!(row.contains('…') && row.ends_with("1 KiB  abcd"), "{row}");
+        let end = table(&COLUMNS, &rows(&("long-name-".repeat(20) + "end")), &view);
+        assert!(end.contains("end  1 KiB"), "{end}");
     }
 
     #[test]
