@@ -48,6 +48,7 @@ pub mod checked;
 pub mod dump;
 pub mod event;
 pub mod format;
+pub mod glob;
 pub mod health;
 pub mod ids;
 pub mod ledger;

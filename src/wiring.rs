@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::cancel::Cancel;
 use crate::config::{ConfigError, Settings, SourceSettings};
@@ -236,18 +236,12 @@ pub fn tree_source(
     cancel: &Cancel,
 ) -> Result<Box<dyn Source>, OperationError> {
     let options = TreeOptions {
-        excludes: settings
-            .excludes
-            .value
-            .iter()
-            .chain(excludes)
-            .cloned()
-            .collect(),
+        excludes: excludes.to_vec(),
         exclude_caches: settings.exclude_caches.value,
         exclude_if_present: settings.exclude_if_present.value.clone(),
         one_file_system: settings.one_file_system.value,
         default_excludes: settings.default_excludes.value,
-        storage: lies_below(storage, root),
+        storage: storage.local_root().map(Path::to_owned),
     };
     Ok(Box::new(DirectorySource::new(
         root,
@@ -256,24 +250,20 @@ pub fn tree_source(
     )?))
 }
 
-/// The storage's directory, if it lies in the tree that is backed up.
-fn lies_below(storage: &LocalStorage, root: &Path) -> Option<PathBuf> {
-    let storage = storage.local_root()?.canonicalize().ok()?;
-    let root = root.canonicalize().ok()?;
-    storage.starts_with(&root).then_some(storage)
-}
-
-/// The globs of `--exclude-from` files: one a line, `#` begins a comment.
-pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
-    let mut globs = Vec::new();
-    for path in files {
+/// All globs of the settings: first those given, then those of the `--exclude-from`
+/// files, one a line, where `#` begins a comment.
+pub fn read_excludes(settings: &SourceSettings) -> Result<Vec<String>, ConfigError> {
+    let mut globs = settings.excludes.value.clone();
+    for path in &settings.exclude_from.value {
         let failed = |error| ConfigError::of_file("the list of excludes", path, error);
         let bytes = strict::read(path).map_err(failed)?;
         let text = String::from_utf8(bytes).map_err(|_| {
             let error = io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
             failed(StrictError::Unreadable(error))
         })?;
-        let lines = text.lines().map(str::trim);
+        // Some editors begin a file with a mark of its encoding.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let lines = text.lines().map(without_blanks);
         globs.extend(
             lines
                 .filter(|l| !l.is_empty() && !l.starts_with('#'))
@@ -281,4 +271,15 @@ pub fn read_excludes(files: &[PathBuf]) -> Result<Vec<String>, ConfigError> {
         );
     }
     Ok(globs)
+}
+
+/// A line without the blanks around it, but for one behind a `\`.
+fn without_blanks(line: &str) -> &str {
+    let line = line.trim_start();
+    let trimmed = line.trim_end();
+    let backslashes = trimmed.chars().rev().take_while(|it| *it == '\\').count();
+    match line[trimmed.len()..].chars().next() {
+        Some(blank) if backslashes % 2 == 1 => &line[..trimmed.len() + blank.len_utf8()],
+        _ => trimmed,
+    }
 }

@@ -125,7 +125,7 @@ impl From<FormatArg> for ArchiveFormat {
     }
 }
 
-/// Back up directories, each as one tar archive
+/// Back up directories or single files, each as one tar archive
 ///
 /// Files that vanish, change or cannot be read meanwhile are named and
 /// counted; the archive stays valid and the exit code is 3.
@@ -145,7 +145,7 @@ The key comes from BACKUP_ENCRYPTION_KEY_FILE, BACKUP_ENCRYPTION_KEY or
 Hooks and key_command get PATH, HOME, TZ and the locale of kluis' environment:
 name further variables in pass_env under [hooks], or in key_command_env.")]
 pub struct BackupSource {
-    /// The directories; without them those of the configuration
+    /// The directories or files; without them those of the configuration
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
@@ -154,6 +154,11 @@ pub struct BackupSource {
     pub name: Option<String>,
 
     /// Leave out what matches: a name at any depth, or a path with a slash
+    ///
+    /// As in .gitignore: * and ? stay within a name, ** does not, a / at the end is for
+    /// directories, !GLOB takes back what an earlier one left out, and the last that
+    /// matches counts. {a,b} is a or b. An absolute path must lie below the tree, unless
+    /// its first name stands in it.
     #[arg(long = "exclude", value_name = "GLOB")]
     pub excludes: Vec<String>,
 
@@ -161,7 +166,7 @@ pub struct BackupSource {
     #[arg(long, value_name = "FILE")]
     pub exclude_from: Vec<PathBuf>,
 
-    /// Leave out directories that hold a CACHEDIR.TAG
+    /// Leave out the content of directories with a CACHEDIR.TAG, but for that
     #[arg(long)]
     pub exclude_caches: bool,
 

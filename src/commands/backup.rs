@@ -18,6 +18,7 @@ use super::around::problem_of;
 use super::session::Session;
 
 mod databases;
+mod several;
 mod trees;
 
 pub(super) use databases::all_names;
@@ -321,6 +322,8 @@ fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
             files: tree.files,
             directories: tree.directories,
             special: tree.special,
+            specials: tree.specials.clone(),
+            caches: tree.caches,
         }),
         complete: done.problems() == 0,
         problems: named_problems(manifest),

@@ -228,6 +228,12 @@ pub struct TreeContent {
     pub hard_links: u64,
     /// Device nodes, fifos and sockets: left out, counted.
     pub special: u64,
+    /// The first 1,000 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub specials: Vec<TreeSpecial>,
+    /// Directories that are marked as caches, whose content was left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub caches: u64,
     /// Sum of the files' sizes.
     pub bytes: u64,
     pub excludes: Vec<String>,
@@ -241,6 +247,17 @@ pub struct TreeContent {
     /// right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emptied: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeSpecial {
+    pub path: String,
+    /// "fifo", "socket", "block device" or "character device".
+    pub kind: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,9 +5,8 @@
 //! them. A name is checked before docker sees it, so that it is never taken
 //! for an option.
 
-use globset::Glob;
-
 use super::docker::{ANSWER_MAX, Container, DockerError};
+use crate::glob::{Globs, Reach};
 use crate::process::{ProcessError, Runner, Tool, run_captured};
 
 /// The container that is meant where nobody says one.
@@ -137,13 +136,15 @@ fn matcher(wanted: &Wanted) -> Result<Matcher, DockerError> {
                 let part = pattern.clone();
                 return Ok(Box::new(move |container| container.name.contains(&part)));
             }
-            let glob = Glob::new(pattern).map_err(|error| DockerError::Setting {
+            let glob = Globs::new([(pattern.as_str(), Reach::Text)]);
+            let glob = glob.map_err(|error| DockerError::Setting {
                 what: "name pattern",
                 value: pattern.clone(),
-                why: error.kind().to_string(),
+                why: error.why,
             })?;
-            let glob = glob.compile_matcher();
-            Ok(Box::new(move |container| glob.is_match(&container.name)))
+            Ok(Box::new(move |container| {
+                glob.is_match(container.name.as_bytes())
+            }))
         }
     }
 }

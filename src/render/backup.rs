@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::fields::Fields;
 use super::list::{kind_word, short_id};
-use super::show::codec_word;
+use super::show::{codec_word, left_out_of_tree};
 use super::style::{Style, line};
 use super::units::{counted, duration, rate, size};
 use super::{Report, View};
-use crate::format::manifest::{Codec, Kind};
+use crate::format::manifest::{Codec, Kind, TreeSpecial};
 
 const PROBLEMS_SHOWN: usize = 10;
 
@@ -93,6 +93,10 @@ pub struct TreeSummary {
     pub directories: u64,
     /// Fifos, sockets and devices: left out.
     pub special: u64,
+    /// The first of them.
+    pub specials: Vec<TreeSpecial>,
+    /// Directories marked as caches, whose content was left out.
+    pub caches: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,14 +152,8 @@ impl BackupDone {
             let files = counted(tree.files, "file", "files");
             let directories = counted(tree.directories, "directory", "directories");
             fields.line("holds", &format!("{files}, {directories} of {}", tree.root));
-            if tree.special > 0 {
-                let special = counted(
-                    tree.special,
-                    "fifo, socket or device",
-                    "fifos, sockets or devices",
-                );
-                fields.line("left out", &special);
-            }
+            let left_out = left_out_of_tree(tree.special, tree.caches);
+            fields.optional("left out", left_out.as_deref());
         }
         if let Some(pruned) = self.pruned.as_ref().filter(|pruned| pruned.backups > 0) {
             let backups = counted(pruned.backups, "older backup", "older backups");

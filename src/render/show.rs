@@ -10,7 +10,7 @@ use super::table::{Column, table};
 use super::units::{age, count, counted, size, when};
 use super::{Proof, Report, View};
 use crate::format::manifest::{
-    Codec, DatabaseContent, Manifest, State, TreeContent, TreeProblem, Trigger,
+    Codec, DatabaseContent, Manifest, State, TreeContent, TreeProblem, TreeSpecial, Trigger,
 };
 use crate::ledger::TableLedger;
 use crate::series::left_out_by_options;
@@ -259,15 +259,28 @@ fn tree_fields(fields: &mut Fields, tree: &TreeContent) {
         "holds",
         &format!("{}, {}", entries.join(", "), size(tree.bytes)),
     );
-    if tree.special > 0 {
-        let special = counted(
-            tree.special,
-            "device, fifo or socket",
-            "devices, fifos or sockets",
-        );
-        fields.line("left out", &special);
-    }
+    let left_out = left_out_of_tree(tree.special, tree.caches);
+    fields.optional("left out", left_out.as_deref());
+    let special = |it: &TreeSpecial| format!("{} ({})", it.path, it.kind);
+    let specials: Vec<String> = tree.specials.iter().map(special).collect();
+    fields.list("special", &specials);
     fields.list("excludes", &tree.excludes);
+}
+
+/// What no tree that is backed up holds.
+pub(super) fn left_out_of_tree(special: u64, caches: u64) -> Option<String> {
+    let words = [
+        (
+            special,
+            "fifo, socket or device",
+            "fifos, sockets or devices",
+        ),
+        (caches, "cache's content", "caches' content"),
+    ];
+    let words = words.iter().filter(|(number, ..)| *number > 0);
+    let words = words.map(|(number, one, many)| counted(*number, one, many));
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 fn problems(tree: &TreeContent) -> String {

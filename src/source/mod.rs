@@ -11,7 +11,7 @@ mod globals;
 mod pg_dump;
 mod warned;
 
-pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions};
+pub use directory::{DEFAULT_EXCLUDES, DirectorySource, TreeError, TreeOptions, excludes_below};
 pub use globals::GlobalsSource;
 pub use pg_dump::{CustomDumpSource, DirectoryDump, DirectoryDumpSource, DumpError, PgDumpSource};
 

@@ -1,17 +1,14 @@
 //! `kluis backup db`: one archive for each database, and one for what they
 //! share. One that fails does not stop the others.
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
-
 use crate::checked::listed as listed_in_words;
 use crate::cli::BackupDb;
 use crate::config::DumpSettings;
-use crate::exit::{Exit, hint_of};
+use crate::exit::Exit;
 use crate::format::manifest::{GLOBALS_NAME, Kind, Selection};
 use crate::format::names::ArchiveFormat;
-use crate::operations::{
-    BackupPlan, Encryption, OperationError, Reporter, Vault, backup, record_failure,
-};
+use crate::glob::{Globs, Reach};
+use crate::operations::{BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
 use crate::postgres::{DumpOptions, ListedDatabase, PostgresError};
 use crate::render;
 use crate::source::DirectoryDump;
@@ -19,7 +16,8 @@ use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database, DumpForm};
 
 use super::super::session::Session;
-use super::{compression, encryption, finish, happened, not_made, plan, report};
+use super::several::{end, record_refused};
+use super::{compression, encryption, happened, not_made, plan, report};
 
 pub fn db(session: &Session<'_>, wanted: &BackupDb) -> anyhow::Result<Exit> {
     let storage = wiring::storage(&session.settings)?;
@@ -78,7 +76,7 @@ impl Run<'_> {
             match self.one(name, format, &form, &options) {
                 Ok(made) => done.push(made),
                 Err(error) => {
-                    failed.push((name, error));
+                    failed.push((name.to_owned(), error));
                     // Asked to stop: the rest is not begun.
                     if self.session.cancel.check().is_err() {
                         break;
@@ -86,36 +84,18 @@ impl Run<'_> {
                 }
             }
         }
-        self.end(done, failed)
+        end(self.session, self.vault, Kind::Db, done, failed)
     }
 
     /// What is not even begun: told, and missing in this run.
-    fn refused<'n>(&self, names: &'n Names) -> Vec<(&'n str, anyhow::Error)> {
+    fn refused(&self, names: &Names) -> Vec<(String, anyhow::Error)> {
         let refused = names.refused.iter().map(|(name, what)| {
             let error = OperationError::Usage { what: what.clone() };
-            self.record_refused(name, what);
+            record_refused(self.session, self.vault, name, what);
             happened(self.session, self.vault, Kind::Db, name, Err(&error));
-            (name.as_str(), error.into())
+            (name.clone(), error.into())
         });
         refused.collect()
-    }
-
-    /// The history tells of it as of one that failed.
-    fn record_refused(&self, name: &str, what: &str) {
-        let name = listed_in_words(&[name]);
-        let Self { session, vault, .. } = self;
-        let recorded = record_failure(
-            self.storage,
-            Some(&vault.ring),
-            &vault.actor,
-            None,
-            session.now,
-            &format!("no backup of {name} was made: {what}"),
-        );
-        if let Err(error) = recorded {
-            let text = format!("this leaves no record: {error}");
-            session.console.detail(&text);
-        }
     }
 
     fn one(
@@ -207,47 +187,6 @@ impl Run<'_> {
             options: dump.options.value.clone(),
         }
     }
-
-    /// What was made is told before what was not. Where nothing was made, the
-    /// first failure is the run's.
-    fn end(
-        &self,
-        done: Vec<render::BackupDone>,
-        failed: Vec<(&str, anyhow::Error)>,
-    ) -> anyhow::Result<Exit> {
-        let stopped = self.session.cancel.check();
-        if done.is_empty() || stopped.is_err() {
-            finish(self.session, self.vault, done, Vec::new())?;
-            let mut failed = failed.into_iter();
-            let first = failed.next();
-            for (name, error) in failed {
-                self.session
-                    .console
-                    .warn(&format!("{name}: {}", render::whole(&error)));
-            }
-            stopped?;
-            return match first {
-                Some((name, error)) => Err(not_made(name, error)),
-                None => Ok(Exit::Done),
-            };
-        }
-        let failed = failed.into_iter().map(|(name, error)| {
-            // On stderr too: a timer's job often throws stdout away.
-            self.session.console.warn(&format!(
-                "no backup of {} was made: {}",
-                listed_in_words(&[name]),
-                render::whole(&error)
-            ));
-            render::BackupFailed {
-                kind: Kind::Db,
-                name: name.to_owned(),
-                error: render::whole(&error),
-                hint: hint_of(&error),
-            }
-        });
-        let failed = failed.collect();
-        finish(self.session, self.vault, done, failed)
-    }
 }
 
 /// Anybody who may make databases can have one called so.
@@ -295,7 +234,9 @@ fn names(session: &Session<'_>, database: &Database) -> anyhow::Result<Names> {
 
 fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Names> {
     let dump = &session.settings.database.dump;
-    let excluded = globs(&dump.exclude.value)?;
+    let excluded = dump.exclude.value.iter();
+    let excluded = Globs::new(excluded.map(|it| (it.as_str(), Reach::Text)))
+        .map_err(|error| usage(format!("--exclude-db: {error}")))?;
     let server = &database.server;
     let listed = match server.databases(&database.name) {
         Err(PostgresError::NoSuchDatabase { .. }) => {
@@ -304,7 +245,9 @@ fn listed(session: &Session<'_>, database: &Database) -> anyhow::Result<Names> {
         }
         listed => listed?,
     };
-    let wanted = listed.into_iter().filter(|it| !excluded.is_match(&it.name));
+    let wanted = listed
+        .into_iter()
+        .filter(|it| !excluded.is_match(it.name.as_bytes()));
     let mut names = Names::default();
     for database in wanted {
         match (refusal(&database), left_out(&database)) {
@@ -348,17 +291,6 @@ fn left_out(database: &ListedDatabase) -> Option<&'static str> {
         "its comment says that a restore from another storage has left it; drop it, or change \
          the comment",
     )
-}
-
-fn globs(patterns: &[String]) -> anyhow::Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let glob = Glob::new(pattern)
-            .map_err(|error| usage(format!("--exclude-db {pattern:?} is no glob: {error}")))?;
-        set.add(glob);
-    }
-    set.build()
-        .map_err(|error| usage(format!("--exclude-db: {error}")))
 }
 
 fn usage(what: String) -> anyhow::Error {

@@ -10,8 +10,14 @@ use rustix::io::Errno;
 use super::status::Status;
 use crate::format::tar::{BLOCK_BYTES, MAX_SEGMENTS, Segment};
 
+/// Of a file that says of no size, as those of procfs, at most so much is read: it is
+/// held in memory until its header, which has the size, is written.
+const UNANNOUNCED_BYTES_MAX: usize = 16 << 20;
+
 pub(super) struct FileContent {
     file: OwnedFd,
+    /// All of a file that said it was empty.
+    unannounced: Vec<u8>,
     before: Status,
     /// In reverse order.
     segments: Vec<Segment>,
@@ -30,10 +36,20 @@ impl FileContent {
         segments.reverse();
         Self {
             file,
+            unannounced: Vec::new(),
             before,
             segments,
             emitted_bytes: 0,
             problem: None,
+        }
+    }
+
+    /// Of a file that said it was empty, and is not.
+    pub fn unannounced(file: OwnedFd, before: Status, content: Vec<u8>) -> Self {
+        let bytes = content.len() as u64;
+        Self {
+            unannounced: content,
+            ..Self::new(file, before, vec![Segment { offset: 0, bytes }])
         }
     }
 
@@ -49,6 +65,12 @@ impl FileContent {
         // After a failure nothing more can be believed of the file.
         let read = match self.problem {
             Some(_) => Ok(0),
+            None if !self.unannounced.is_empty() => {
+                // One segment, from its start to its end.
+                let from = usize::try_from(segment.offset).unwrap_or(usize::MAX);
+                out.copy_from_slice(&self.unannounced[from..from + wanted]);
+                Ok(wanted)
+            }
             None => rustix::io::retry_on_intr(|| {
                 rustix::io::pread(&self.file, &mut *out, segment.offset)
             }),
@@ -78,11 +100,32 @@ impl FileContent {
     /// The bytes that were emitted, and what went wrong with them.
     pub fn finish(self) -> (u64, Option<ContentProblem>) {
         let problem = self.problem.or_else(|| match Status::of(&self.file) {
+            // Where the kernel makes up the content, it makes up the times too.
+            Ok(after) if !self.unannounced.is_empty() && after.bytes == 0 => None,
             Ok(after) if !after.changed_since(&self.before) => None,
             Ok(_) => Some(ContentProblem::Changed),
             Err(errno) => Some(ContentProblem::Unreadable(errno)),
         });
         (self.emitted_bytes, problem)
+    }
+}
+
+/// All that a file holds that says it is empty; most are.
+pub(super) fn read_unannounced(file: &OwnedFd) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let mut piece = [0; 8192];
+    loop {
+        match rustix::io::retry_on_intr(|| rustix::io::read(file, &mut piece)) {
+            Ok(0) => return Ok(content),
+            Ok(bytes) => content.extend_from_slice(&piece[..bytes]),
+            Err(errno) => return Err(errno.to_string()),
+        }
+        if content.len() > UNANNOUNCED_BYTES_MAX {
+            return Err(format!(
+                "it says that it is empty, and has more than {} MiB",
+                UNANNOUNCED_BYTES_MAX >> 20
+            ));
+        }
     }
 }
 

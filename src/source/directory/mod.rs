@@ -5,12 +5,16 @@
 //! change or cannot be read are named and counted, and the archive stays valid.
 //! Invariant: an unchanged tree gives the same bytes every time.
 
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use crate::cancel::Cancel;
-use crate::format::manifest::{TreeContent, TreeProblem};
+use crate::format::manifest::{TreeContent, TreeProblem, TreeSpecial};
 use crate::format::tar::{
     Attributes, Entry, EntryKind, Segment, encode, end_of_archive, listed_path, padding,
 };
@@ -19,17 +23,20 @@ use crate::source::{Produced, Source};
 mod attributes;
 mod content;
 mod hard_links;
+mod marks;
+mod opening;
 mod seen;
 mod select;
+mod start;
 mod status;
 mod walk;
 
 use attributes::AttributeReader;
-use content::{ContentProblem, FileContent, find_segments};
+use content::{ContentProblem, FileContent, find_segments, read_unannounced};
 use hard_links::HardLinks;
-pub use select::DEFAULT_EXCLUDES;
+pub use select::{DEFAULT_EXCLUDES, excludes_below};
 use status::Status;
-use walk::{Found, Walk};
+use walk::{Found, Met, Walk};
 
 /// The problems beyond this many, and beyond so many bytes of paths, are counted,
 /// but not named.
@@ -41,7 +48,7 @@ const NAMED_BYTES: usize = 1 << 20;
 pub struct TreeOptions {
     /// Patterns; see [`DEFAULT_EXCLUDES`] for their kind.
     pub excludes: Vec<String>,
-    /// Whether directories with a valid `CACHEDIR.TAG` are left out.
+    /// Whether the content of directories with a valid `CACHEDIR.TAG` is left out.
     pub exclude_caches: bool,
     /// Directories that hold a file of such a name are left out. The root
     /// itself never is: whoever named it wants it.
@@ -51,8 +58,8 @@ pub struct TreeOptions {
     pub one_file_system: bool,
     /// Whether [`DEFAULT_EXCLUDES`] count.
     pub default_excludes: bool,
-    /// A directory that is left out wherever it lies: the storage's own, so that
-    /// a backup never holds itself and those before it.
+    /// A directory that is left out wherever it is come to, also behind a bind mount:
+    /// the storage's own, so that a backup never holds itself and those before it.
     pub storage: Option<PathBuf>,
 }
 
@@ -72,19 +79,23 @@ impl Default for TreeOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     #[error(
-        "cannot read the directory {root}: {source}; name a directory that exists and that this user may read"
+        "cannot read {root}: {source}; name a directory or a file that exists and that this user \
+         may read"
     )]
     Root {
         root: String,
         #[source]
         source: io::Error,
     },
-    #[error("the exclude pattern \"{pattern}\" is not valid: {source}")]
-    Pattern {
-        pattern: String,
-        #[source]
-        source: globset::Error,
-    },
+    #[error("the exclude pattern \"{pattern}\" is not valid: {why}")]
+    Pattern { pattern: String, why: String },
+    #[error(
+        "the exclude pattern \"{pattern}\" is an absolute path that does not lie below {root}, \
+         and nothing there begins so; write it relative to {root}, or leave it out"
+    )]
+    Elsewhere { pattern: String, root: String },
+    #[error("{root} is the storage itself, which no backup can hold; name another directory")]
+    Storage { root: String },
 }
 
 const MOVED: &str = "it was moved, or a directory above it, before it was read";
@@ -111,12 +122,16 @@ pub struct DirectorySource {
 impl DirectorySource {
     /// Opens `root`. Nothing below it is read before the first `read`.
     pub fn new(root: &Path, options: TreeOptions, cancel: Cancel) -> Result<Self, TreeError> {
+        let excludes = described_excludes(&options);
+        let (walk, status) = Walk::new(root, options)?;
         let content = TreeContent {
             root: root.to_string_lossy().into_owned(),
-            excludes: described_excludes(&options),
+            excludes: match walk.is_file() {
+                true => Vec::new(),
+                false => excludes,
+            },
             ..TreeContent::default()
         };
-        let (walk, status) = Walk::new(root, options)?;
         let mut source = Self {
             walk,
             attributes: AttributeReader::new(),
@@ -143,7 +158,7 @@ impl DirectorySource {
             Some(Found::Directory(status)) => self.add_directory(&status),
             Some(Found::File(file, status)) => self.add_file(file, &status),
             Some(Found::Symlink(target, status)) => self.add_symlink(target, &status),
-            Some(Found::Special) => self.content.special += 1,
+            Some(Found::Special(kind)) => self.add_special(kind),
             Some(Found::Known) => {}
             Some(Found::Late(status)) => {
                 self.add_directory(&status);
@@ -161,11 +176,26 @@ impl DirectorySource {
     }
 
     fn add_directory(&mut self, status: &Status) {
-        let open = self.walk.directory();
+        // What a single file lies in is no part of the tree.
+        let is_known = !self.walk.is_file();
+        let open = self.walk.directory().filter(|_| is_known);
         let (attributes, read) = self.attributes.read(status, open);
         self.report_attributes(read);
         if self.write(EntryKind::Directory, attributes) {
             self.content.directories += 1;
+        }
+    }
+
+    fn add_special(&mut self, kind: FileType) {
+        self.content.special += 1;
+        let path = self.walk.path();
+        let has_room = self.named_bytes + path.len() <= NAMED_BYTES;
+        if has_room && self.content.specials.len() < NAMED_PROBLEMS {
+            self.named_bytes += path.len();
+            self.content.specials.push(TreeSpecial {
+                path: listed_path(path),
+                kind: word_of(kind).to_owned(),
+            });
         }
     }
 
@@ -186,7 +216,14 @@ impl DirectorySource {
         if let Some(target) = self.linked.further(status, birth) {
             return self.add_further_name(target, attributes);
         }
-        let bytes = status.bytes;
+        let unannounced = match status.bytes {
+            0 => read_unannounced(&file).unwrap_or_else(|why| {
+                self.report("unreadable", why);
+                Vec::new()
+            }),
+            _ => Vec::new(),
+        };
+        let bytes = status.bytes.max(unannounced.len() as u64);
         let (kind, segments) = match find_segments(&file, status) {
             Some(segments) => {
                 let kind = EntryKind::SparseFile {
@@ -206,7 +243,10 @@ impl DirectorySource {
         self.linked.add(self.walk.path(), status, birth);
         self.body_path.clear();
         self.body_path.extend_from_slice(self.walk.path());
-        self.body = Some(FileContent::new(file, *status, segments));
+        self.body = Some(match unannounced.is_empty() {
+            true => FileContent::new(file, *status, segments),
+            false => FileContent::unannounced(file, *status, unannounced),
+        });
     }
 
     fn add_further_name(&mut self, target: Vec<u8>, attributes: Attributes) {
@@ -317,13 +357,30 @@ impl Read for DirectorySource {
 
 impl Source for DirectorySource {
     fn finish(self: Box<Self>) -> Produced {
-        Produced::Tree(self.content)
+        let Met { storage, caches } = self.walk.met().clone();
+        let mut content = self.content;
+        content.caches = caches;
+        content.excludes.extend(storage.map(|path| {
+            let place = Path::new(&content.root).join(OsStr::from_bytes(&path));
+            format!("{} (the storage itself)", place.display())
+        }));
+        Produced::Tree(content)
     }
 }
 
 fn whole(bytes: u64) -> Vec<Segment> {
     let segment = Segment { offset: 0, bytes };
     (bytes > 0).then_some(segment).into_iter().collect()
+}
+
+fn word_of(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "fifo",
+        FileType::Socket => "socket",
+        FileType::BlockDevice => "block device",
+        FileType::CharacterDevice => "character device",
+        _ => "unknown",
+    }
 }
 
 /// What was left out on purpose, for the manifest: the patterns and the flags.
@@ -333,9 +390,6 @@ fn described_excludes(options: &TreeOptions) -> Vec<String> {
     described.extend(markers.map(|marker| format!("--exclude-if-present={marker}")));
     if options.exclude_caches {
         described.push("--exclude-caches".to_owned());
-    }
-    if let Some(storage) = &options.storage {
-        described.push(format!("{} (the storage itself)", storage.display()));
     }
     if options.one_file_system {
         described.push("--one-file-system".to_owned());

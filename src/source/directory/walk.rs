@@ -13,22 +13,25 @@
 //! and eight bytes for each path.
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::hard_links::birth;
+use super::marks::{CACHE_TAG, Mark, mark_of};
+use super::opening::{REPLACED, open_file, read_link, unread};
 use super::seen::Seen;
 use super::select::Selection;
+use super::start::Start;
 use super::status::Status;
 use super::{TreeError, TreeOptions};
 use crate::format::tar::MAX_PATH_BYTES;
-use crate::paths::{Chain, Descent, Dir, Identity, Lost};
+use crate::paths::{Descent, Dir, Identity, Lost};
 
 /// Directories that vanish are looked for under other names so often in one
 /// directory.
@@ -37,15 +40,6 @@ const SEARCHES_MAX: u32 = 100;
 /// a spool does, must not keep a backup for ever.
 const LOOKS_MAX: u32 = 3;
 const TOO_DEEP: &str = "its path is longer than 16 KiB: it and what is below it is left out";
-const REPLACED: &str = "something else took its place while it was read";
-const OPEN: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::CLOEXEC)
-    .union(OFlags::NOCTTY);
-/// The signature of the Cache Directory Tagging Specification.
-const CACHE_TAG: &CStr = c"CACHEDIR.TAG";
-const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
 pub(super) struct Walk {
     selection: Selection,
@@ -53,6 +47,9 @@ pub(super) struct Walk {
     root_device: u64,
     /// The directory that is never entered.
     storage: Option<Identity>,
+    met: Met,
+    /// There is one file, and nothing beside it counts.
+    is_file: bool,
     root: Arc<Dir>,
     way: Descent<Level>,
     begun: SystemTime,
@@ -61,6 +58,15 @@ pub(super) struct Walk {
     seen: Seen,
     path: Vec<u8>,
     listing: Vec<u8>,
+}
+
+/// What was left out for what it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Met {
+    /// Where the storage lies.
+    pub storage: Option<Vec<u8>>,
+    /// Directories that are marked as caches.
+    pub caches: u64,
 }
 
 /// What is known of a directory on the way to the present place.
@@ -84,7 +90,7 @@ pub(super) enum Found {
     Directory(Status),
     File(OwnedFd, Status),
     Symlink(Vec<u8>, Status),
-    Special,
+    Special(FileType),
     /// A directory that was found before: what is new in it follows.
     Known,
     /// A directory as old as the walk that only its last look came to: what was
@@ -99,34 +105,42 @@ pub(super) enum Found {
 }
 
 impl Walk {
-    /// Opens the root, which may itself be a symlink: whoever named it meant
-    /// what it points to. Links that others could have made must belong to who
-    /// owns what they lead to. The root is visited first.
+    /// The root is visited first.
     pub fn new(root: &Path, options: TreeOptions) -> Result<(Self, Status), TreeError> {
-        let failed = |source: io::Error| TreeError::Root {
+        let fail = |source: Errno| TreeError::Root {
             root: root.display().to_string(),
-            source,
+            source: source.into(),
         };
-        let fail = |source: Errno| failed(source.into());
-        let selection = Selection::new(&options)?;
-        let way = Chain::to_directory(root).map_err(failed)?;
-        let directory = way.last().readable().map_err(fail)?;
-        let status = Status::of(&directory).map_err(fail)?;
-        way.refuse_led(Some(status.uid)).map_err(failed)?;
         let storage = match &options.storage {
             Some(path) => Some(Status::of_path(path).map_err(fail)?.identity()),
             None => None,
         };
+        let Start {
+            directory,
+            status,
+            file,
+        } = Start::open(root, storage)?;
+        let is_file = file.is_some();
+        let selection = match is_file {
+            // Whoever named it wants it.
+            true => Selection::default(),
+            false => Selection::new(&options)?,
+        };
         let root = Arc::new(directory);
-        let mut listing = Vec::new();
         let begun = SystemTime::now();
-        let level = Level::new(list(&root, &mut listing).map_err(fail)?, 0);
+        let mut listing = Vec::new();
+        let names = match file {
+            Some(name) => vec![Name::of_file(name)],
+            None => list(&root, &mut listing).map_err(fail)?,
+        };
         let walk = Self {
             selection,
             storage,
+            met: Met::default(),
+            is_file,
             options,
             root_device: status.device,
-            way: Descent::new(Arc::clone(&root), level),
+            way: Descent::new(Arc::clone(&root), Level::new(names, 0)),
             root,
             begun,
             looks: 0,
@@ -135,6 +149,14 @@ impl Walk {
             listing,
         };
         Ok((walk, status))
+    }
+
+    pub fn met(&self) -> &Met {
+        &self.met
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.is_file
     }
 
     pub fn path(&self) -> &[u8] {
@@ -172,7 +194,7 @@ impl Walk {
 
     /// Begins at the root again; `None` if there is no need to.
     fn look_again(&mut self) -> Option<Result<(), Errno>> {
-        if !self.seen.end_pass() || self.looks == LOOKS_MAX {
+        if self.is_file || !self.seen.end_pass() || self.looks == LOOKS_MAX {
             return None;
         }
         self.looks += 1;
@@ -215,8 +237,7 @@ impl Walk {
             (known, _) => known,
         };
         let is_directory = kind == FileType::Directory;
-        let last = name.name.to_bytes();
-        if self.selection.excludes(&self.path, last, is_directory) || known && !is_directory {
+        if self.selection.excludes(&self.path, is_directory) || known && !is_directory {
             return None;
         }
         if self.path.len() > MAX_PATH_BYTES {
@@ -232,7 +253,7 @@ impl Walk {
             FileType::Directory => self.enter(&parent, &name.name, known),
             FileType::RegularFile => open_file(&parent, &name.name).map(Some),
             FileType::Symlink => read_link(&parent, &name.name).map(Some),
-            _ => Ok(Some(Found::Special)),
+            kind => Ok(Some(Found::Special(kind))),
         };
         match found {
             Ok(found) => found,
@@ -246,6 +267,7 @@ impl Walk {
         let directory = parent.open_fd(name)?;
         let status = Status::of(&directory)?;
         if self.storage == Some(status.identity()) {
+            self.met.storage.get_or_insert_with(|| self.path.clone());
             return Ok(None);
         }
         let identity = status.identity();
@@ -254,13 +276,19 @@ impl Walk {
         }
         let directory = Dir::known(directory, identity);
         let mounted_here = status.device != self.root_device;
-        let names = if self.options.one_file_system && mounted_here {
+        let mut names = if self.options.one_file_system && mounted_here {
             Vec::new()
         } else {
             list(&directory, &mut self.listing)?
         };
-        if self.is_marked(&directory, &names) {
-            return Ok(None);
+        let holds = |wanted: &[u8]| names.iter().any(|it| it.name.to_bytes() == wanted);
+        match mark_of(&directory, &self.options, holds) {
+            Mark::None => {}
+            Mark::LeftOut => return Ok(None),
+            Mark::Cache => {
+                names.retain(|it| *it.name == *CACHE_TAG);
+                self.met.caches += u64::from(!known);
+            }
         }
         let is_late = self.looks == LOOKS_MAX && !self.is_new(&directory);
         let level = Level::new(names, self.path.len());
@@ -278,29 +306,11 @@ impl Walk {
     /// Whether a directory was made since the walk began. Its birth is the one
     /// time that nobody can set; some file systems do not know it.
     fn is_new(&self, directory: &Dir) -> bool {
-        let asked = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME);
         let begun = self.begun.duration_since(SystemTime::UNIX_EPOCH);
-        asked.is_ok_and(|told| {
-            let born = told.stx_btime;
-            told.stx_mask & StatxFlags::BTIME.bits() != 0
-                && begun.is_ok_and(|begun| {
-                    (born.tv_sec, born.tv_nsec)
-                        > (
-                            begun.as_secs().try_into().unwrap_or(i64::MAX),
-                            begun.subsec_nanos(),
-                        )
-                })
-        })
-    }
-
-    /// Whether a file in the directory asks for it to be left out.
-    fn is_marked(&self, directory: &Dir, names: &[Name]) -> bool {
-        let holds = |wanted: &[u8]| names.iter().any(|it| it.name.to_bytes() == wanted);
-        let mut markers = self.options.exclude_if_present.iter();
-        markers.any(|marker| holds(marker.as_bytes()))
-            || self.options.exclude_caches
-                && holds(CACHE_TAG.to_bytes())
-                && has_cache_signature(directory)
+        let begun = begun.map(|it| (it.as_secs().cast_signed(), it.subsec_nanos()));
+        birth(directory)
+            .zip(begun.ok())
+            .is_some_and(|(born, begun)| (born.seconds, born.nanoseconds) > begun)
     }
 
     /// A directory that is gone under its name may have another in the same
@@ -346,6 +356,16 @@ impl Level {
     }
 }
 
+impl Name {
+    fn of_file(name: CString) -> Self {
+        Self {
+            name,
+            kind: FileType::RegularFile,
+            inode: 0,
+        }
+    }
+}
+
 fn list(directory: &Dir, listing: &mut Vec<u8>) -> Result<Vec<Name>, Errno> {
     let mut names = Vec::new();
     directory.list(listing, |entry| {
@@ -359,42 +379,4 @@ fn list(directory: &Dir, listing: &mut Vec<u8>) -> Result<Vec<Name>, Errno> {
     // Visited from the back.
     names.sort_unstable_by(|a, b| b.name.cmp(&a.name));
     Ok(names)
-}
-
-fn open_file(parent: &Dir, name: &CStr) -> Result<Found, Errno> {
-    let file = rustix::fs::openat(parent, name, OPEN, Mode::empty())?;
-    let status = Status::of(&file)?;
-    match status.kind() {
-        FileType::RegularFile => Ok(Found::File(file, status)),
-        _ => Ok(Found::Unreadable(REPLACED.to_owned())),
-    }
-}
-
-fn read_link(parent: &Dir, name: &CStr) -> Result<Found, Errno> {
-    let status = Status::at(parent.as_fd(), name)?;
-    if status.kind() != FileType::Symlink {
-        return Ok(Found::Unreadable(REPLACED.to_owned()));
-    }
-    let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
-    Ok(Found::Symlink(target.into_bytes(), status))
-}
-
-/// What became of an object that its directory, the same as ever, has listed.
-fn unread(errno: Errno) -> Found {
-    match errno {
-        Errno::NOENT => Found::Vanished,
-        Errno::LOOP | Errno::NOTDIR | Errno::NXIO | Errno::INVAL => {
-            Found::Unreadable(REPLACED.to_owned())
-        }
-        errno => Found::Unreadable(errno.to_string()),
-    }
-}
-
-fn has_cache_signature(directory: &Dir) -> bool {
-    let mut start = [0; CACHE_SIGNATURE.len()];
-    let Ok(tag) = rustix::fs::openat(directory, CACHE_TAG, OPEN, Mode::empty()) else {
-        return false;
-    };
-    let read = rustix::io::pread(&tag, &mut start, 0);
-    read == Ok(start.len()) && start == CACHE_SIGNATURE
 }
