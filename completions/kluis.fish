@@ -75,7 +75,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "db" -d 'Back up PostgreSQL databases, each as one archive'
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "source" -d 'Back up directories, each as one tar archive'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and not __fish_seen_subcommand_from db source" -f -a "source" -d 'Back up directories or single files, each as one tar archive'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l exclude-db -d 'With --all: not those that match' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l format -d 'pg_dump\'s output format' -r -f -a "plain\t'SQL text that any psql reads'
 custom\t'One file for pg_restore'
@@ -142,7 +142,7 @@ never\t'Never'"
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
-complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-caches -d 'Leave out directories that hold a CACHEDIR.TAG'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l exclude-caches -d 'Leave out the content of directories with a CACHEDIR.TAG, but for that'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l no-default-excludes -d 'Keep also what is left out by default'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l allow-empty -d 'A directory without files is no problem, also where it had some before'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from source" -l one-file-system -d 'Do not enter other file systems'
@@ -296,6 +296,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l to -d 'Source: i
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l into -d 'Database: into this one, new or empty' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s t -l table -d 'Database: only this table, with what belongs to it (may be repeated)' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s n -l schema -d 'Database: only this schema, with everything in it (may be repeated)' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l path -d 'Source: only what matches, with all below it and the directories above it (may be repeated); a name at any depth, or a path with a slash' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
 direct\t'By the client programs of this machine'
@@ -311,13 +312,14 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l lock-wait -d 'Wa
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Database: nowhere; print what is in the backup'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Nowhere; print what is in the backup'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l part -d 'With --replace: the backup is a part, and the rest may go'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l as-superuser -d 'Database: where the login is a superuser\'s, also run with its rights what stands in the dump, instead of with those of the role that owns it'
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: also make symlinks that point outside the restored tree'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-links-outside -d 'Source: leave out symlinks that lead outside the restored tree'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: make symlinks that lead outside, which is what happens anyway'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-unsealed -d 'Also a backup that no key of ours sealed, which may be anybody\'s work'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'

@@ -162,6 +162,7 @@ fn of_target(error: &TargetError) -> Exit {
         | TargetError::Hostile { .. }
         | TargetError::Dump(_)
         | TargetError::DoesNotRestore(_) => Exit::Integrity,
+        TargetError::NothingChosen => Exit::Usage,
         TargetError::Place { .. } | TargetError::Displaced { .. } | TargetError::Scratch(_) => {
             Exit::Failed
         }

@@ -85,8 +85,8 @@ Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 For more information, try '--help'.
 
 "#]];
-    links_outside_belongs_to_a_directory: ["restore", "x", "--into", "db", "--links-outside"] => str![[r#"
-error: the argument '--into <DB>' cannot be used with '--links-outside'
+    no_links_outside_belongs_to_a_directory: ["restore", "x", "--into", "db", "--no-links-outside"] => str![[r#"
+error: the argument '--into <DB>' cannot be used with '--no-links-outside'
 
 Usage: kluis restore [OPTIONS] [BACKUP] [--to DIR|--into DB|--replace|--list]
 

@@ -42,10 +42,7 @@ fn archive(root: &Path) -> (Vec<u8>, TreeContent) {
 }
 
 fn receive(archive: &[u8], to: &Path) -> Result<(Received, Box<DirectoryTarget>), TargetError> {
-    let options = RestoreTreeOptions {
-        links_outside: true,
-        ..RestoreTreeOptions::default()
-    };
+    let options = RestoreTreeOptions::default();
     let mut target = DirectoryTarget::new(to, options, Cancel::default())?;
     // A small buffer, so that data comes in pieces.
     let received = target.receive(&mut BufReader::with_capacity(8192, archive))?;
@@ -336,7 +333,11 @@ fn a_rich_tree_comes_back_with_everything() {
     assert_eq!(content.problems, []);
     assert_eq!(bytes.len() % 512, 0);
     let received = restore(&bytes, &place.path().join("back"));
-    assert_eq!(received.warnings, Vec::<String>::new());
+    let [note] = &received.warnings[..] else {
+        panic!("{:?}", received.warnings);
+    };
+    assert!(note.starts_with("1 symlink leads outside"), "{note}");
+    assert_eq!((received.left_out, received.not_set), (0, 0));
     assert_eq!(received.tree.as_ref().map(counts), Some(counts(&content)));
     assert_eq!(counts(&check(&bytes)), counts(&content));
     assert_eq!((content.symlinks, content.hard_links), (4, 2));
@@ -585,6 +586,7 @@ fn excludes_leave_out_names_paths_caches_and_marked_directories() {
         "tmp/only/here",
         "keep/tmp/only",
         "cache/CACHEDIR.TAG",
+        "cache/deep/file",
         "false-cache/CACHEDIR.TAG",
         "marked/.nobackup",
         "marked/inner/file",
@@ -606,6 +608,8 @@ fn excludes_leave_out_names_paths_caches_and_marked_directories() {
     let left: Vec<PathBuf> = snapshot(&place.path().join("back")).into_keys().collect();
     let expected = [
         "",
+        "cache",
+        "cache/CACHEDIR.TAG",
         "false-cache",
         "false-cache/CACHEDIR.TAG",
         "keep",
@@ -618,11 +622,12 @@ fn excludes_leave_out_names_paths_caches_and_marked_directories() {
     assert_eq!(left, expected.map(PathBuf::from));
     assert!(content.excludes.contains(&"/tmp/only".to_owned()));
     assert!(content.excludes.contains(&"node_modules".to_owned()));
+    assert_eq!(content.caches, 1);
     let everything = TreeOptions {
         default_excludes: false,
         ..TreeOptions::default()
     };
-    assert_eq!(archive_with(&root, everything).1.files, 12);
+    assert_eq!(archive_with(&root, everything).1.files, 13);
 }
 
 #[test]
@@ -654,6 +659,11 @@ fn fifos_and_sockets_are_counted_and_never_opened() {
     fs::write(root.join("file"), b"x").expect("write");
     let (_, content) = archive(&root);
     assert_eq!((content.files, content.special), (1, 2));
+    let named = content.specials.iter();
+    let named: Vec<_> = named
+        .map(|it| (it.path.as_str(), it.kind.as_str()))
+        .collect();
+    assert_eq!(named, [("fifo", "fifo"), ("socket", "socket")]);
     assert_eq!(content.problems, []);
 }
 
@@ -885,10 +895,11 @@ fn a_file_that_cannot_be_read_is_named_and_the_rest_comes() {
 }
 
 #[test]
-fn a_root_that_is_missing_or_a_file_is_an_error_that_names_it() {
+fn a_root_that_is_missing_or_no_file_either_is_an_error_that_names_it() {
     let (_place, root) = source_and_places();
-    fs::write(root.join("file"), b"x").expect("write");
-    for name in ["missing", "file"] {
+    let made = rustix::fs::mkfifoat(rustix::fs::CWD, root.join("fifo"), Mode::RWXU);
+    made.expect("mkfifo");
+    for name in ["missing", "fifo"] {
         let opened =
             DirectorySource::new(&root.join(name), TreeOptions::default(), Cancel::default());
         let Err(TreeError::Root { root: named, .. }) = opened else {
@@ -998,33 +1009,64 @@ fn a_destination_filled_meanwhile_is_left_alone() {
     assert_eq!(names_in(&back), ["mine"]);
 }
 
-#[test]
-fn links_that_point_outside_are_left_out_and_named_unless_allowed() {
-    let (place, root) = source_and_places();
+/// Links of every kind; the second half leads, or may lead, outside the tree.
+const LINKS: [(&str, &str); 8] = [
+    ("../ok", "d/inside"),
+    ("nowhere", "d/dangling"),
+    (".", "d/itself"),
+    ("deep/../x", "d/after-a-name"),
+    ("/etc", "d/absolute"),
+    ("/no/such", "d/absolute-dangling"),
+    ("../../x", "d/up"),
+    ("../sub/../x", "d/through-a-name"),
+];
+
+fn tree_of_links(root: &Path) -> Vec<u8> {
     fs::create_dir(root.join("d")).expect("mkdir");
-    for (target, name) in [
-        ("/etc", "d/absolute"),
-        ("../../x", "d/up"),
-        ("../ok", "d/inside"),
-    ] {
+    for (target, name) in LINKS {
         symlink(target, root.join(name)).expect("symlink");
     }
-    let (bytes, _) = archive(&root);
+    archive(root).0
+}
+
+#[test]
+fn links_of_every_kind_come_back_and_those_that_lead_outside_are_named_in_a_note() {
+    let (place, root) = source_and_places();
+    let bytes = tree_of_links(&root);
     let back = place.path().join("back");
-    let options = RestoreTreeOptions::default();
+    let received = restore(&bytes, &back);
+    assert_same(&root, &back);
+    assert_eq!(received.left_out, 0);
+    let [note] = &received.warnings[..] else {
+        panic!("{:?}", received.warnings);
+    };
+    for said in ["5 symlinks lead outside", "\"d/up\" to \"../../x\""] {
+        assert!(note.contains(said), "{note}");
+    }
+}
+
+#[test]
+fn links_that_lead_outside_are_left_out_and_named_where_that_is_asked_for() {
+    let (place, root) = source_and_places();
+    let bytes = tree_of_links(&root);
+    let back = place.path().join("back");
+    let options = RestoreTreeOptions {
+        links_outside: false,
+        ..RestoreTreeOptions::default()
+    };
     let mut target = DirectoryTarget::new(&back, options, Cancel::default()).expect("free");
     let received = target.receive(&mut &bytes[..]).expect("received");
     let reached = &mut Reached::default();
     target.commit(reached).expect("committed");
-    assert_eq!(names_in(&back.join("d")), ["inside"]);
-    assert_eq!(received.warnings.len(), 2);
+    assert_eq!(names_in(&back.join("d")), ["dangling", "inside", "itself"]);
+    assert_eq!((received.left_out, received.warnings.len()), (5, 5));
     assert!(
         received
             .warnings
             .iter()
-            .all(|text| text.contains("points outside the tree"))
+            .all(|text| text.contains("leads outside the tree"))
     );
-    assert_eq!(received.tree.map(|tree| tree.symlinks), Some(3));
+    assert_eq!(received.tree.map(|tree| tree.symlinks), Some(8));
 }
 
 #[test]

@@ -24,6 +24,8 @@ Examples:
   kluis restore latest:shop --into shop_copy --dry-run
   kluis restore latest:shop --list
   kluis restore latest:shop -t sales.orders --into shop_orders
+  kluis restore latest:source --list --path '*.conf'
+  kluis restore latest:source --path etc/nginx --to /tmp/back
 
 BACKUP is an id, a unique prefix of one, a file name, a path to a file,
 latest, latest:db, latest:source or latest:NAME. After a failure what was
@@ -35,7 +37,7 @@ exact. A table without a schema is looked for in every schema. What belongs to
 it comes along; what would need something that is not chosen is left out and
 named. With -t or -n the destination is --into.
 
-Exit code 3: restored, but links that point outside the tree were left out.
+Exit code 3: restored, but something was left out or could not be set.
 Exit code 4: the archive is damaged, or the key is not its key."
 )]
 pub struct Restore {
@@ -85,6 +87,13 @@ pub struct Restore {
     )]
     pub schemas: Vec<String>,
 
+    /// Source: only what matches, with all below it and the directories above it
+    /// (may be repeated); a name at any depth, or a path with a slash
+    ///
+    /// Globs as for the excludes of a backup. Also with --list.
+    #[arg(long = "path", value_name = "GLOB", conflicts_with_all = ["into", "replace"])]
+    pub paths: Vec<String>,
+
     /// Database: where the login is a superuser's, also run with its rights what
     /// stands in the dump, instead of with those of the role that owns it
     #[arg(long, conflicts_with = "to")]
@@ -93,8 +102,15 @@ pub struct Restore {
     #[command(flatten)]
     pub server: ServerFlags,
 
-    /// Source: also make symlinks that point outside the restored tree
+    /// Source: leave out symlinks that lead outside the restored tree
+    ///
+    /// For archives of strangers: kluis writes through no link, but other programs
+    /// would. What is left out is named, and the exit code is 3.
     #[arg(long, conflicts_with_all = ["into", "replace"])]
+    pub no_links_outside: bool,
+
+    /// Source: make symlinks that lead outside, which is what happens anyway
+    #[arg(long, hide = true, conflicts_with_all = ["into", "replace", "no_links_outside"])]
     pub links_outside: bool,
 
     /// Also a backup that no key of ours sealed, which may be anybody's work
@@ -131,7 +147,7 @@ pub struct Destination {
     #[arg(long)]
     pub replace: bool,
 
-    /// Database: nowhere; print what is in the backup
+    /// Nowhere; print what is in the backup
     #[arg(long, conflicts_with_all = ["tables", "schemas", "in_place", "keep_old", "dry_run"])]
     pub list: bool,
 }

@@ -37,7 +37,7 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
     let (opened, key) = session.open_for(wizard::backup(&wanted)?)?;
     let named = opened.find(&key)?;
     if wanted.destination.list && !named.backup().holds_globals() {
-        return select::list(session, &opened, named.backup());
+        return select::list(session, &opened, named.backup(), &wanted);
     }
     let accepted = accept(
         &opened.storage,
@@ -99,7 +99,10 @@ fn happened(
         backup: manifest.map(EventBackup::of),
         duration_ms: u64::try_from(took.as_millis()).ok(),
         problem: match result {
-            Ok(Exit::Incomplete) => Some("incomplete: some entries were left out".to_owned()),
+            Ok(Exit::Incomplete) => Some(
+                "incomplete: some entries were left out, or lack an owner, mode or attribute"
+                    .to_owned(),
+            ),
             Ok(_) => None,
             Err(error) => Some(problem(error)),
         },
@@ -218,8 +221,9 @@ impl Restoring<'_> {
             return Err(OperationError::Usage { what });
         }
         let options = RestoreTreeOptions {
-            links_outside: self.wanted.links_outside,
+            links_outside: !self.wanted.no_links_outside,
             without_rights: self.unsealed,
+            paths: select::paths(self.wanted)?,
         };
         let target = DirectoryTarget::new(to, options, self.session.cancel.clone())?;
         Ok(Box::new(target))

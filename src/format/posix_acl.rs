@@ -66,6 +66,17 @@ pub fn from_text(text: &[u8]) -> Option<Vec<u8>> {
     Some(binary)
 }
 
+/// What the file's own group may do by an access ACL: 0 to 7. Where there is a mask, a
+/// mode shows that in the group's place. `None` if `binary` is no ACL.
+pub fn own_group_bits(binary: &[u8]) -> Option<u32> {
+    let text = to_text(binary)?;
+    let of = |entry: &str| {
+        let found = text.split(',').find_map(|it| it.strip_prefix(entry))?;
+        permissions_bits(found).map(u32::from)
+    };
+    Some(of("group::")? & of("mask::").unwrap_or(7))
+}
+
 fn entry_from_text(word: &str) -> Option<(u16, u32, u16)> {
     let fields: Vec<&str> = word.split(':').collect();
     let (&tag_word, fields) = fields.split_first()?;
@@ -118,7 +129,7 @@ fn permissions_bits(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{from_text, to_text};
+    use super::{from_text, own_group_bits, to_text};
 
     const TEXT: &str = "user::rw-,user:1000:r--,group::r--,group:5:-wx,mask::rwx,other::---";
 
@@ -135,6 +146,19 @@ mod tests {
         let plain = from_text(b"user::rw-\nuser:1000:r--\ngroup::r--\nmask::r--\nother::---\n");
         assert!(star.is_some());
         assert_eq!(star, plain);
+    }
+
+    #[test]
+    fn what_the_group_may_do_is_its_own_entry_within_the_mask() {
+        for (text, bits) in [
+            (TEXT, 4),
+            ("user::rw-,group::rwx,mask::r-x,other::---", 5),
+            ("user::rw-,group::-w-,other::---", 2),
+        ] {
+            let binary = from_text(text.as_bytes()).expect("valid");
+            assert_eq!(own_group_bits(&binary), Some(bits), "{text}");
+        }
+        assert_eq!(own_group_bits(b"x"), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use accept::{Accepted, accept, is_anybodys};
 pub use adopt::{AdoptFile, Adopted, Told, adopt};
 pub use backup::{BackupDone, BackupPlan, Encryption, backup};
 pub use compare::{ComparedTable, Comparison};
-pub use contents::{ContentsDone, contents};
+pub use contents::{ContentsDone, contents, tree_entries};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
 pub use facts::{facts, facts_with, holds_encrypted};

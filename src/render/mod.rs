@@ -40,6 +40,7 @@ mod simulate;
 mod status;
 mod style;
 mod table;
+mod tree_list;
 mod units;
 mod usage;
 mod verify;
@@ -77,6 +78,7 @@ pub use settings::SettingsReport;
 pub use show::ShowReport;
 pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};
 pub use status::{StatusReport, foreign_line};
+pub use tree_list::{TreeListReport, TreeListRow};
 pub use units::{age, count, counted, duration, rate, size, when};
 pub use verify::{VerifyFinding, VerifyReport, VerifyRow};
 

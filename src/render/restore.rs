@@ -42,8 +42,13 @@ pub struct RestoreReport {
     pub tables: u64,
     pub rows: u64,
     pub files: u64,
+    /// Of a tree only so many entries were restored: a part was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<u64>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
+    /// Entries that were made without all that was theirs, named there too.
+    pub not_set: u64,
     /// The replaced database's new name, where it was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_old: Option<String>,
@@ -78,7 +83,7 @@ pub struct ComparedTable {
 
 impl Report for RestoreReport {
     fn text(&self, view: &View) -> String {
-        let done = match (self.dry_run, self.content_ok, self.left_out) {
+        let done = match (self.dry_run, self.content_ok, self.left_out + self.not_set) {
             (_, false, _) if self.restored => {
                 Style::Red.paint("restored, AND DIFFERS from its dump")
             }
@@ -93,6 +98,10 @@ impl Report for RestoreReport {
             fields.line("size", &self.speed());
         }
         fields.line("holds", &self.content());
+        let chosen = self
+            .chosen
+            .map(|it| counted(it, "entry of it", "entries of it"));
+        fields.optional("chosen", chosen.as_deref());
         let old = self.kept_old.as_ref();
         let old = old.map(|name| format!("kept as database {name} until you drop it"));
         fields.optional("old one", old.as_deref());
@@ -164,11 +173,13 @@ impl RestoreReport {
         }
         if self.left_out > 0 {
             let entries = counted(self.left_out, "entry was", "entries were");
-            let left_out = format!(
-                "{entries} left out, everything else is there; links that point outside \
-                 come with --links-outside"
-            );
+            let left_out = format!("{entries} left out, everything else is there");
             text.push_str(&note(&left_out));
+        }
+        if self.not_set > 0 {
+            let entries = counted(self.not_set, "entry", "entries");
+            let not_set = format!("{entries} could not be given all that was theirs");
+            text.push_str(&note(&not_set));
         }
         text
     }

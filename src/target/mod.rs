@@ -7,10 +7,12 @@ use std::io::BufRead;
 
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
+use crate::format::tar::Entry;
 use crate::ledger::PublicSchema;
 use crate::reached::Reached;
 
 mod archive;
+mod chosen;
 mod contents_check;
 mod directory;
 mod dump_check;
@@ -71,6 +73,10 @@ pub trait Target: Send {
 pub struct Received {
     pub database: Option<DatabaseContent>,
     pub tree: Option<TreeContent>,
+    /// Of a tree only so many entries were restored: a part was asked for.
+    pub chosen: Option<u64>,
+    /// What is in the tree, where that was asked for; without attributes' values.
+    pub entries: Option<Vec<Entry>>,
     /// What the dump says of the schema `public`.
     pub public: PublicSchema,
     /// What stands where in the dump, where that was asked for.
@@ -80,6 +86,9 @@ pub struct Received {
     pub part: Option<Part>,
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
+    /// Entries that were made, but not with all that they had (owner, mode,
+    /// attributes, time), each named in `warnings`.
+    pub not_set: u64,
     /// Roles that are to be made: those that the server does not have.
     pub roles: Vec<String>,
     /// What a replaced database is called now, where it was kept.
@@ -98,6 +107,8 @@ pub enum TargetError {
     /// target, a dump without its trailer.
     #[error("refused: {what}")]
     Hostile { what: String },
+    #[error("nothing in the backup is called so: --path fits no entry; --list shows what is there")]
+    NothingChosen,
     /// The place it should go to said no.
     #[error("cannot {action} {place}: {source}")]
     Place {

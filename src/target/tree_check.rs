@@ -7,17 +7,39 @@ use std::io::BufRead;
 use crate::cancel::Cancel;
 use crate::format::manifest::TreeContent;
 use crate::format::tar::{Entry, EntryKind, TarError, TarReader};
+use crate::glob::Globs;
 use crate::reached::Reached;
+use crate::target::chosen::Chosen;
 use crate::target::{Received, Target, TargetError};
 
 /// A target that only looks.
 pub struct TreeCheck {
     cancel: Cancel,
+    /// Whether the entries are kept, for a list; those that the globs fit.
+    listing: Option<Option<Globs>>,
 }
 
 impl TreeCheck {
     pub fn new(cancel: Cancel) -> Self {
-        Self { cancel }
+        let listing = None;
+        Self { cancel, listing }
+    }
+
+    /// One that also keeps what is in the tree, or what of it `globs` fit.
+    pub fn listing(globs: Option<Globs>, cancel: Cancel) -> Self {
+        let listing = Some(globs);
+        Self { cancel, listing }
+    }
+
+    fn keep(&self, mut entry: Entry, kept: &mut Vec<Entry>) {
+        let fits = |globs: &Option<Globs>| Chosen::new(globs.as_ref()).fits(&entry.path);
+        if self.listing.as_ref().is_some_and(fits) {
+            entry.attributes.xattrs = Vec::new();
+            if let EntryKind::SparseFile { segments, .. } = &mut entry.kind {
+                *segments = Vec::new();
+            }
+            kept.push(entry);
+        }
     }
 }
 
@@ -26,9 +48,10 @@ impl Target for TreeCheck {
     /// bytes; what only the source can know stays empty.
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         let mut reader = TarReader::new(stream);
-        let mut content = TreeContent::default();
+        let (mut content, mut kept) = (TreeContent::default(), Vec::new());
         while let Some(entry) = reader.next_entry()? {
             count_entry(&mut content, &entry);
+            self.keep(entry, &mut kept);
             loop {
                 self.cancel.check()?;
                 let bytes = reader.data()?.len();
@@ -40,6 +63,7 @@ impl Target for TreeCheck {
         }
         Ok(Received {
             tree: Some(content),
+            entries: self.listing.is_some().then_some(kept),
             ..Received::default()
         })
     }

@@ -86,12 +86,9 @@ impl Target for TreeRestoreCheck {
         self.check_room()?;
         let scratch = Scratch::create(&self.work_dir, "proof")?;
         let root = scratch.path().join("tree");
-        // Nobody follows a link of the copy, so those that leave it are made too.
-        let all = RestoreTreeOptions {
-            links_outside: true,
-            without_rights: false,
-        };
-        let target = DirectoryTarget::new(&root, all, self.cancel.clone())?;
+        // As a restore does it.
+        let options = RestoreTreeOptions::default();
+        let target = DirectoryTarget::new(&root, options, self.cancel.clone())?;
         let copy = self.copy.insert(Restored {
             target: None,
             root,

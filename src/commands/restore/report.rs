@@ -43,6 +43,14 @@ impl Restoring<'_> {
                 counted(left_out, "entry was", "entries were")
             ));
         }
+        let not_set = done.received.not_set;
+        if not_set > 0 {
+            session.console.warn(&format!(
+                "{} could not be given all that was theirs, named above or with --json under \
+                 warnings",
+                counted(not_set, "entry", "entries")
+            ));
+        }
         session.print(&RestoreReport {
             pre_restore_backup,
             ..self.done(done)
@@ -51,7 +59,7 @@ impl Restoring<'_> {
             let undo = format!("to undo: kluis restore {} --replace", copy.id);
             session.console.info(&undo);
         }
-        Ok(match left_out {
+        Ok(match left_out + not_set {
             0 => Exit::Done,
             _ => Exit::Incomplete,
         })
@@ -70,8 +78,10 @@ impl Restoring<'_> {
             tables: tables.map_or(0, |tables| tables.len() as u64),
             rows: tables.map_or(0, |tables| tables.iter().map(|table| table.rows).sum()),
             files: done.received.tree.as_ref().map_or(0, |tree| tree.files),
+            chosen: done.received.chosen,
             kept_old: done.received.kept_old,
             left_out: done.received.left_out,
+            not_set: done.received.not_set,
             warnings: done.received.warnings,
             ..report
         }
@@ -140,7 +150,9 @@ impl Restoring<'_> {
             tables: tables.map_or(0, |tables| tables.len() as u64),
             rows: tables.map_or(0, |tables| tables.iter().map(|table| table.rows).sum()),
             files: tree.map_or(0, |tree| tree.files),
+            chosen: None,
             left_out: 0,
+            not_set: 0,
             kept_old: None,
             pre_restore_backup: None,
             warnings: Vec::new(),

@@ -1,14 +1,15 @@
-//! `kluis restore -t`, `-n` and `--list`: a part of a database, or what is in it.
+//! `kluis restore -t`, `-n`, `--path` and `--list`: a part of a backup, or what is in it.
 
 use crate::catalog::Backup;
 use crate::cli::Restore;
 use crate::dump::{Choice, Contents, Entry, Name, Pattern};
 use crate::exit::Exit;
 use crate::format::manifest::{DatabaseContent, Kind, Trigger};
-use crate::operations::{ContentsDone, OperationError, Reporter, contents};
-use crate::render::{ContentsReport, ContentsRow};
+use crate::glob::{Globs, of_paths};
+use crate::operations::{ContentsDone, OperationError, Reporter, contents, tree_entries};
+use crate::render::{ContentsReport, ContentsRow, TreeListReport, TreeListRow};
 use crate::series::left_out_by_options;
-use crate::target::{Selected, Target};
+use crate::target::{Selected, Target, TreeCheck};
 use crate::wiring;
 
 use super::{Opened, Session};
@@ -16,6 +17,11 @@ use super::{Opened, Session};
 /// A part cannot take a whole database's place.
 pub fn check_flags(wanted: &Restore) -> Result<(), OperationError> {
     let is_part = !wanted.tables.is_empty() || !wanted.schemas.is_empty();
+    if !wanted.paths.is_empty() && wanted.destination.to.is_none() {
+        return Err(usage(
+            "--path brings a part of a source tree, into a directory: say which with --to DIR",
+        ));
+    }
     if is_part && (wanted.destination.replace || wanted.in_place) {
         return Err(OperationError::Usage {
             what: "-t and -n bring a part of a database, which would replace the whole of it; \
@@ -90,10 +96,14 @@ fn usage(what: &str) -> OperationError {
     }
 }
 
-fn read(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Result<ContentsDone> {
+fn read(
+    session: &Session<'_>,
+    opened: &Opened,
+    backup: &Backup,
+) -> anyhow::Result<ContentsDone<Contents>> {
     if backup.kind() == Some(Kind::Source) {
         let what = format!(
-            "{} is a source tree: -t, -n and --list are for databases",
+            "{} is a source tree: -t and -n are for databases; --path GLOB brings a part of it",
             backup.archive
         );
         return Err(usage(&what).into());
@@ -104,7 +114,33 @@ fn read(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Resu
     Ok(contents(&vault, backup, session.now, target)?)
 }
 
-pub fn list(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::Result<Exit> {
+/// What `--path` chooses of a tree; `None` without it.
+pub fn paths(wanted: &Restore) -> Result<Option<Globs>, OperationError> {
+    if wanted.paths.is_empty() {
+        return Ok(None);
+    }
+    let paths = wanted.paths.iter();
+    let globs = paths.map(|path| of_paths(path.trim_end_matches('/')));
+    let globs = Globs::new(globs).map_err(|error| usage(&format!("--path {error}")))?;
+    Ok(Some(globs))
+}
+
+pub fn list(
+    session: &Session<'_>,
+    opened: &Opened,
+    backup: &Backup,
+    wanted: &Restore,
+) -> anyhow::Result<Exit> {
+    if backup.kind() == Some(Kind::Source) {
+        return list_tree(session, opened, backup, paths(wanted)?);
+    }
+    if !wanted.paths.is_empty() {
+        let what = format!(
+            "{} is a database: --path is for source trees",
+            backup.archive
+        );
+        return Err(usage(&what).into());
+    }
     let done = read(session, opened, backup)?;
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     session.print(&ContentsReport {
@@ -119,6 +155,26 @@ pub fn list(session: &Session<'_>, opened: &Opened, backup: &Backup) -> anyhow::
             .iter()
             .map(|entry| row(&done.contents, entry))
             .collect(),
+        warnings: done.warnings,
+    })?;
+    Ok(Exit::Done)
+}
+
+fn list_tree(
+    session: &Session<'_>,
+    opened: &Opened,
+    backup: &Backup,
+    paths: Option<Globs>,
+) -> anyhow::Result<Exit> {
+    let vault = session.vault(&opened.storage, "restore --list", Trigger::Manual)?;
+    let target = Box::new(TreeCheck::listing(paths, session.cancel.clone()));
+    let done = tree_entries(&vault, backup, session.now, target)?;
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    session.print(&TreeListReport {
+        id: manifest.map_or_else(|| "-".to_owned(), |manifest| manifest.id.to_string()),
+        name: backup.name().to_owned(),
+        file: backup.archive.clone(),
+        entries: done.contents.into_iter().map(TreeListRow::from).collect(),
         warnings: done.warnings,
     })?;
     Ok(Exit::Done)

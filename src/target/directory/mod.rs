@@ -2,8 +2,8 @@
 //! become of an entry; the tar module has refused what no entry may say.
 //!
 //! Refuses entries that come twice, that go through a symlink or that link to
-//! what the archive did not bring. Symlinks that point outside the tree are
-//! left out with a warning unless allowed. Owners go by number, never by name.
+//! what the archive did not bring. Symlinks that lead outside the tree are made and
+//! named, or left out where that is asked for. Owners go by number, never by name.
 //! Invariant: nothing is visible at the destination before the commit.
 
 use std::fs::File;
@@ -22,35 +22,31 @@ use crate::format::manifest::TreeContent;
 use crate::format::tar::{
     Attributes, Entry, EntryKind, Segment, TarError, TarReader, display_path, symlink_stays_inside,
 };
+use crate::paths::Dir;
 use crate::reached::Reached;
+use crate::target::chosen::Chosen;
 use crate::target::tree_check::count_entry;
 use crate::target::{Received, Target, TargetError};
 
 mod holes;
+mod inside;
 mod metadata;
+mod names;
+mod options;
 mod parents;
 mod staging;
 mod writers;
 
 use holes::write_data;
 use metadata::Metadata;
+pub use options::RestoreTreeOptions;
+use options::without_rights;
 use parents::{IMPLIED, Left, Parents, Spot, place};
-use staging::{Destination, Staging};
+use staging::{Destination, Staging, forget_acls};
 use writers::{Failure, Writers, create, not_created, not_possible};
 
 /// Files from this size on are not collected, but written as they come.
 const STREAMED_BYTES: u64 = 1 << 20;
-
-/// How a tree is restored.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RestoreTreeOptions {
-    /// Whether symlinks that point outside the tree are made too. Their makers
-    /// decide where later programs read and write: for archives you trust.
-    pub links_outside: bool,
-    /// Nothing that lends rights: no setuid or setgid bit, no `security.*` or
-    /// `trusted.*` attribute. For archives that anybody may have made.
-    pub without_rights: bool,
-}
 
 /// A tree on its way into a directory.
 pub struct DirectoryTarget {
@@ -58,6 +54,7 @@ pub struct DirectoryTarget {
     options: RestoreTreeOptions,
     cancel: Cancel,
     metadata: Metadata,
+    /// With what a destination that is filled as it stands gets.
     received: Option<(Staging, Option<Attributes>)>,
 }
 
@@ -85,14 +82,14 @@ impl Target for DirectoryTarget {
         let staging = Staging::create(&self.destination)?;
         let failure = Failure::default();
         let mut receiving = Receiving {
-            options: self.options,
+            options: &self.options,
+            chosen: Chosen::new(self.options.paths.as_ref()),
             cancel: &self.cancel,
             metadata: &self.metadata,
             parents: Parents::new(staging.root(), &self.metadata),
             content: TreeContent::default(),
-            root_attributes: None,
         };
-        thread::scope(|scope| {
+        let root = thread::scope(|scope| {
             let mut writers = Writers::start(scope, &self.metadata, &failure)?;
             let mut reader = TarReader::new(stream);
             while let Some(entry) = reader.next_entry()? {
@@ -100,30 +97,57 @@ impl Target for DirectoryTarget {
                 receiving.entry(entry, &mut reader, &mut writers)?;
                 failure.check()?;
             }
-            receiving.root_attributes = receiving.parents.finish()?;
-            writers.wait()
+            let root = receiving.parents.finish()?;
+            writers.wait()?;
+            Ok::<_, TargetError>(root)
         })?;
-        let (content, root_attributes) = (receiving.content, receiving.root_attributes);
-        self.received = Some((staging, root_attributes));
+        let (content, chosen) = (receiving.content, receiving.chosen.count());
+        if chosen == Some(0) {
+            return Err(TargetError::NothingChosen);
+        }
+        let top = match (root, staging.filled()) {
+            (Some(attributes), Some(filled)) => {
+                self.metadata.may_change(filled).then_some(attributes)
+            }
+            (None, Some(_)) => None,
+            // It is still out of everybody's reach.
+            (Some(attributes), None) => {
+                let root = staging.root().as_fd();
+                self.metadata.apply(root, b"", &attributes)?;
+                None
+            }
+            (None, None) => {
+                set_mode(&staging, IMPLIED)?;
+                None
+            }
+        };
+        self.received = Some((staging, top));
         Ok(Received {
             tree: Some(content),
+            chosen,
             left_out: self.metadata.left_out(),
+            not_set: self.metadata.not_set(),
             warnings: self.metadata.take_warnings(),
             ..Received::default()
         })
     }
 
-    /// Gives the root its own mode while it is still out of everybody's reach.
     fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
-        let Some((staging, root)) = &mut self.received else {
+        let Some((staging, top)) = &mut self.received else {
             let source = std::io::Error::other("nothing was received");
             return Err(place(b"", source));
         };
-        match root {
-            Some(attributes) => self
-                .metadata
-                .apply(staging.root().as_fd(), b"", attributes)?,
-            None => set_mode(staging, IMPLIED)?,
+        if staging.filled().is_some() {
+            let metadata = &self.metadata;
+            let set = |filled: &Dir| match top {
+                Some(attributes) => {
+                    // What the archive does not grant.
+                    let _ = forget_acls(filled);
+                    metadata.apply(filled.as_fd(), b"", attributes)
+                }
+                None => Ok(()),
+            };
+            return staging.fill(set, reached);
         }
         let mode = staging.root().mode();
         let mode = mode.map_err(|errno| place(b"", errno.into()))?;
@@ -148,12 +172,12 @@ fn set_mode(staging: &Staging, mode: Mode) -> Result<(), TargetError> {
 
 /// The state of one run through a stream.
 struct Receiving<'a> {
-    options: RestoreTreeOptions,
+    options: &'a RestoreTreeOptions,
+    chosen: Chosen<'a>,
     cancel: &'a Cancel,
     metadata: &'a Metadata,
     parents: Parents<'a>,
     content: TreeContent,
-    root_attributes: Option<Attributes>,
 }
 
 impl Receiving<'_> {
@@ -169,6 +193,12 @@ impl Receiving<'_> {
         entry.attributes.gname = Vec::new();
         if self.options.without_rights {
             without_rights(&mut entry.attributes);
+        }
+        if !self.chosen.takes(&entry)? {
+            return Ok(());
+        }
+        for (above, attributes) in self.chosen.above() {
+            self.parents.directory(&above, attributes, writers)?;
         }
         match entry.kind {
             EntryKind::Directory => self
@@ -294,11 +324,15 @@ impl Receiving<'_> {
         writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
         let spot = self.parents.spot(path, writers)?;
-        if !self.options.links_outside && !symlink_stays_inside(path, target) {
+        let leads_outside = !symlink_stays_inside(path, target);
+        if leads_outside && !self.options.links_outside {
             let target = display_path(target);
-            let why = format!("it points outside the tree, to {target}");
+            let why = format!("it leads outside the tree, to {target}");
             self.metadata.leave_out("symlink ", path, &why);
         } else {
+            if leads_outside {
+                self.metadata.tell_outside(path, target);
+            }
             rustix::fs::symlinkat(target, &spot.parent, spot.name)
                 .map_err(|errno| not_created(path, errno.into()))?;
             let parent = spot.parent.as_fd();
@@ -314,6 +348,12 @@ impl Receiving<'_> {
         target: &[u8],
         writers: &mut Writers<'_>,
     ) -> Result<(), TargetError> {
+        if !self.chosen.fits(target) {
+            let target = display_path(target);
+            let why = format!("it is a further name of {target}, which is not chosen");
+            self.metadata.leave_out("", path, &why);
+            return Ok(());
+        }
         let from = self.parents.spot(path, writers)?;
         let to = self.parents.existing(target)?;
         let (_, name) = parents::split(target);
@@ -338,11 +378,4 @@ impl Receiving<'_> {
         }
         Left::release(from.left, self.metadata)
     }
-}
-
-/// What lends the rights of a file's owner, or the kernel's, to who runs it.
-fn without_rights(attributes: &mut Attributes) {
-    attributes.mode &= 0o1777;
-    let lends = |name: &[u8]| name.starts_with(b"security.") || name.starts_with(b"trusted.");
-    attributes.xattrs.retain(|xattr| !lends(&xattr.name));
 }

@@ -2,11 +2,11 @@
 //! it at its destination. Owns the staging directory: dropping it removes what is
 //! there.
 //!
-//! Refuses a destination that holds anything or is a mount point (a rename
-//! cannot replace that). It lies beside the destination; where others could
-//! write there and we are root, in the deepest directory above that only root
-//! can write to. Invariants: the destination is untouched until
-//! [`Staging::publish`], which puts the whole tree there in one rename; and
+//! Refuses a destination that holds anything. It lies beside the destination; where
+//! others could write there and we are root, in the deepest directory above that only
+//! root can write to; and in the destination itself where no rename can replace that.
+//! Invariants: the destination is untouched until [`Staging::publish`], which puts
+//! the whole tree there in one rename, or [`Staging::fill`], which moves it up; and
 //! until then nobody but this user reaches anything of it: the tree lies in a
 //! directory of mode 0700 that stays ours, whomever the tree itself is given to.
 //!
@@ -22,12 +22,13 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode};
 use rustix::io::Errno;
 
+use super::inside::{self, Stuck};
+use super::names::{is_staging_name, staging_name};
+use crate::format::posix_acl;
 use crate::paths::{Chain, Dir, Leaf, remove_child, remove_tree};
 use crate::reached::Reached;
 use crate::target::TargetError;
 
-const MARK: &[u8] = b".kluis-";
-const RANDOM_BYTES: usize = 8;
 /// The tree's name in its staging directory.
 const TREE: &CStr = c"tree";
 /// A file beside it that says what the directory is: others may be able to give
@@ -43,6 +44,8 @@ pub(super) struct Destination {
     way: Chain,
     name: CString,
     path: PathBuf,
+    /// The way to the destination itself, where that is to be filled as it stands.
+    inside: Option<Chain>,
 }
 
 pub(super) struct Staging {
@@ -66,12 +69,16 @@ impl Destination {
         };
         let (way, leaf) = Chain::to_parent(path).map_err(place)?;
         way.refuse_led(None).map_err(place)?;
-        check_free(&way, &leaf).map_err(place)?;
+        let inside = match is_filled(&way, &leaf).map_err(place)? {
+            true => Some(Chain::to_directory(path).map_err(place)?),
+            false => None,
+        };
         let shown = way.path().join(name_of(&leaf.name));
         let destination = Self {
             way,
             name: leaf.name,
             path: shown,
+            inside,
         };
         destination.holder().map_err(place)?;
         Ok(destination)
@@ -79,17 +86,19 @@ impl Destination {
 
     /// Where the staging directory goes, to be read.
     fn holder(&self) -> io::Result<Dir> {
-        if self.way.is_trusted() || !rustix::process::geteuid().is_root() {
-            return Ok(self.way.last().readable()?);
+        let way = self.inside.as_ref().unwrap_or(&self.way);
+        if way.is_trusted() || !rustix::process::geteuid().is_root() {
+            return Ok(way.last().readable()?);
         }
-        match self.way.deepest_trusted() {
+        let above = way.deepest_trusted().filter(|_| self.inside.is_none());
+        match above {
             Some((dir, _)) => Ok(dir.readable()?),
             None => {
                 let why = format!(
                     "others than root can write to {}, and no directory above it on its file \
                      system is safe from them; restore as the user whose directory it is, or into \
                      a directory that only root can write to, and move the tree from there",
-                    self.way.path().display()
+                    way.path().display()
                 );
                 Err(io::Error::new(ErrorKind::PermissionDenied, why))
             }
@@ -119,22 +128,83 @@ impl Staging {
             let Some(wall) = make_locked(&holder, &name).map_err(failed)? else {
                 continue;
             };
+            forget_acls(&wall).map_err(failed)?;
             drop(wall.create_file(SIGN).map_err(failed)?);
             let root = Arc::new(wall.make_child(TREE).map_err(failed)?);
-            return Ok(Self {
+            let staging = Self {
                 destination: Arc::clone(destination),
                 holder,
                 name,
                 wall,
                 root,
                 published: false,
-            });
+            };
+            staging.check_free().map_err(place)?;
+            return Ok(staging);
         }
         Err(place(io::Error::other("it was swept away again and again")))
     }
 
     pub fn root(&self) -> &Arc<Dir> {
         &self.root
+    }
+
+    /// The destination where it is filled as it stands.
+    pub fn filled(&self) -> Option<&Dir> {
+        self.destination.inside.as_ref().map(|_| &self.holder)
+    }
+
+    /// Nobody put anything beside the staging directory, another restore neither.
+    fn check_free(&self) -> io::Result<()> {
+        if self.filled().is_none() || inside::is_free(&self.holder, &self.name)? {
+            return Ok(());
+        }
+        let why = "it is not empty any more: another restore, or somebody, is at work there";
+        Err(io::Error::new(ErrorKind::DirectoryNotEmpty, why))
+    }
+
+    /// In place of [`Staging::publish`]: moves what is in the tree up into its
+    /// destination. `set` gives that what the root is to have.
+    pub fn fill(
+        &mut self,
+        set: impl FnOnce(&Dir) -> Result<(), TargetError>,
+        reached: &mut Reached,
+    ) -> Result<(), TargetError> {
+        let path = self.destination.path.display().to_string();
+        let place = |action| {
+            let place = path.clone();
+            move |source: io::Error| TargetError::Place {
+                action,
+                place,
+                source,
+            }
+        };
+        rustix::fs::syncfs(&self.root)
+            .map_err(|errno| place("bring to the disk what was restored for")(errno.into()))?;
+        let moving = place("move the restored tree into");
+        if let Err(error) = self.check_free() {
+            return Err(moving(error));
+        }
+        if let Err(stuck) = inside::move_up(&self.root, &self.holder) {
+            let (Stuck::Back(errno) | Stuck::Between(errno)) = stuck;
+            if let Stuck::Between(_) = stuck {
+                *reached = Reached::Unknown {
+                    look: "a part of it may be there".to_owned(),
+                };
+            }
+            return Err(moving(errno.into()));
+        }
+        self.published = true;
+        *reached = Reached::Swapped;
+        // Before the last: it changes the destination's time, or may be forbidden then.
+        let _ = remove_child(&self.wall, TREE, self.root.identity());
+        self.remove_wall();
+        set(&self.holder)?;
+        self.holder
+            .sync()
+            .map_err(|errno| place("sync the directory")(errno.into()))?;
+        let way = self.destination.inside.as_ref();
+        self.end_at(way.is_none_or(Chain::still_leads_there), reached)
     }
 
     /// Brings everything to the disk and the tree to its destination. The order
@@ -171,13 +241,24 @@ impl Staging {
             .map_err(place("sync the directory above"));
         self.remove_wall();
         synced?;
-        if parent.holds(name, self.root.identity()) && self.destination.way.still_leads_there() {
+        let is_there = parent.holds(name, self.root.identity());
+        self.end_at(
+            is_there && self.destination.way.still_leads_there(),
+            reached,
+        )
+    }
+
+    /// The last word: whether the tree is where it was to go.
+    fn end_at(&self, is_there: bool, reached: &mut Reached) -> Result<(), TargetError> {
+        if is_there {
             return Ok(());
         }
         *reached = Reached::Unknown {
             look: "it is whole, but not there".to_owned(),
         };
-        Err(TargetError::Displaced { place: path })
+        Err(TargetError::Displaced {
+            place: self.destination.path.display().to_string(),
+        })
     }
 
     /// What is left of it once the tree is at its destination.
@@ -213,43 +294,16 @@ fn name_of(name: &CStr) -> PathBuf {
     PathBuf::from(std::ffi::OsStr::from_bytes(name.to_bytes()))
 }
 
-fn check_free(way: &Chain, leaf: &Leaf) -> io::Result<()> {
+/// Whether what is there has to be filled as it stands; an error if it may not be.
+fn is_filled(way: &Chain, leaf: &Leaf) -> io::Result<bool> {
     match leaf.kind {
-        None => return Ok(()),
-        Some(FileType::Directory) => {}
+        None => Ok(false),
+        Some(FileType::Directory) => inside::is_needed(way, leaf),
         Some(_) => {
             let why = "it is not a directory; name a new or empty directory";
-            return Err(io::Error::new(ErrorKind::NotADirectory, why));
+            Err(io::Error::new(ErrorKind::NotADirectory, why))
         }
     }
-    let directory = way.last().open_child(&leaf.name)?;
-    if !directory.is_empty()? {
-        let why = "it is not empty; name a new or empty directory";
-        return Err(io::Error::new(ErrorKind::DirectoryNotEmpty, why));
-    }
-    if directory.mount() != way.last().mount() {
-        let why = "it is a mount point; name a new directory below it";
-        return Err(io::Error::new(ErrorKind::CrossesDevices, why));
-    }
-    Ok(())
-}
-
-fn staging_name(destination: &CStr) -> io::Result<CString> {
-    let mut random = [0; RANDOM_BYTES];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let name = destination.to_bytes();
-    // A name has 255 bytes at most.
-    let name = &name[..name.len().min(200)];
-    let random = hex::encode(random);
-    CString::new([b".", name, MARK, random.as_bytes()].concat()).map_err(io::Error::other)
-}
-
-fn is_staging_name(name: &[u8]) -> bool {
-    let id = name.len().saturating_sub(2 * RANDOM_BYTES);
-    let (front, id) = name.split_at(id);
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let has_name = front.len() > b".".len() + MARK.len();
-    has_name && front.starts_with(b".") && front.ends_with(MARK) && id.iter().all(is_digit)
 }
 
 /// `None` if a sweep took the directory before it could be locked. What somebody
@@ -266,6 +320,18 @@ fn make_locked(holder: &Dir, name: &CStr) -> Result<Option<Dir>, Errno> {
         return Ok(None);
     }
     Ok((is_private(&wall)? && wall.is_empty()?).then_some(wall))
+}
+
+/// Takes away what a new directory got of its parent's default ACL, and would hand on
+/// to everything in it.
+pub(super) fn forget_acls(wall: &Dir) -> Result<(), Errno> {
+    for name in [posix_acl::DEFAULT_XATTR, posix_acl::ACCESS_XATTR] {
+        match rustix::fs::fremovexattr(wall, name) {
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// Whether it is there still, ours, and open to nobody else.
