@@ -124,11 +124,7 @@ pub fn show(session: &Session<'_>, wanted: &Show) -> anyhow::Result<Exit> {
         );
         return Err(OperationError::Usage { what }.into());
     };
-    let vault = session.vault(
-        &opened.storage,
-        "show",
-        crate::format::manifest::Trigger::Manual,
-    )?;
+    let vault = session.vault_to_look(&opened.storage, "show")?;
     let slots = key_slots(&vault, backup);
     let (opens_with, keys_changed) = slots.map_or((Vec::new(), false), |s| (s.names, s.changed));
     session.print(&ShowReport {

@@ -244,6 +244,17 @@ impl Session<'_> {
         self.vault_with(ring, storage, command, trigger)
     }
 
+    /// [`Session::vault`] for who only looks: keys that cannot be had were told when
+    /// the storage was opened, and what needs them is left out.
+    pub fn vault_to_look<'v>(
+        &'v self,
+        storage: &'v LocalStorage,
+        command: &str,
+    ) -> anyhow::Result<Vault<'v>> {
+        let ring = self.ring().map(Keyring::share).unwrap_or_default();
+        self.vault_with(ring, storage, command, Trigger::Manual)
+    }
+
     /// [`Session::vault`] of a backup, which reads no archive.
     pub fn vault_to_back_up<'v>(
         &'v self,

@@ -152,7 +152,7 @@ fn key(session: &Session<'_>, storage: Option<&LocalStorage>) -> Check {
             "set BACKUP_ENCRYPTION_KEY_FILE and leave [encryption] enabled alone",
         );
     }
-    let ring = match wiring::keyring(&session.settings) {
+    let ring = match session.ring() {
         Ok(ring) => ring,
         Err(error) => return failed(KEY, &error.into(), "give the key as the README tells"),
     };
