@@ -102,6 +102,12 @@ fn a_planted_salt_is_not_that_of_new_backups() {
     let mut told: serde_json::Value = serde_json::from_slice(&fs::read(&marker).unwrap()).unwrap();
     told["passphrase_salt"] = "41".repeat(16).into();
     fs::write(&marker, told.to_string()).unwrap();
+    // As many newer ones of somebody else's as any look at the newest would ask.
+    let theirs = made_elsewhere(&house, &[], &[("BACKUP_ENCRYPTION_KEY", &"bb".repeat(32))]);
+    for number in 10..22 {
+        let planted = format!("app_source_2036-11-{number}T12-00-00.tar.gz.enc");
+        fs::write(house.storage().join(planted), &theirs.archive).unwrap();
+    }
     run();
     let holds_it = |name: &String| {
         let archive = fs::read(house.storage().join(name)).unwrap();

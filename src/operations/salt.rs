@@ -2,16 +2,21 @@
 //! can write there can name another, to have passphrases tried beforehand: so the
 //! archives are asked, whose slots only the passphrase itself can have made.
 
+use jiff::Timestamp;
+
 use super::read::read_head;
 use super::{Marker, OperationError, Vault};
+use crate::catalog::{Trust, with_common_salts};
 use crate::format::header;
 use crate::format::keyring::Keyring;
 use crate::format::names::ArchiveName;
 use crate::pipeline::PassphraseSalt;
 use crate::storage::Storage;
 
-/// Newest archives that are asked.
+/// Newest archives that one of our keys opens: so many are asked.
 const ARCHIVES_ASKED: usize = 8;
+/// Newest archives of anybody.
+const ARCHIVES_LOOKED_AT: usize = 5_000;
 
 impl Vault<'_> {
     /// The salt that the storage's archives have, else the marker's.
@@ -70,7 +75,8 @@ fn salt(
     })
 }
 
-/// The newest archive's first.
+/// The newest archive's first. Those that open with none of our keys are passed over:
+/// whoever writes to the storage can make as many newer ones as he likes.
 fn salts_of_archives(
     storage: &dyn Storage,
     ring: &Keyring,
@@ -82,11 +88,25 @@ fn salts_of_archives(
     });
     let mut named: Vec<_> = named.collect();
     named.sort();
-    let mut salts = Vec::new();
-    for (_, archive) in named.into_iter().rev().take(ARCHIVES_ASKED) {
-        let head = read_head(storage, &archive)?;
-        if let Ok(opened) = header::open(&head, ring) {
-            salts.extend(opened.header.passphrase_salts(ring));
+    named.reverse();
+    named.truncate(ARCHIVES_LOOKED_AT);
+    with_common_salts(storage, Trust::of(ring), || salts_of(&named, storage, ring))
+}
+
+fn salts_of(
+    newest_first: &[(Timestamp, String)],
+    storage: &dyn Storage,
+    ring: &Keyring,
+) -> Result<Vec<PassphraseSalt>, OperationError> {
+    let (mut salts, mut opened) = (Vec::new(), 0);
+    for (_, archive) in newest_first {
+        let head = read_head(storage, archive)?;
+        if let Ok(header) = header::open(&head, ring).map(|opened| opened.header) {
+            salts.extend(header.passphrase_salts(ring));
+            opened += 1;
+        }
+        if opened == ARCHIVES_ASKED {
+            break;
         }
     }
     Ok(salts)
