@@ -6,6 +6,8 @@ use std::fs;
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/programs.rs"]
+mod programs;
 
 use home::{Home, text};
 
@@ -296,4 +298,34 @@ fn what_is_no_lock_of_the_hooks_stops_the_run() {
         assert!(said.contains(word), "{kind}: {said}");
         assert_eq!(order(&home), ["before"], "{kind}");
     }
+}
+
+/// A terminal that `script` makes, which has no use for this one's answers.
+#[test]
+fn what_is_started_has_no_terminal_to_ask_on() {
+    if !programs::are_here(&["script"]) {
+        return;
+    }
+    let home = with_tree();
+    let order = home.path("order");
+    let ask = format!(
+        "if (: </dev/tty); then echo asks; else echo cannot; fi >{}",
+        text(&order)
+    );
+    let home = home.configure(&format!(
+        "[hooks]\nbefore = [[\"/bin/sh\", \"-c\", {ask:?}]]\n"
+    ));
+    let line = format!("{} backup source app", env!("CARGO_BIN_EXE_kluis"));
+    let of_kluis = home.kluis(&[]);
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env_clear();
+    script.envs(
+        of_kluis
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    script.current_dir(of_kluis.get_current_dir().unwrap());
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(order).unwrap(), "cannot\n");
 }

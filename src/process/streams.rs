@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use super::child::{Child, Said};
@@ -13,9 +14,17 @@ use super::{ProcessError, Tool};
 /// much (fs.pipe-max-size); where not, the pipe stays as it is.
 const PIPE_BYTES: usize = 1 << 20;
 
-fn enlarge(pipe: impl AsFd) {
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+/// Whether the pipe has that size now.
+fn enlarge(pipe: impl AsFd) -> bool {
+    rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).is_ok()
 }
+
+/// A read that gave less than this was woken for a drop. pg_dump writes 4 KiB at a
+/// time, and to be woken for each costs more than all else that is done with them.
+const DROP_BYTES: usize = 64 << 10;
+/// So much longer the drops gather then: the pipe is not full before, or the child
+/// would have to write 2 GB a second.
+const GATHERING: Duration = Duration::from_micros(500);
 
 fn into_io(error: ProcessError) -> io::Error {
     io::Error::other(error)
@@ -25,6 +34,9 @@ fn into_io(error: ProcessError) -> io::Error {
 /// a read error that holds a [`ProcessError`]. Dropping it kills the child.
 pub struct ChildReader {
     stdout: Option<ChildStdout>,
+    /// Whether the pipe holds enough for drops to gather in it.
+    is_wide: bool,
+    was_drop: bool,
     child: Child,
     /// Kept, so that reading on after the failure never looks like success.
     failed: bool,
@@ -36,10 +48,9 @@ impl ChildReader {
     pub fn spawn(tool: &Tool) -> Result<Self, ProcessError> {
         let mut child = Child::spawn(tool, Stdio::null(), Stdio::piped())?;
         let stdout = child.take_stdout();
-        if let Some(stdout) = &stdout {
-            enlarge(stdout);
-        }
         Ok(Self {
+            is_wide: stdout.as_ref().is_some_and(enlarge),
+            was_drop: false,
             stdout,
             child,
             failed: false,
@@ -61,7 +72,11 @@ impl Read for ChildReader {
         let Some(stdout) = &mut self.stdout else {
             return Ok(0);
         };
+        if self.was_drop {
+            thread::sleep(GATHERING);
+        }
         let n = stdout.read(buf)?;
+        self.was_drop = self.is_wide && n < DROP_BYTES.min(buf.len());
         if n > 0 || buf.is_empty() {
             return Ok(n);
         }
@@ -80,9 +95,12 @@ impl Read for ChildReader {
 pub fn spawn_filter(tool: &Tool) -> Result<(FilterInput, ChildReader), ProcessError> {
     let mut child = Child::spawn(tool, Stdio::piped(), Stdio::piped())?;
     let (stdin, stdout) = (child.take_stdin(), child.take_stdout());
-    stdin.iter().for_each(enlarge);
-    stdout.iter().for_each(enlarge);
+    stdin.iter().for_each(|stdin| {
+        enlarge(stdin);
+    });
     let reader = ChildReader {
+        is_wide: stdout.as_ref().is_some_and(enlarge),
+        was_drop: false,
         stdout,
         child,
         failed: false,
