@@ -10,7 +10,7 @@ mod support;
 use std::path::PathBuf;
 
 use kluis::cancel::Cancel;
-use kluis::ledger::Ledger;
+use kluis::ledger::{Columns, Ledger};
 use kluis::postgres::{Access, ClientSearch, ConnectionSettings, DumpOptions, Server, dump_ledger};
 
 use home::Home;
@@ -46,6 +46,7 @@ fn ledger(server: &Server, database: &str) -> Ledger {
         server,
         database,
         &DumpOptions::default(),
+        &Columns::default(),
         &Cancel::default(),
         &|_| {},
     )
@@ -272,5 +273,50 @@ fn a_copy_that_was_damaged_while_it_was_restored_is_not_what_was_backed_up() {
         let left = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database";
         let left = cluster.psql("postgres", left);
         assert_eq!(left, "postgres shop template0 template1", "{damage}");
+    }
+}
+
+/// Damage to tables that come back with their columns in another order.
+const DAMAGE_TO_CHILDREN: [(&str, &str); 4] = [
+    (
+        "UPDATE late_child SET own = b, b = own WHERE a = 4",
+        "public.late_child has 100 rows",
+    ),
+    (
+        "UPDATE adopted SET own = b, b = own WHERE a = 4",
+        "public.adopted has 100 rows",
+    ),
+    (
+        "UPDATE adopted SET b = 'another' WHERE a = 7",
+        "public.adopted has 100 rows",
+    ),
+    (
+        "ALTER TABLE adopted RENAME own TO owned",
+        "public.adopted has other columns",
+    ),
+];
+
+#[test]
+fn what_differs_in_a_table_of_another_column_order_is_found() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("tree");
+    cluster.psql("tree", include_str!("data/column_orders.sql"));
+    cluster.psql("tree", "CREATE INDEX last ON dropped (a)");
+    let home = Home::new().set("DATABASE_URL", &cluster.url("tree"));
+    home.run(&["backup", "db"]);
+    home.run(&["restore", "latest", "--into", "copy", "--as-superuser"]);
+    for (damage, told) in DAMAGE_TO_CHILDREN {
+        damage_restores(&cluster, damage);
+        for what in [
+            &["verify", "latest", "--restore", "--in-server"][..],
+            &["restore", "latest", "--into", "other"],
+        ] {
+            let output = home.ends(4, &[what, &["--as-superuser"]].concat());
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(said.contains(told), "{damage}: {said}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::dump::Needs;
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{DatabaseContent, Kind, Manifest, Trigger};
+use crate::ledger::Columns;
 use crate::operations::{Accepted, OperationError, Reporter, RestoreSteps, accept, restore};
 use crate::postgres::{Preflight, RestoreNeeds, Server};
 use crate::reached::Goal;
@@ -322,11 +323,12 @@ impl Restoring<'_> {
                 .as_ref()
                 .map(|copy: &before::SafetyCopy| copy.file.clone()))
         };
-        let read_back = |advance: &dyn Fn(u64)| {
+        let read_back = |like: &Columns, advance: &dyn Fn(u64)| {
             dumped_again(
                 &database.server,
                 &to.name,
                 self.content(),
+                like,
                 session.cancel,
                 advance,
             )

@@ -78,6 +78,7 @@ pub fn expected_part(ledger: &Ledger, part: &Part) -> Ledger {
 pub fn without_objects(ledger: &Ledger) -> Ledger {
     Ledger {
         tables: ledger.tables.clone(),
+        columns: ledger.columns.clone(),
         sequences: ledger.sequences.clone(),
         objects: BTreeMap::new(),
         large_objects: LargeObjects::default(),

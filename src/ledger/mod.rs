@@ -10,8 +10,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod columns;
 mod comments;
 mod globals;
+mod inserts;
 mod large_objects;
 mod lexer;
 mod owners;
@@ -21,6 +23,7 @@ mod rows;
 mod statement;
 mod watch;
 
+pub use columns::Columns;
 pub(crate) use comments::ObjectTitle;
 pub use globals::{Attribute, Global, Globals, GlobalsReader, NotUnderstood};
 pub use owners::Owners;
@@ -35,6 +38,9 @@ pub struct Ledger {
     /// Every table whose data the dump carries, empty ones too, by schema and
     /// name. A dump made with `--inserts` is silent about empty tables.
     pub tables: Vec<TableLedger>,
+    /// In no manifest: whoever compares a dump has read it, and asks it itself.
+    #[serde(skip)]
+    pub columns: Columns,
     /// Count of objects by the dump's own type names: "TABLE", "INDEX", ...
     pub objects: BTreeMap<String, u64>,
     /// Where each sequence stands, by its schema-qualified name, quoted as SQL
@@ -174,6 +180,8 @@ pub enum Difference {
         expected: u64,
         found: u64,
     },
+    /// Other ones than the dump's `COPY` names; their order counts nothing.
+    Columns { schema: String, name: String },
     /// As many rows, but other ones.
     Content {
         schema: String,
@@ -215,6 +223,9 @@ impl fmt::Display for Difference {
                 f,
                 "table {schema}.{name} has {found} rows instead of {expected}"
             ),
+            Self::Columns { schema, name } => {
+                write!(f, "table {schema}.{name} has other columns than it should")
+            }
             Self::Content { schema, name, rows } => write!(
                 f,
                 "table {schema}.{name} has {rows} rows as it should, but not the same ones"
@@ -257,6 +268,12 @@ impl Ledger {
     /// differs from this one. Empty means that the restore is exact.
     pub fn differences(&self, restored: &Ledger) -> Vec<Difference> {
         let mut differences = table_differences(&self.tables, &restored.tables);
+        differences.extend(
+            self.columns
+                .unlike(&restored.columns)
+                .cloned()
+                .map(|(schema, name)| Difference::Columns { schema, name }),
+        );
         for object_type in keys(&self.objects, &restored.objects) {
             let count = |ledger: &Ledger| ledger.objects.get(object_type).copied().unwrap_or(0);
             let (expected, found) = (count(self), count(restored));
@@ -383,6 +400,7 @@ mod tests {
                 table("c", 2, 2),
                 table("d", 3, 3),
             ],
+            columns: Columns::default(),
             objects: BTreeMap::from([("TABLE".to_owned(), 4), ("INDEX".to_owned(), 1)]),
             sequences: sequences(7, true),
             large_objects: LargeObjects::default(),
@@ -394,6 +412,7 @@ mod tests {
                 table("c", 1, 1),
                 table("e", 5, 5),
             ],
+            columns: Columns::default(),
             objects: BTreeMap::from([("TABLE".to_owned(), 4), ("VIEW".to_owned(), 2)]),
             sequences: sequences(7, false),
             large_objects: LargeObjects {
@@ -456,6 +475,7 @@ mod tests {
     fn the_ledger_keeps_its_form_in_json() {
         let ledger = Ledger {
             tables: vec![table("a", 1, 255)],
+            columns: Columns::default(),
             objects: BTreeMap::from([("TABLE".to_owned(), 1)]),
             sequences: sequences(7, true),
             large_objects: LargeObjects::default(),

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 
 use memchr::memchr;
 
+use super::columns::{Columns, Copies};
 use super::comments::{Block, Title};
+use super::inserts::Insert;
 use super::large_objects::LargeObjectReader;
 use super::lexer::{Event, KEPT_BYTES, Lexer};
-use super::rows::{CutRow, Tables, copy_rows};
-use super::statement::{self, Statement, TableName, after_trailer, excerpt};
+use super::rows::Tables;
+use super::statement::{self, Statement, after_trailer, excerpt};
 use super::watch::Watch;
 use super::{Ledger, LedgerError, SequenceLedger};
 
@@ -23,8 +25,8 @@ const UNRESTRICT: &[u8] = b"\\unrestrict ";
 pub struct DumpReader<W = ()> {
     mode: Mode,
     lexer: Lexer,
-    cut: CutRow,
     tables: Tables,
+    copies: Copies,
     insert: Insert,
     objects: BTreeMap<String, u64>,
     sequences: BTreeMap<String, SequenceLedger>,
@@ -50,15 +52,6 @@ enum Mode {
     CopyRows(usize),
 }
 
-/// The `INSERT` statements' table. One table's come in a row, so the last
-/// one's text is compared before names are read.
-#[derive(Default)]
-struct Insert {
-    text: Vec<u8>,
-    place: usize,
-    in_row: bool,
-}
-
 impl Default for DumpReader {
     fn default() -> Self {
         Self::new()
@@ -68,6 +61,15 @@ impl Default for DumpReader {
 impl DumpReader {
     pub fn new() -> Self {
         Self::watched(())
+    }
+
+    /// For a dump that is compared with one of these columns: a row counts as if its
+    /// fields stood in that one's order.
+    pub fn like(columns: &Columns) -> Self {
+        Self {
+            copies: Copies::like(columns),
+            ..Self::new()
+        }
     }
 
     /// What the dump held, if it was whole.
@@ -83,8 +85,8 @@ impl<W: Watch> DumpReader<W> {
         Self {
             mode: Mode::Sql,
             lexer: Lexer::new(),
-            cut: CutRow::default(),
             tables: Tables::default(),
+            copies: Copies::default(),
             insert: Insert::default(),
             objects: BTreeMap::new(),
             sequences: BTreeMap::new(),
@@ -156,6 +158,7 @@ impl<W: Watch> DumpReader<W> {
         }
         let ledger = Ledger {
             tables: self.tables.into_ledger(),
+            columns: self.copies.columns,
             objects: self.objects,
             sequences: self.sequences,
             large_objects: self.large_objects.into_ledger(),
@@ -191,7 +194,7 @@ impl<W: Watch> DumpReader<W> {
     }
 
     fn copy_rows(&mut self, rest: &[u8], place: usize) -> usize {
-        let end = copy_rows(rest, &mut self.cut, self.tables.totals(place));
+        let end = self.copies.rows(rest, self.tables.totals(place));
         if end.is_some() {
             self.mode = Mode::Sql;
             self.lexer.skip_to_new_line();
@@ -204,14 +207,10 @@ impl<W: Watch> DumpReader<W> {
     fn sql(&mut self, rest: &[u8]) -> usize {
         let (used, event) = self.lexer.scan(rest);
         self.offset += used as u64;
-        if self.insert.in_row {
-            if event == Some(Event::RowClose) {
-                let totals = self.tables.totals(self.insert.place);
-                self.cut.end(&rest[..used - 1], totals);
-                self.insert.in_row = false;
-            } else {
-                self.cut.extend(&rest[..used]);
-            }
+        if self.insert.in_row() {
+            let ends = event == Some(Event::RowClose);
+            let piece = &rest[..used - usize::from(ends)];
+            self.insert.row(piece, ends, &mut self.tables);
         }
         if let Some(event) = event {
             self.handle(event);
@@ -300,7 +299,7 @@ impl<W: Watch> DumpReader<W> {
         self.check_place(text)?;
         self.watch
             .statement(text, self.lexer.backslashes, self.offset);
-        if !text.is_empty() && text == self.insert.text {
+        if self.insert.is_known(text) {
             // Its rows were counted while they went by.
             return Ok(());
         }
@@ -345,12 +344,13 @@ impl<W: Watch> DumpReader<W> {
             Statement::LargeObjectOpen(oid) => return self.large_objects.open(&oid),
             Statement::LargeObjectWrite(hex) => return self.large_objects.write(&hex),
             Statement::LargeObjectClose => return self.large_objects.close(),
-            Statement::Copy(table) => {
+            Statement::Copy(table, columns) => {
+                self.copies.begin(&table, columns);
                 self.mode = Mode::CopyLine(self.tables.place(table.schema, table.name));
             }
             Statement::DefaultRow(table) => {
                 let place = self.tables.place(table.schema, table.name);
-                self.cut.end(b"", self.tables.totals(place));
+                self.tables.totals(place).row(b"");
             }
             Statement::SetValue(name, value) => {
                 self.sequences.insert(name, value);
@@ -363,17 +363,11 @@ impl<W: Watch> DumpReader<W> {
 
     fn row_open(&mut self) -> Result<(), LedgerError> {
         let text = self.lexer.statement();
-        if self.insert.text != text {
-            let Some(TableName { schema, name }) = statement::insert_table(text) else {
-                return Err(LedgerError::Unreadable {
-                    statement: excerpt(text),
-                });
-            };
-            self.insert.place = self.tables.place(schema, name);
-            self.insert.text.clear();
-            self.insert.text.extend_from_slice(text);
+        if !self.insert.open(text, &mut self.tables, &mut self.copies) {
+            return Err(LedgerError::Unreadable {
+                statement: excerpt(text),
+            });
         }
-        self.insert.in_row = true;
         Ok(())
     }
 

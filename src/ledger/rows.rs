@@ -20,6 +20,11 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// One that lies whole in memory.
+    pub fn row(&mut self, row: &[u8]) {
+        self.add(row.len() as u64, xxh3_128(row));
+    }
+
     fn add(&mut self, row_bytes: u64, row_hash: u128) {
         self.rows += 1;
         self.bytes += row_bytes;
@@ -104,7 +109,7 @@ impl CutRow {
             self.is_open = false;
             totals.add(self.bytes, self.stream.digest128());
         } else {
-            totals.add(last.len() as u64, xxh3_128(last));
+            totals.row(last);
         }
     }
 
@@ -116,7 +121,7 @@ impl CutRow {
 
 /// No row can look like this: `COPY` doubles every backslash of its data, and writes
 /// a carriage return as an escape. psql takes both for the end.
-fn is_end_mark(row: &[u8]) -> bool {
+pub(super) fn is_end_mark(row: &[u8]) -> bool {
     row.len() <= 3 && matches!(row, b"\\." | b"\\.\r")
 }
 
@@ -147,7 +152,7 @@ pub(super) fn copy_rows(block: &[u8], cut: &mut CutRow, totals: &mut Totals) -> 
             *totals = local;
             return Some(start + row_start);
         }
-        local.add(row.len() as u64, xxh3_128(row));
+        local.row(row);
     }
     *totals = local;
     if row_start < whole.len() {

@@ -18,8 +18,8 @@ pub(super) struct TableName {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Statement<'a> {
-    /// Rows follow on the next line.
-    Copy(TableName),
+    /// Rows follow on the next line, with a field for each column.
+    Copy(TableName, Vec<String>),
     /// The row without columns that `INSERT ... DEFAULT VALUES` makes.
     DefaultRow(TableName),
     SetValue(String, SequenceLedger),
@@ -98,13 +98,20 @@ pub(super) fn parse(text: &[u8], backslashes: bool) -> Option<Statement<'_>> {
     }
 }
 
-/// The table that an `INSERT INTO ... VALUES` names, without its rows.
-pub(super) fn insert_table(text: &[u8]) -> Option<TableName> {
+/// The table that an `INSERT INTO ... VALUES` names, and columns if it does, without
+/// its rows.
+pub(super) fn insert_table(text: &[u8]) -> Option<(TableName, Vec<String>)> {
     let mut cursor = Cursor {
         rest: text,
         backslashes: false,
     };
-    cursor.eat(KNOWN[1]).then(|| cursor.table())?
+    cursor.eat(KNOWN[1]).then_some(())?;
+    let table = cursor.table()?;
+    let columns = match cursor.eat(b" (") {
+        true => cursor.columns().unwrap_or_default(),
+        false => Vec::new(),
+    };
+    Some((table, columns))
 }
 
 /// Reads names, literals and fixed words off the front of a text. Each reading
@@ -126,15 +133,22 @@ impl<'a> Cursor<'a> {
     fn copy(&mut self) -> Option<Statement<'a>> {
         let table = self.table()?;
         self.eat(b" ").then_some(())?;
-        if self.eat(b"(") {
-            self.identifier()?;
-            while self.eat(b", ") {
-                self.identifier()?;
-            }
-            self.eat(b")").then_some(())?;
-        }
+        let columns = match self.eat(b"(") {
+            true => self.columns()?,
+            false => Vec::new(),
+        };
         self.eat(b" FROM stdin").then_some(())?;
-        self.rest.is_empty().then_some(Statement::Copy(table))
+        let is_all = self.rest.is_empty();
+        is_all.then_some(Statement::Copy(table, columns))
+    }
+
+    /// Behind the opening parenthesis.
+    fn columns(&mut self) -> Option<Vec<String>> {
+        let mut columns = vec![self.identifier()?];
+        while self.eat(b", ") {
+            columns.push(self.identifier()?);
+        }
+        self.eat(b")").then_some(columns)
     }
 
     fn insert(&mut self) -> Option<Statement<'a>> {
@@ -268,11 +282,13 @@ pub(super) fn after_trailer(text: &[u8]) -> LedgerError {
 mod tests {
     use super::*;
 
-    fn copy(schema: &str, name: &str) -> Option<Statement<'static>> {
-        Some(Statement::Copy(TableName {
+    fn copy(schema: &str, name: &str, columns: &[&str]) -> Option<Statement<'static>> {
+        let table = TableName {
             schema: schema.to_owned(),
             name: name.to_owned(),
-        }))
+        };
+        let columns = columns.iter().map(|name| (*name).to_owned());
+        Some(Statement::Copy(table, columns.collect()))
     }
 
     fn set_value(name: &str, last_value: i64, is_called: bool) -> Option<Statement<'static>> {
@@ -284,29 +300,46 @@ mod tests {
     }
 
     #[test]
-    fn copy_names_its_table() {
-        let cases: [(&str, &str, &str); 7] = [
-            ("COPY public.t (a, b) FROM stdin", "public", "t"),
-            ("COPY public.t  FROM stdin", "public", "t"),
-            ("COPY t (a) FROM stdin", "", "t"),
+    fn copy_names_its_table_and_columns() {
+        let cases: [(&str, &str, &str, &[&str]); 7] = [
+            (
+                "COPY public.t (a, b) FROM stdin",
+                "public",
+                "t",
+                &["a", "b"],
+            ),
+            ("COPY public.t  FROM stdin", "public", "t", &[]),
+            ("COPY t (a) FROM stdin", "", "t", &["a"]),
             (
                 "COPY \"a.b\".\"c \"\"d\"\"\" (\"x) FROM stdin\") FROM stdin",
                 "a.b",
                 "c \"d\"",
+                &["x) FROM stdin"],
             ),
-            ("COPY \"\n\".\"\n\" (a) FROM stdin", "\n", "\n"),
-            ("COPY été.\"Ä\" (ß, \"Ü\") FROM stdin", "été", "Ä"),
-            ("COPY s.\"\"\"\" (a) FROM stdin", "s", "\""),
+            (
+                "COPY \"\n\".\"\n\" (\"\n\", \"\"\"\") FROM stdin",
+                "\n",
+                "\n",
+                &["\n", "\""],
+            ),
+            (
+                "COPY été.\"Ä\" (ß, \"Ü\") FROM stdin",
+                "été",
+                "Ä",
+                &["ß", "Ü"],
+            ),
+            ("COPY s.\"\"\"\" (a) FROM stdin", "s", "\"", &["a"]),
         ];
-        for (text, schema, name) in cases {
-            assert_eq!(parse(text.as_bytes(), false), copy(schema, name), "{text}");
+        for (text, schema, name, columns) in cases {
+            let expected = copy(schema, name, columns);
+            assert_eq!(parse(text.as_bytes(), false), expected, "{text}");
         }
     }
 
     #[test]
     fn names_that_are_not_utf_8_stay_distinct() {
         let text = b"COPY s.\"a\xe9\" (a) FROM stdin";
-        assert_eq!(parse(text, false), copy("s", "a\\xe9"));
+        assert_eq!(parse(text, false), copy("s", "a\\xe9", &["a"]));
         assert_ne!(
             parse(text, false),
             parse(b"COPY s.\"a\xe8\" (a) FROM stdin", false)

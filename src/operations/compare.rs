@@ -51,7 +51,9 @@ impl Comparison {
         let differences = dumped.differences(&found.ledger);
         let is_other = |difference: &&Difference| match difference {
             Difference::Objects { .. } => count_objects,
-            Difference::Sequence { .. } | Difference::LargeObjects { .. } => true,
+            Difference::Columns { .. }
+            | Difference::Sequence { .. }
+            | Difference::LargeObjects { .. } => true,
             Difference::TableMissing { .. }
             | Difference::TableUnexpected { .. }
             | Difference::Rows { .. }

@@ -19,6 +19,7 @@ use super::remove::still_there;
 use super::verify::{compare, remember_damage};
 use super::{Held, OperationError, Run, Vault};
 use crate::catalog::Backup;
+use crate::ledger::Columns;
 use crate::lock::LockKind;
 use crate::reached::{Failed, Goal, Reached, ended_before, ended_within};
 use crate::target::{Received, Target, TargetError};
@@ -32,8 +33,10 @@ pub struct RestoreDone {
     pub took: Duration,
 }
 
-/// Reads a restored database back; hears of each piece's bytes.
-pub type ReadBack<'a> = Box<dyn FnOnce(&dyn Fn(u64)) -> Result<Received, TargetError> + 'a>;
+/// Reads a restored database back, to be compared with a dump of these columns; hears of
+/// each piece's bytes.
+pub type ReadBack<'a> =
+    Box<dyn FnOnce(&Columns, &dyn Fn(u64)) -> Result<Received, TargetError> + 'a>;
 
 /// Names the file that it made.
 pub type BeforeChange<'a> = Box<dyn FnOnce() -> Result<Option<String>, OperationError> + 'a>;
@@ -226,7 +229,7 @@ impl Changing<'_> {
         };
         let comparison = self
             .comparing(&done)
-            .run(|advance| read_back(advance).map(Some))?;
+            .run(|advance| read_back(&done.received.columns(), advance).map(Some))?;
         Ok(RestoreDone { comparison, ..done })
     }
 

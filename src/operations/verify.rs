@@ -167,7 +167,7 @@ fn full(
         compare(&backup.archive, &file.manifest, &received)?;
         if level == ProofLevel::Restored {
             let copy = read_back(vault, backup, check.as_mut())?;
-            compare_copy(&backup.archive, &file.manifest, &copy)?;
+            compare_copy(&backup.archive, &file.manifest, [&received, &copy])?;
         }
     }
     Ok(VerifyDone {
@@ -211,13 +211,21 @@ pub(super) fn compare(
     }
 }
 
-/// What was restored is what the manifest says was dumped.
-fn compare_copy(archive: &str, manifest: &Manifest, copy: &Received) -> Result<(), OperationError> {
-    let mut ledger = ledger_differences(manifest, copy);
-    if let (Some(dumped), Some(copied)) = (&manifest.database, &copy.database)
-        && !counts_alike(dumped, copied)
+/// What was restored is what was received, of which it is known to be as the manifest
+/// says.
+fn compare_copy(
+    archive: &str,
+    manifest: &Manifest,
+    [received, copy]: [&Received; 2],
+) -> Result<(), OperationError> {
+    let mut ledger = Vec::new();
+    if let (Some(known), Some(dumped), Some(copied)) =
+        (&manifest.database, &received.database, &copy.database)
     {
-        ledger.retain(|difference| !matches!(difference, Difference::Objects { .. }));
+        ledger = dumped.ledger.differences(&copied.ledger);
+        if !counts_alike(known, copied) {
+            ledger.retain(|difference| !matches!(difference, Difference::Objects { .. }));
+        }
     }
     let tree = tree_differences(manifest, copy);
     match told("the restored copy", &ledger, tree) {

@@ -13,7 +13,7 @@ use super::{Client, PostgresError, Server};
 use crate::cancel::{Cancel, Cancelled};
 use crate::checked::RecordedOption;
 use crate::format::manifest::{DatabaseContent, Selection};
-use crate::ledger::{DumpReader, Ledger, LedgerError};
+use crate::ledger::{Columns, DumpReader, Ledger, LedgerError};
 use crate::process::{ChildReader, ProcessError, Tool};
 
 /// As large as a pipe gets.
@@ -145,12 +145,13 @@ pub enum LedgerDumpError {
 }
 
 /// Dumps `database` as `options` say and keeps the ledger only: what stands in
-/// it now, to be compared with what stood in the dump that filled it. `advance`
-/// hears of each piece's bytes.
+/// it now, to be compared with what stood in the dump that filled it, whose columns are
+/// `like`. `advance` hears of each piece's bytes.
 pub fn dump_ledger(
     server: &Server,
     database: &str,
     options: &DumpOptions,
+    like: &Columns,
     cancel: &Cancel,
     advance: &dyn Fn(u64),
 ) -> Result<Ledger, LedgerDumpError> {
@@ -159,7 +160,7 @@ pub fn dump_ledger(
         .dump_tool(&client, database, options)?
         .arg("--format=plain");
     let mut dump = ChildReader::spawn(&tool).map_err(PostgresError::from)?;
-    let mut reader = DumpReader::new();
+    let mut reader = DumpReader::like(like);
     let mut buffer = vec![0; READ_BYTES];
     loop {
         cancel.check()?;

@@ -8,7 +8,7 @@ use std::io::BufRead;
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
 use crate::format::tar::Entry;
-use crate::ledger::PublicSchema;
+use crate::ledger::{Columns, PublicSchema};
 use crate::reached::Reached;
 
 mod archive;
@@ -96,6 +96,14 @@ pub struct Received {
     /// Things the operator should know that do not make the result wrong, such
     /// as ownership that could not be set without root.
     pub warnings: Vec<String>,
+}
+
+impl Received {
+    /// Those of the dump's tables; none of a tree.
+    pub(crate) fn columns(&self) -> Columns {
+        let database = self.database.as_ref();
+        database.map_or_else(Columns::default, |content| content.ledger.columns.clone())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use super::redump::dumped_again;
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
+use crate::ledger::Columns;
 use crate::postgres::{
     Destination, FillRole, Filler, Locale, PostgresError, Preflight, RestoreNeeds, Server,
     StagedDatabase,
@@ -52,6 +53,8 @@ pub struct DatabaseTarget {
     content: Option<DatabaseContent>,
     preflight: Preflight,
     staged: Option<StagedDatabase>,
+    /// Of the dump that is in it.
+    columns: Columns,
     /// That has not left yet.
     fill_role: Option<FillRole>,
     cancel: Cancel,
@@ -74,6 +77,7 @@ impl DatabaseTarget {
             placement,
             preflight,
             staged: None,
+            columns: Columns::default(),
             fill_role: None,
             cancel,
         })
@@ -211,6 +215,7 @@ impl Target for DatabaseTarget {
             None => self.fill(&self.server, &database, Around::default(), stream)?,
             Some(filler) => self.fill_as(&filler, &database, stream)?,
         };
+        self.columns = received.columns();
         received.kept_old = kept_old;
         received.warnings.extend(warnings);
         Ok(received)
@@ -222,7 +227,8 @@ impl Target for DatabaseTarget {
         };
         let database = staged.staging_name();
         let content = self.content.as_ref();
-        dumped_again(&self.server, database, content, &self.cancel, advance).map(Some)
+        let (like, cancel) = (&self.columns, &self.cancel);
+        dumped_again(&self.server, database, content, like, cancel, advance).map(Some)
     }
 
     fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {

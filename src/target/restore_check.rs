@@ -14,6 +14,7 @@ use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::checked::listed;
 use crate::format::manifest::DatabaseContent;
+use crate::ledger::Columns;
 use crate::postgres::{
     DumpOptions, Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster,
     ThrowawayOptions,
@@ -37,6 +38,8 @@ pub struct RestoreCheck {
     content: DatabaseContent,
     cancel: Cancel,
     copy: Option<Restored>,
+    /// Of the dump that is in the copy.
+    columns: Columns,
     /// Why the dump does not restore. Told when the whole archive has been
     /// checked: a damaged one fails here too, and then that is the reason.
     refusal: Option<TargetError>,
@@ -75,6 +78,7 @@ impl RestoreCheck {
             content: content.cloned().unwrap_or_default(),
             cancel,
             copy: None,
+            columns: Columns::default(),
             refusal: None,
         }
     }
@@ -291,6 +295,7 @@ impl Target for RestoreCheck {
         let ran_out = copy.ran_out();
         match filled.map_err(|error| ran_out.unwrap_or_else(|| self.judged(error))) {
             Ok(mut received) => {
+                self.columns = received.columns();
                 received.warnings.extend(warnings);
                 Ok(received)
             }
@@ -312,7 +317,8 @@ impl Target for RestoreCheck {
         };
         let database = copy.database.staging_name();
         let content = Some(&self.content);
-        let read = dumped_again(&copy.server, database, content, &self.cancel, advance);
+        let (like, cancel) = (&self.columns, &self.cancel);
+        let read = dumped_again(&copy.server, database, content, like, cancel, advance);
         match copy.ran_out() {
             Some(ran_out) => Err(ran_out),
             None => read.map(Some),
