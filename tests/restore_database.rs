@@ -3,6 +3,7 @@
 //! there after a failure.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
@@ -595,4 +596,54 @@ fn on_a_terminal_the_missing_is_asked_for() {
     let said = on_terminal(&site, "restore latest:shop", "2\nshop\n");
     assert!(said.contains("--replace --yes"), "{said}");
     assert_eq!(site.cluster.psql("shop", "SELECT count(*) FROM empty"), "0");
+}
+
+/// A database of one role, and the session of another one in it.
+fn visited(rights: &str) -> Option<(Site, std::process::Child)> {
+    let site = Site::new()?;
+    let roles = format!(
+        "CREATE ROLE app LOGIN CREATEDB {rights}; CREATE ROLE other LOGIN;
+         ALTER DATABASE shop OWNER TO app; ALTER TABLE item OWNER TO app;
+         ALTER TABLE empty OWNER TO app; ALTER VIEW named OWNER TO app"
+    );
+    site.cluster.psql("shop", &roles);
+    site.ends(0, &["backup", "db", "shop"]);
+    let mut other = site.cluster.client("psql", "shop");
+    let mut other = other
+        .env("PGUSER", "other")
+        .args(["-XAtq", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdin = other.stdin.as_mut().unwrap();
+    stdin.write_all(b"SELECT 1;\n").unwrap();
+    let mut answer = [0; 1];
+    other
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut answer)
+        .unwrap();
+    Some((site, other))
+}
+
+fn replaced_by_app(site: &Site) -> Output {
+    let url = site
+        .cluster
+        .url("shop")
+        .replace("postgres://postgres@", "postgres://app@");
+    let mut command = site.command(&["restore", "latest", "--replace", "--yes"]);
+    command.env("DATABASE_URL", url).output().unwrap()
+}
+
+#[test]
+fn the_sessions_of_others_are_ended_by_a_role_that_may_end_them() {
+    let Some((site, mut other)) = visited("IN ROLE pg_signal_backend") else {
+        return;
+    };
+    ended(0, &replaced_by_app(&site));
+    drop(other.stdin.take());
+    other.wait().unwrap();
 }

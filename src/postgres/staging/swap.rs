@@ -8,6 +8,13 @@ use crate::postgres::psql::OUR_SETTINGS;
 use crate::postgres::sql::{Sql, identifier, literal, sql};
 use crate::reached::Reached;
 
+/// Sessions that the role may end; the server's own workers are nobody's. What kind a
+/// session is, not everybody sees.
+const ENDABLE: &str = "backend_type IS DISTINCT FROM 'autovacuum worker' \
+    AND (current_setting('is_superuser')::bool OR usesysid IS NOT NULL \
+      AND NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = usesysid AND r.rolsuper) \
+      AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))";
+
 impl StagedDatabase {
     /// The rename takes the exclusive lock that every new connection waits for,
     /// so nobody comes in between; only who is there already must go. Nothing
@@ -77,8 +84,9 @@ impl StagedDatabase {
         if self.replaces.is_some() {
             steps.push(sql!(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE datname = {name} AND backend_type <> 'autovacuum worker'",
-                name = literal(&self.name)
+                 WHERE datname = {name} AND {endable}",
+                name = literal(&self.name),
+                endable = ENDABLE
             ));
             steps.push(sql!(
                 "ALTER DATABASE {name} RENAME TO {old}",
