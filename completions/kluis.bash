@@ -277,7 +277,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__backup__subcmd__db)
-            opts="-j -n -N -t -T -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --ignore-missing --codec --level --no-encrypt --note --keep --trigger --host --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
+            opts="-j -n -N -t -T -O -x -c -s -v -q -h --all --exclude-db --globals --format --jobs --url --mode --container --schema --exclude-schema --table --exclude-table --no-owner --no-privileges --ignore-missing --codec --level --no-encrypt --note --keep --trigger --host --schedule --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1815,7 +1815,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__restore)
-            opts="-t -n -c -s -v -q -h --to --into --replace --list --part --keep-old --in-place --no-pre-restore-backup --table --schema --path --as-superuser --url --mode --container --no-links-outside --links-outside --accept-unsealed --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
+            opts="-t -n -O -x -c -s -v -q -h --to --into --replace --list --part --keep-old --in-place --no-pre-restore-backup --table --schema --path --as-superuser --no-owner --no-privileges --role --set --accept-differences --url --mode --container --no-links-outside --links-outside --accept-unsealed --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1846,6 +1846,14 @@ _kluis() {
                     return 0
                     ;;
                 --path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

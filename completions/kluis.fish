@@ -111,6 +111,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subc
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l all -d 'Every database of the server but template0 and template1'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l globals -d 'Also what all databases share: roles and tablespaces'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s O -l no-owner -d 'Leave out whose everything is (as --no-owner in dump_options)'
+complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -s x -l no-privileges -d 'Leave out what is granted and revoked'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l ignore-missing -d 'A -n or -t that finds nothing is no error'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l no-encrypt -d 'Write the archive unencrypted, even if a key is configured'
 complete -c kluis -n "__fish_kluis_using_subcommand backup; and __fish_seen_subcommand_from db" -l keep -d 'Keep this backup: prune never removes it'
@@ -297,6 +299,8 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l into -d 'Databas
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s t -l table -d 'Database: only this table, with what belongs to it (may be repeated)' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s n -l schema -d 'Database: only this schema, with everything in it (may be repeated)' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l path -d 'Source: only what matches, with all below it and the directories above it (may be repeated); a name at any depth, or a path with a slash' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l role -d 'Database: become this role before anything is made' -r
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l set -d 'Database: this setting while it is filled, whatever the dump sets, such as search_path=public (may be repeated)' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l url -d 'Connect to this server: postgres://user@host:port/database' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l mode -d 'Reach the server directly, or inside its container' -r -f -a "auto\t'Directly where a URL is given and answers, else in a container'
 direct\t'By the client programs of this machine'
@@ -318,6 +322,9 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'Wit
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l as-superuser -d 'Database: where the login is a superuser\'s, also run with its rights what stands in the dump, instead of with those of the role that owns it'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s O -l no-owner -d 'Database: leave out whose everything is; all of it is the restoring role\'s'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -s x -l no-privileges -d 'Database: leave out what is granted and revoked'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-differences -d 'Database: take it also where it differs from its dump, as where a trigger of its own writes while it is filled; each difference is named (exit code 3)'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-links-outside -d 'Source: leave out symlinks that lead outside the restored tree'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: make symlinks that lead outside, which is what happens anyway'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-unsealed -d 'Also a backup that no key of ours sealed, which may be anybody\'s work'

@@ -132,6 +132,7 @@ fn restored(storage: &dyn Storage, backup: &Backup, server: &Server) -> bool {
         before_change: Box::new(|| Ok(None)),
         start: Box::new(|| Ok(Box::new(server.clone()))),
         read_back: None,
+        accept_differences: false,
     };
     restore(&run, backup, at(3), steps).is_ok()
 }

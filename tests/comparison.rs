@@ -216,7 +216,8 @@ fn damage_restores(cluster: &Cluster, damage: &str) {
              DROP FUNCTION public.trap();
          END $trap$;
          CREATE EVENT TRIGGER trap ON ddl_command_end WHEN TAG IN ('CREATE INDEX')
-             EXECUTE FUNCTION public.trap();"
+             EXECUTE FUNCTION public.trap();
+         ALTER EVENT TRIGGER trap ENABLE ALWAYS"
     );
     cluster.psql("template0", &trap);
 }

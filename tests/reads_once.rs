@@ -95,6 +95,7 @@ fn restored(encryption: Encryption, in_place: bool) -> (Vec<&'static str>, f64) 
         }),
         start: Box::new(|| Ok(told("filled"))),
         read_back: None,
+        accept_differences: false,
     };
     let run = vault(&counting, &reporter, "restore");
     restore(&run, backup, at(2), steps).unwrap();

@@ -66,6 +66,14 @@ pub struct BackupDb {
     #[arg(short = 'T', long = "exclude-table", value_name = "TABLE")]
     pub exclude_tables: Vec<String>,
 
+    /// Leave out whose everything is (as --no-owner in dump_options)
+    #[arg(short = 'O', long)]
+    pub no_owner: bool,
+
+    /// Leave out what is granted and revoked
+    #[arg(short = 'x', long)]
+    pub no_privileges: bool,
+
     /// A -n or -t that finds nothing is no error
     #[arg(long)]
     pub ignore_missing: bool,

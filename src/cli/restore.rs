@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::ServerFlags;
+use crate::postgres::{SessionOptions, SessionSetting};
 
 /// Bring a backup back
 ///
@@ -24,6 +25,7 @@ Examples:
   kluis restore latest:shop --into shop_copy --dry-run
   kluis restore latest:shop --list
   kluis restore latest:shop -t sales.orders --into shop_orders
+  kluis restore latest:shop --into shop --no-owner --no-privileges --role app
   kluis restore latest:source --list --path '*.conf'
   kluis restore latest:source --path etc/nginx --to /tmp/back
 
@@ -37,7 +39,8 @@ exact. A table without a schema is looked for in every schema. What belongs to
 it comes along; what would need something that is not chosen is left out and
 named. With -t or -n the destination is --into.
 
-Exit code 3: restored, but something was left out or could not be set.
+Exit code 3: restored, but something was left out or could not be set, or
+differences were accepted.
 Exit code 4: the archive is damaged, or the key is not its key."
 )]
 pub struct Restore {
@@ -99,6 +102,28 @@ pub struct Restore {
     #[arg(long, conflicts_with = "to")]
     pub as_superuser: bool,
 
+    /// Database: leave out whose everything is; all of it is the restoring role's
+    #[arg(short = 'O', long, conflicts_with = "to")]
+    pub no_owner: bool,
+
+    /// Database: leave out what is granted and revoked
+    #[arg(short = 'x', long, conflicts_with = "to")]
+    pub no_privileges: bool,
+
+    /// Database: become this role before anything is made
+    #[arg(long, value_name = "NAME", conflicts_with = "to", value_parser = NonEmptyStringValueParser::new())]
+    pub role: Option<String>,
+
+    /// Database: this setting while it is filled, whatever the dump sets, such as
+    /// search_path=public (may be repeated)
+    #[arg(long = "set", value_name = "NAME=VALUE", conflicts_with = "to")]
+    pub settings: Vec<SessionSetting>,
+
+    /// Database: take it also where it differs from its dump, as where a trigger of its
+    /// own writes while it is filled; each difference is named (exit code 3)
+    #[arg(long, conflicts_with = "to")]
+    pub accept_differences: bool,
+
     #[command(flatten)]
     pub server: ServerFlags,
 
@@ -128,6 +153,18 @@ pub struct Restore {
     /// Check the archive and the destination, change nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+impl Restore {
+    /// How the session that fills a database is to be.
+    pub fn session(&self) -> SessionOptions {
+        SessionOptions {
+            no_owner: self.no_owner,
+            no_privileges: self.no_privileges,
+            role: self.role.clone(),
+            settings: self.settings.clone(),
+        }
+    }
 }
 
 /// Where it goes: at most one. None for roles, which go in place, and none on a

@@ -100,10 +100,9 @@ fn happened(
         backup: manifest.map(EventBackup::of),
         duration_ms: u64::try_from(took.as_millis()).ok(),
         problem: match result {
-            Ok(Exit::Incomplete) => Some(
-                "incomplete: some entries were left out, or lack an owner, mode or attribute"
-                    .to_owned(),
-            ),
+            Ok(Exit::Incomplete) => {
+                Some("incomplete: entries are left out, lack something or differ".to_owned())
+            }
             Ok(_) => None,
             Err(error) => Some(problem(error)),
         },
@@ -340,6 +339,7 @@ impl Restoring<'_> {
             before_change: Box::new(before_change),
             start: Box::new(move || Ok(target)),
             read_back: to.in_place.then_some(Box::new(read_back)),
+            accept_differences: self.wanted.accept_differences,
         };
         let done = restore(&vault, self.backup, session.now, steps);
         self.finish(done, backed_up)
@@ -353,11 +353,13 @@ impl Restoring<'_> {
         chosen: Option<&Needs>,
     ) -> Result<(Box<dyn Target>, Preflight), OperationError> {
         let globals = before::newest_globals(&self.opened.catalog, self.backup);
+        let session = self.wanted.session();
         let needs = RestoreNeeds {
             content: self.content(),
             chosen,
             raw_bytes: self.manifest().map(|manifest| manifest.content.raw_bytes),
             globals: globals.as_deref(),
+            session: Some(&session),
             as_superuser: self.wanted.as_superuser,
         };
         let cancel = self.session.cancel.clone();

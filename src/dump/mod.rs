@@ -27,6 +27,7 @@ mod tokens;
 pub use choice::{Choice, ChoiceError, LeftOut, Part, expected_part, without_objects};
 pub use facts::FactsReader;
 pub use needs::Needs;
+pub(crate) use needs::gives_owner;
 pub use pattern::{Pattern, PatternError};
 pub use reader::ContentsReader;
 

@@ -67,6 +67,19 @@ impl Watch for Needs {
     }
 }
 
+/// `ALTER .. OWNER TO ..`, whole.
+pub(crate) fn gives_owner(text: &[u8], backslashes: bool) -> bool {
+    if !text.starts_with(b"ALTER ") {
+        return false;
+    }
+    match &tokens(text, backslashes)[..] {
+        [_, .., owner, to, Token::Path(role)] => {
+            owner.is("OWNER") && to.is("TO") && role.len() == 1
+        }
+        _ => false,
+    }
+}
+
 fn tablespace(tokens: &[Token]) -> Option<String> {
     let [set, Token::Path(setting), Token::Mark(b'='), value] = tokens else {
         return None;

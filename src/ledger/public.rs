@@ -18,6 +18,17 @@ pub struct PublicSchema {
     pub unread: Option<String>,
 }
 
+impl PublicSchema {
+    /// Without its owner or without its rights, where a restore leaves them out.
+    pub(crate) fn without(mut self, owner: bool, rights: bool) -> Self {
+        self.said.retain(|said| match said {
+            PublicRight::Owner(_) => !owner,
+            PublicRight::Grant { .. } | PublicRight::Revoke { .. } => !rights,
+        });
+        self
+    }
+}
+
 /// One statement. Names are unquoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicRight {

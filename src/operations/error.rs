@@ -194,8 +194,9 @@ impl OperationError {
             return error.hint().map(str::to_owned);
         }
         if let Self::NotAsDumped { .. } = self {
-            let hint = "a trigger, a rule or a setting of the server that changes rows? `kluis \
-                        verify` tells whether the archive itself is whole";
+            let hint = "code of the database's own that changes rows, or a setting of the \
+                        server? `kluis verify` tells whether the archive itself is whole; where \
+                        only these places may differ, --accept-differences takes it";
             return Some(hint.to_owned());
         }
         if let Self::HeaderChanged { .. } = self {

@@ -56,6 +56,8 @@ pub struct RestoreSteps<'a> {
     pub start: Start<'a>,
     /// For a target that shows what it received only after its commit.
     pub read_back: Option<ReadBack<'a>>,
+    /// What was restored is taken also where it differs from the dump.
+    pub accept_differences: bool,
 }
 
 impl<'a> RestoreSteps<'a> {
@@ -70,6 +72,7 @@ impl<'a> RestoreSteps<'a> {
             before_change: Box::new(|| Ok(None)),
             start: Box::new(start),
             read_back: None,
+            accept_differences: false,
         }
     }
 }
@@ -153,6 +156,7 @@ fn in_order<'a>(
         vault,
         backup,
         to: &steps.goal.shown,
+        accept_differences: steps.accept_differences,
     };
     let held = Held::archive(vault, backup, lock)?;
     let ways = (steps.start, before_swap, steps.read_back);
@@ -193,6 +197,7 @@ struct Changing<'a> {
     backup: &'a Backup,
     /// The destination, for people.
     to: &'a str,
+    accept_differences: bool,
 }
 
 impl Changing<'_> {
@@ -267,6 +272,7 @@ impl Changing<'_> {
             vault: self.vault,
             backup: self.backup,
             received: &done.received,
+            accept_differences: self.accept_differences,
             raw_bytes: done.report.unsealed.raw_bytes,
         }
     }
@@ -277,12 +283,14 @@ struct Comparing<'a> {
     vault: &'a Vault<'a>,
     backup: &'a Backup,
     received: &'a Received,
+    accept_differences: bool,
     /// About what reading it back takes.
     raw_bytes: u64,
 }
 
 impl Comparing<'_> {
-    /// A difference is the error; `None` where there is nothing to compare.
+    /// A difference is the error, or a warning where it is accepted; `None` where there is
+    /// nothing to compare.
     fn run(
         &self,
         read_back: impl FnOnce(&dyn Fn(u64)) -> Result<Option<Received>, TargetError>,
@@ -300,8 +308,14 @@ impl Comparing<'_> {
         };
         let file = self.backup.file.as_ref();
         let manifest = file.and_then(|file| file.manifest.database.as_ref());
-        let comparison = Comparison::of(&dumped.ledger, manifest, &copy);
+        let left_out = self.received.types_left_out;
+        let comparison = Comparison::of(&dumped.ledger, manifest, &copy, left_out);
         if comparison.is_same() {
+            return Ok(Some(comparison));
+        }
+        if self.accept_differences {
+            let differences = comparison.differences();
+            differences.iter().for_each(|text| reporter.warn(text));
             return Ok(Some(comparison));
         }
         Err(OperationError::NotAsDumped {

@@ -71,6 +71,11 @@ impl DumpOption {
         Ok(Self(option.to_owned()))
     }
 
+    /// One that a flag of kluis stands for.
+    pub fn of_flag(option: &'static str) -> Self {
+        Self(option.to_owned())
+    }
+
     /// As a manifest tells of it: only what is on the list of those that say what
     /// a dump holds.
     pub(super) fn again(option: &RecordedOption) -> Result<Self, PostgresError> {

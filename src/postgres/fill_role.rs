@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use super::catalogue::CAN_DO_EVERYTHING;
 use super::keeper::{Keeper, SweptStaging, unheld};
 use super::sql::{Sql, identifier, literal, sql};
+use super::triggers::without_triggers_as;
 use super::{PostgresError, Server, random_hex};
 
 const PASSWORD_BYTES: usize = 32;
@@ -116,6 +117,7 @@ impl FillRole {
             owner = identifier(&filler.owner),
             comment = literal(&comment)
         );
+        sql += without_triggers_as(&name);
         if let Some(filled) = &filled {
             sql += rights_sql(&filled.name, &name, filler);
         }

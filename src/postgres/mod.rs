@@ -36,10 +36,12 @@ mod rights;
 mod roles;
 mod room_watch;
 mod server;
+mod session_options;
 mod sql;
 mod staging;
 mod stubs;
 mod throwaway;
+mod triggers;
 mod watch;
 
 use crate::checked::SqlName;
@@ -67,6 +69,7 @@ pub use restrict::RestrictFilter;
 pub use rights::Rights;
 pub use roles::role_sql;
 pub use server::{Access, Server, ServerVersion};
+pub use session_options::{PRIVILEGE_TYPES, SessionOptions, SessionSetting};
 pub use sql::Sql;
 pub use staging::StagedDatabase;
 pub use stubs::StubRoles;
@@ -221,6 +224,17 @@ impl PostgresError {
     /// What the operator can do about it, where the message does not say it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            // As pg_dump leaves the search path empty.
+            Self::Statement { .. } if self.is_undefined_object() => Some(
+                "does a function that it calls (a generated column's, an index's, a CHECK's) use \
+                 names without their schema? `--set search_path=public` lets it find them while \
+                 it is restored; for good: ALTER FUNCTION .. SET search_path",
+            ),
+            Self::Statement { sqlstate, .. } if sqlstate == "23514" => Some(
+                "does the CHECK look into a table that comes later? Make it NOT VALID (ALTER \
+                 TABLE .. DROP CONSTRAINT, ADD CONSTRAINT .. NOT VALID), and back up again: such \
+                 a one is made behind the rows",
+            ),
             Self::NotReachable { .. } => Some(
                 "is the server running, and do host, port and TLS settings fit? \
                  `kluis config show` tells where they come from",
@@ -229,6 +243,10 @@ impl PostgresError {
             Self::Refused { .. } => Some(
                 "by what it says: check user, password (URL, PGPASSWORD or a passfile), database, \
                  TLS settings, the server's pg_hba.conf and its connection limits",
+            ),
+            Self::Query { sqlstate, .. } if sqlstate == "55006" => Some(
+                "sessions of roles whose sessions yours may not end are in it: end them, or GRANT \
+                 pg_signal_backend to your role (no superuser's are ended by it)",
             ),
             Self::NoWay { direct, .. } | Self::NoStandIn { direct } => direct.hint(),
             _ => None,

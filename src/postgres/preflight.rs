@@ -15,9 +15,11 @@ use crate::dump::Needs;
 use crate::format::manifest::DatabaseContent;
 
 mod facts;
+mod needs;
 mod owners;
 
 use facts::Facts;
+pub use needs::RestoreNeeds;
 
 /// The server's own databases: a copy of something else is not meant for them.
 const SYSTEM_DATABASES: [&str; 3] = ["postgres", "template0", "template1"];
@@ -37,30 +39,6 @@ impl<'a> Destination<'a> {
     fn name(self) -> &'a str {
         match self {
             Self::Into(name) | Self::Replace(name) | Self::InPlace { name, .. } => name,
-        }
-    }
-}
-
-/// What is known of the dump.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RestoreNeeds<'a> {
-    /// The manifest's; without it little can be checked.
-    pub content: Option<&'a DatabaseContent>,
-    /// What the chosen part of it names, where it is a part that comes back.
-    pub chosen: Option<&'a Needs>,
-    /// The dump's length.
-    pub raw_bytes: Option<u64>,
-    /// The newest backup of the server's roles, as BACKUP.
-    pub globals: Option<&'a str>,
-    /// Whose code runs with a superuser's rights is no question.
-    pub as_superuser: bool,
-}
-
-impl<'a> From<Option<&'a DatabaseContent>> for RestoreNeeds<'a> {
-    fn from(content: Option<&'a DatabaseContent>) -> Self {
-        Self {
-            content,
-            ..Self::default()
         }
     }
 }
@@ -103,7 +81,7 @@ impl Server {
             looking.at_content(content, destination, needs);
         }
         if looking.obstacles.is_empty() && !needs.as_superuser {
-            looking.at_owners(needs.content, destination, &ask_in);
+            looking.at_owners(needs, destination, &ask_in);
         }
         let Looking {
             mut obstacles,
@@ -274,7 +252,10 @@ impl Looking<'_> {
         };
         let globals = needs.globals;
         self.obstacles.extend(DumpOptions::again(content).err());
-        let roles = missing(chosen(&content.roles, |it| &it.roles), &self.facts.roles);
+        let needed = needs.roles(&content.roles, content.owners.as_deref());
+        let mut roles = chosen(needed, |it| &it.roles);
+        roles.extend(needs.role().and_then(|role| SqlName::new(role).ok()));
+        let roles = missing(roles, &self.facts.roles);
         if !roles.is_empty() {
             let globals = globals.map(str::to_owned);
             let error = PostgresError::MissingRoles { roles, globals };

@@ -6,6 +6,9 @@ use super::sql::{Sql, identifier, sql};
 use super::{PostgresError, Server};
 use crate::ledger::{PublicRight, PublicSchema};
 
+/// Since this major a new database's owner owns its schema `public` too.
+pub(super) const OWNERS_PUBLIC_MAJOR: u32 = 15;
+
 /// Each grant goes back to one of the owner's, and goes with it.
 const AS_NEW: &str = "ALTER SCHEMA public OWNER TO pg_database_owner;
 DO $kluis$ DECLARE grantee text; BEGIN

@@ -15,6 +15,7 @@ use create::create_sql;
 
 use super::keeper::Keeper;
 use super::mark::{Leftover, NAME_MAX_BYTES};
+use super::public_schema::OWNERS_PUBLIC_MAJOR;
 use super::sql::{Sql, identifier, literal, sql};
 use super::{DatabaseAttributes, Locale, PostgresError, Server, random_hex};
 use crate::checked::SqlName;
@@ -194,8 +195,30 @@ impl StagedDatabase {
         self.server.run_in_transaction(&self.staging, action, &sql)
     }
 
-    /// The schema `public` as the dump says, whatever was made of it.
+    /// Lets `role` make things in it, until [`StagedDatabase::set_public`].
+    pub fn open_to(&self, role: &str) -> Result<(), PostgresError> {
+        let role = &identifier(role);
+        let mut sql = sql!(
+            "GRANT CREATE, TEMPORARY ON DATABASE {database} TO {role};\n",
+            database = identifier(&self.staging),
+            role = role
+        );
+        if self.server.version().major() >= OWNERS_PUBLIC_MAJOR {
+            sql += sql!(
+                "GRANT USAGE, CREATE ON SCHEMA public TO {role};\n",
+                role = role
+            );
+        }
+        let action = "let the role of --role fill the database";
+        self.server.run_in_transaction(&self.staging, action, &sql)
+    }
+
+    /// The schema `public` as the dump says, whatever was made of it. Before it is the
+    /// owner's, nobody needs a right on it to fill it.
     pub fn set_public(&self, public: &PublicSchema) -> Result<(), PostgresError> {
+        if self.server.version().major() < OWNERS_PUBLIC_MAJOR {
+            return Ok(());
+        }
         self.server.set_public(&self.staging, public)
     }
 

@@ -14,8 +14,8 @@ use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::ledger::Ledger;
 use crate::postgres::{
-    Destination, Outcome, PostgresError, Preflight, RestoreNeeds, Server, Sql, TransactionMark,
-    in_place,
+    Destination, Outcome, PostgresError, Preflight, RestoreNeeds, Server, SessionOptions, Sql,
+    TransactionMark, in_place,
 };
 use crate::reached::Reached;
 
@@ -29,6 +29,7 @@ pub struct InPlaceTarget {
     /// What is run in the transaction before the dump.
     before: Sql,
     preflight: Preflight,
+    session: SessionOptions,
     filled: Option<(Filled, Ledger)>,
     cancel: Cancel,
 }
@@ -51,6 +52,7 @@ impl InPlaceTarget {
                 false => in_place::refuse_unless_empty(),
             },
             preflight,
+            session: needs.session.cloned().unwrap_or_default(),
             filled: None,
             cancel,
         })
@@ -66,6 +68,7 @@ impl InPlaceTarget {
             server: &self.server,
             asked: &self.server,
             database: &self.name,
+            session: &self.session,
             cancel: &self.cancel,
         }
     }

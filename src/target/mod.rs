@@ -84,6 +84,8 @@ pub struct Received {
     /// Only this part of the dump was let through: `database` tells of it alone,
     /// and the manifest is to be compared for it alone.
     pub part: Option<Part>,
+    /// Types of a dump's objects that were not made, as that was asked for.
+    pub types_left_out: &'static [&'static str],
     /// Entries that were not made, each named in `warnings`.
     pub left_out: u64,
     /// Entries that were made, but not with all that they had (owner, mode,

@@ -2,20 +2,25 @@
 //!
 //! Owns what of its text is not run as it stands: its own restriction and the
 //! transactions around its large objects, as it runs in ours; the schema `public`,
-//! which every new database has; settings that the server does not know; names that
-//! psql would take for its variables. Whole statements are exchanged, as the ledger's
+//! which every new database has; settings that the server does not know; owners, grants
+//! and settings that the operator leaves out; names that psql would take for its
+//! variables. Whole statements are exchanged, as the ledger's
 //! reader finds them, so a row or a function's body that reads the same passes. Line
 //! numbers stay as they were.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
 
+use crate::dump::gives_owner;
 use crate::ledger::{DumpReader, Ledger, LedgerError, ObjectTitle, PublicSchema, Watch};
-use crate::postgres::RestrictFilter;
+use crate::postgres::{PRIVILEGE_TYPES, RestrictFilter, SessionOptions};
 
 /// So much is held back: a statement that is exchanged is no longer.
 const HELD_BYTES: usize = 256;
+/// The same where owners or grants are left out: a function has 100 arguments at most.
+const HELD_WITH_NAMES_BYTES: usize = 64 << 10;
 
 /// Settings of a dump's head that every server knows since the oldest that is
 /// supported.
@@ -40,6 +45,7 @@ pub(super) struct Passage {
     held: Vec<u8>,
     /// Where in the dump `held` begins.
     held_at: u64,
+    held_bytes: usize,
     restrict: RestrictFilter,
 }
 
@@ -58,11 +64,21 @@ pub(super) enum Unpassed {
 }
 
 impl Passage {
-    pub fn new() -> Self {
+    pub fn new(options: &SessionOptions) -> Self {
+        let held_bytes = match options.no_owner || options.no_privileges {
+            true => HELD_WITH_NAMES_BYTES,
+            false => HELD_BYTES,
+        };
+        let statements = Statements {
+            options: options.clone(),
+            held_bytes,
+            ..Statements::default()
+        };
         Self {
-            reader: DumpReader::watched(Default::default()),
+            reader: DumpReader::watched((statements, PublicSchema::default())),
             held: Vec::new(),
             held_at: 0,
+            held_bytes,
             restrict: RestrictFilter::default(),
         }
     }
@@ -112,7 +128,7 @@ impl Passage {
     /// All but the last bytes.
     fn pass_plainly(&mut self, piece: &[u8], out: &mut impl Write) -> io::Result<()> {
         let all = self.held.len() + piece.len();
-        let through = all.saturating_sub(HELD_BYTES);
+        let through = all.saturating_sub(self.held_bytes);
         let of_held = through.min(self.held.len());
         let held: Vec<u8> = self.held.drain(..of_held).collect();
         self.restrict.push(&held, out)?;
@@ -131,6 +147,9 @@ impl Passage {
             return Ok(());
         };
         let end = end.min(self.held.len());
+        if !exchange.is_at(self.held.get(start..end).unwrap_or_default()) {
+            return Ok(());
+        }
         let through: Vec<u8> = self.held.drain(..end).collect();
         self.held_at += through.len() as u64;
         self.restrict.push(&through[..start.min(end)], out)?;
@@ -141,6 +160,10 @@ impl Passage {
     pub fn finish(self, out: &mut impl Write) -> Result<Passed, Unpassed> {
         let finished = self.reader.finish_watched();
         let (ledger, (statements, public), _) = finished.map_err(Unpassed::Dump)?;
+        let public = public.without(
+            statements.options.no_owner,
+            statements.options.no_privileges,
+        );
         let mut restrict = self.restrict;
         let passed = restrict
             .push(&self.held, out)
@@ -157,8 +180,28 @@ impl Passage {
 /// A statement, and what stands for it.
 struct Exchange {
     bytes: Range<u64>,
-    by: &'static str,
+    by: Cow<'static, str>,
+    /// What must stand there: of a statement with comments in it only the rest is known.
+    text: Option<Vec<u8>>,
 }
+
+impl Exchange {
+    fn new(bytes: Range<u64>, by: &'static str) -> Self {
+        Self {
+            bytes,
+            by: by.into(),
+            text: None,
+        }
+    }
+
+    fn is_at(&self, held: &[u8]) -> bool {
+        let text = self.text.as_ref();
+        text.is_none_or(|text| held.strip_suffix(b";") == Some(text))
+    }
+}
+
+/// pg_dump finds names by their schemas alone.
+const EMPTY_SEARCH_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '', false)";
 
 /// `SET name = ..` in a dump's head.
 #[derive(Default)]
@@ -171,6 +214,8 @@ struct Setting {
 /// Finds what is to be exchanged.
 #[derive(Default)]
 struct Statements {
+    options: SessionOptions,
+    held_bytes: usize,
     /// Found, and not yet exchanged.
     exchanged: Vec<Exchange>,
     settings: BTreeMap<String, Setting>,
@@ -181,9 +226,41 @@ struct Statements {
     /// Within the section of large objects' contents, which pg_dump puts into a
     /// transaction of its own.
     is_in_large_objects: bool,
+    /// Within grants: others than the owner make theirs in a session of their own.
+    is_in_grants: bool,
 }
 
 impl Statements {
+    /// Whether the operator wants it not.
+    fn is_unwanted(&self, text: &[u8], backslashes: bool) -> bool {
+        let starts = |with: &[&[u8]]| with.iter().any(|with| text.starts_with(with));
+        let (owner, privileges) = (self.options.no_owner, self.options.no_privileges);
+        if starts(&[
+            b"SET SESSION AUTHORIZATION ",
+            b"RESET SESSION AUTHORIZATION",
+        ]) {
+            return if self.is_in_grants { privileges } else { owner };
+        }
+        if starts(&[b"SET "]) {
+            return name_of_setting(text).is_some_and(|name| self.options.sets(&name));
+        }
+        if text == EMPTY_SEARCH_PATH {
+            return self.options.sets("search_path");
+        }
+        privileges && starts(&[b"GRANT ", b"REVOKE ", b"ALTER DEFAULT PRIVILEGES "])
+            || owner && gives_owner(text, backslashes)
+    }
+
+    /// The lines that it has stay.
+    fn leave_out(&mut self, text: &[u8], bytes: Range<u64>) {
+        let lines = text.iter().filter(|byte| **byte == b'\n').count();
+        self.exchanged.push(Exchange {
+            bytes,
+            by: "\n".repeat(lines).into(),
+            text: Some(text.to_vec()),
+        });
+    }
+
     fn setting(&mut self, text: &[u8], bytes: Range<u64>) {
         let Some(name) = name_of_setting(text) else {
             return;
@@ -192,7 +269,7 @@ impl Statements {
             return;
         }
         let setting = self.settings.entry(name).or_default();
-        let exchange = Exchange { bytes, by: "" };
+        let exchange = Exchange::new(bytes, "");
         match setting.is_known {
             None => setting.statements.push(exchange),
             Some(false) => self.exchanged.push(exchange),
@@ -220,6 +297,7 @@ impl Watch for Statements {
     fn object(&mut self, _: u64, title: ObjectTitle) {
         self.is_in_body = true;
         self.is_in_large_objects = title.object_type == "BLOBS";
+        self.is_in_grants = PRIVILEGE_TYPES.contains(&title.object_type.as_str());
     }
 
     fn trailer(&mut self, _: u64) {
@@ -228,28 +306,27 @@ impl Watch for Statements {
 
     /// A blank means nothing to SQL there, and ends the name for psql.
     fn after_colon(&mut self, at: u64) {
-        let exchange = Exchange {
-            bytes: at..at,
-            by: " ",
-        };
-        self.exchanged.push(exchange);
+        self.exchanged.push(Exchange::new(at..at, " "));
     }
 
-    fn statement(&mut self, text: &[u8], _: bool, end: u64) {
+    fn statement(&mut self, text: &[u8], backslashes: bool, end: u64) {
         let length = text.len() + ";".len();
-        if length > HELD_BYTES {
+        if length > self.held_bytes {
             return;
         }
         let bytes = end.saturating_sub(length as u64)..end;
         match text {
+            _ if self.is_unwanted(text, backslashes) => {
+                self.leave_out(text, bytes);
+            }
             // The dump of a part makes it, that of a whole database does not. Grants
             // are told by the difference to those of a new database, the comment whole.
             b"CREATE SCHEMA public" | b"CREATE SCHEMA \"public\"" if !self.is_cleaned => {
                 let by = "COMMENT ON SCHEMA public IS NULL;";
-                self.exchanged.push(Exchange { bytes, by });
+                self.exchanged.push(Exchange::new(bytes, by));
             }
             b"BEGIN" | b"COMMIT" if self.is_in_large_objects => {
-                self.exchanged.push(Exchange { bytes, by: "" });
+                self.exchanged.push(Exchange::new(bytes, ""));
             }
             _ if text.starts_with(b"DROP SCHEMA ") => {
                 self.is_cleaned |= text.ends_with(b"public") || text.ends_with(b"\"public\"");
@@ -277,7 +354,7 @@ mod tests {
         --\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict KEY\n\n";
 
     fn passed(dump: &str, piece_bytes: usize, known: &[&str]) -> (String, Vec<String>) {
-        let mut passage = Passage::new();
+        let mut passage = Passage::new(&SessionOptions::default());
         let mut out = Vec::new();
         for piece in dump.as_bytes().chunks(piece_bytes) {
             passage.read(piece);

@@ -15,7 +15,7 @@ use crate::format::manifest::DatabaseContent;
 use crate::ledger::Columns;
 use crate::postgres::{
     Destination, FillRole, Filler, Locale, PostgresError, Preflight, RestoreNeeds, Server,
-    StagedDatabase,
+    SessionOptions, StagedDatabase,
 };
 use crate::reached::{Reached, ended_before};
 
@@ -52,6 +52,7 @@ pub struct DatabaseTarget {
     /// The manifest's, if there is one.
     content: Option<DatabaseContent>,
     preflight: Preflight,
+    session: SessionOptions,
     staged: Option<StagedDatabase>,
     /// Of the dump that is in it.
     columns: Columns,
@@ -73,6 +74,7 @@ impl DatabaseTarget {
         let preflight = server.preflight(placement.destination(), needs)?;
         Ok(Self {
             content: needs.content.cloned(),
+            session: needs.session.cloned().unwrap_or_default(),
             server,
             placement,
             preflight,
@@ -123,9 +125,26 @@ impl DatabaseTarget {
             server,
             asked: &self.server,
             database,
+            session: &self.session,
             cancel: &self.cancel,
         };
         feed.fill(around, stream)
+    }
+
+    /// With our own rights, or as the role that the operator names.
+    fn fill_as_asked(
+        &self,
+        database: &str,
+        stream: &mut dyn BufRead,
+    ) -> Result<Received, TargetError> {
+        if let (Some(staged), Some(role)) = (&self.staged, &self.session.role) {
+            staged.open_to(role)?;
+        }
+        let received = self.fill(&self.server, database, Around::default(), stream)?;
+        if let (Some(staged), Some(_)) = (&self.staged, &self.session.role) {
+            staged.set_public(&received.public)?;
+        }
+        Ok(received)
     }
 
     /// With no more rights than those of the role that owns all of it.
@@ -212,7 +231,7 @@ impl Target for DatabaseTarget {
         // From here on dropping the target drops the staging database.
         self.staged = Some(staged);
         let mut received = match self.preflight.fill_as.clone() {
-            None => self.fill(&self.server, &database, Around::default(), stream)?,
+            None => self.fill_as_asked(&database, stream)?,
             Some(filler) => self.fill_as(&filler, &database, stream)?,
         };
         self.columns = received.columns();

@@ -13,7 +13,9 @@ use super::passage::{Passage, Passed, Unpassed};
 use super::{Received, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
-use crate::postgres::{PSQL, PostgresError, Psql, Server, Sql, last_message};
+use crate::postgres::{
+    PRIVILEGE_TYPES, PSQL, PostgresError, Server, SessionOptions, Sql, last_message,
+};
 use crate::process::{ChildWriter, ProcessError};
 
 /// Where a dump goes.
@@ -23,6 +25,7 @@ pub(super) struct PsqlFeed<'a> {
     pub asked: &'a Server,
     /// The database that is filled.
     pub database: &'a str,
+    pub session: &'a SessionOptions,
     pub cancel: &'a Cancel,
 }
 
@@ -36,13 +39,6 @@ pub(super) struct Around<'a> {
     pub durable: bool,
     /// A grant that the server only warns of, and does not make, is a failure.
     pub every_grant: bool,
-}
-
-impl Around<'_> {
-    /// Lines that we send before the dump's first.
-    fn lines(&self) -> u64 {
-        PREAMBLE_LINES + self.before.map_or(0, Sql::lines)
-    }
 }
 
 /// A database that holds the dump, but for the commit. Dropping it rolls back.
@@ -89,7 +85,7 @@ impl PsqlFeed<'_> {
         if !psql.is_restricted() {
             warnings.push(unrestricted(self.server));
         }
-        let opening = opening(&psql, around)?;
+        let opening = psql.opening(&self.opening(around))?;
         let mut child = ChildWriter::spawn(psql.tool()).map_err(PostgresError::from)?;
         child
             .write_all(opening.as_bytes())
@@ -103,6 +99,10 @@ impl PsqlFeed<'_> {
         let received = Received {
             database: Some(database),
             public: passed.public,
+            types_left_out: match self.session.no_privileges {
+                true => &PRIVILEGE_TYPES,
+                false => &[],
+            },
             warnings,
             ..Received::default()
         };
@@ -141,7 +141,7 @@ impl PsqlFeed<'_> {
         stream: &mut dyn BufRead,
         around: Around<'_>,
     ) -> Result<(Passed, Vec<String>), TargetError> {
-        let mut passage = Passage::new();
+        let mut passage = Passage::new(self.session);
         loop {
             self.cancel.check()?;
             let piece = stream.fill_buf().map_err(TargetError::Stream)?;
@@ -190,13 +190,29 @@ impl PsqlFeed<'_> {
         }
     }
 
+    /// What we send behind the restriction's line: one transaction, room for index builds,
+    /// what is to come before the dump, and how its session differs.
+    fn opening(&self, around: Around<'_>) -> Sql {
+        let mut sql = Sql::from(match around.durable {
+            true => "BEGIN; SET LOCAL synchronous_commit = on; ",
+            false => "BEGIN; SET LOCAL synchronous_commit = off; ",
+        });
+        sql += "SET LOCAL maintenance_work_mem = '256MB';\n".into();
+        if let Some(before) = around.before {
+            sql += before.clone();
+        }
+        // Behind what has a trigger of its own that must run.
+        sql += self.server.before_dump(self.session);
+        sql
+    }
+
     /// A stop ends psql, and then the stop is the reason.
     fn failure(&self, error: ProcessError, around: Around<'_>) -> TargetError {
         if let Err(cancelled) = self.cancel.check() {
             return cancelled.into();
         }
         if let ProcessError::Failed(failure) = &error
-            && let Some(refused) = statement(&failure.stderr, around.lines())
+            && let Some(refused) = statement(&failure.stderr, 1 + self.opening(around).lines())
         {
             return refused.into();
         }
@@ -204,23 +220,6 @@ impl PsqlFeed<'_> {
         error.into()
     }
 }
-
-/// The restriction, one transaction, room for index builds, and what is to come
-/// before the dump.
-fn opening(psql: &Psql, around: Around<'_>) -> Result<String, PostgresError> {
-    let mut sql = Sql::from(match around.durable {
-        true => "BEGIN; SET LOCAL synchronous_commit = on; ",
-        false => "BEGIN; SET LOCAL synchronous_commit = off; ",
-    });
-    sql += "SET LOCAL maintenance_work_mem = '256MB';\n".into();
-    if let Some(before) = around.before {
-        sql += before.clone();
-    }
-    psql.opening(&sql)
-}
-
-/// How many lines [`opening`] has of its own.
-const PREAMBLE_LINES: u64 = 2;
 
 fn unrestricted(server: &Server) -> String {
     format!(
@@ -273,10 +272,10 @@ fn passed_over(stderr: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PREAMBLE_LINES, PostgresError, passed_over, statement};
+    use super::{PostgresError, passed_over, statement};
 
     fn told(stderr: &str) -> Option<(u64, String, String)> {
-        match statement(stderr, PREAMBLE_LINES)? {
+        match statement(stderr, 2)? {
             PostgresError::Statement {
                 line,
                 sqlstate,

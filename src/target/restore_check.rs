@@ -16,8 +16,8 @@ use crate::checked::listed;
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::Columns;
 use crate::postgres::{
-    DumpOptions, Locale, PostgresError, Server, StagedDatabase, StubRoles, ThrowawayCluster,
-    ThrowawayOptions,
+    DumpOptions, Locale, PostgresError, Server, SessionOptions, StagedDatabase, StubRoles,
+    ThrowawayCluster, ThrowawayOptions,
 };
 use crate::reached::Reached;
 
@@ -284,10 +284,12 @@ impl Target for RestoreCheck {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         self.cancel.check()?;
         let copy = self.copy.insert(self.prepare()?);
+        let session = SessionOptions::default();
         let feed = PsqlFeed {
             server: &copy.server,
             asked: &copy.server,
             database: copy.database.staging_name(),
+            session: &session,
             cancel: &self.cancel,
         };
         let filled = feed.fill(Around::default(), stream);

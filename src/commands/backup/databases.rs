@@ -9,7 +9,7 @@ use crate::format::manifest::{GLOBALS_NAME, Kind, Selection};
 use crate::format::names::ArchiveFormat;
 use crate::glob::{Globs, Reach};
 use crate::operations::{BackupPlan, Encryption, OperationError, Reporter, Vault, backup};
-use crate::postgres::{DumpOptions, ListedDatabase, PostgresError};
+use crate::postgres::{DumpOption, DumpOptions, ListedDatabase, PostgresError};
 use crate::render;
 use crate::source::DirectoryDump;
 use crate::storage::{LocalStorage, Storage};
@@ -175,6 +175,15 @@ impl Run<'_> {
 
     fn options(&self, dump: &DumpSettings) -> DumpOptions {
         let wanted = self.wanted;
+        let mut options = dump.options.value.clone();
+        for (is_wanted, option) in [
+            (wanted.no_owner, "--no-owner"),
+            (wanted.no_privileges, "--no-privileges"),
+        ] {
+            if is_wanted && !options.iter().any(|given| given.as_str() == option) {
+                options.push(DumpOption::of_flag(option));
+            }
+        }
         DumpOptions {
             selection: Selection {
                 schemas: wanted.schemas.clone(),
@@ -184,7 +193,7 @@ impl Run<'_> {
             },
             must_match: !wanted.ignore_missing,
             lock_wait_timeout: dump.lock_wait_timeout.value,
-            options: dump.options.value.clone(),
+            options,
         }
     }
 }

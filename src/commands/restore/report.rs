@@ -37,6 +37,7 @@ impl Restoring<'_> {
         };
         session.warn_of_copy(&self.backup.archive, done.report.unused_copy.as_ref());
         let left_out = done.received.left_out;
+        let differs = done.comparison.as_ref().is_some_and(|it| !it.is_same());
         if left_out > 0 {
             session.console.warn(&format!(
                 "{} left out, named above or with --json under warnings",
@@ -53,15 +54,16 @@ impl Restoring<'_> {
         }
         session.print(&RestoreReport {
             pre_restore_backup,
+            content_ok: !differs,
             ..self.done(done)
         })?;
         if let Some(copy) = backed_up {
             let undo = format!("to undo: kluis restore {} --replace", copy.id);
             session.console.info(&undo);
         }
-        Ok(match left_out + not_set {
-            0 => Exit::Done,
-            _ => Exit::Incomplete,
+        Ok(match left_out + not_set == 0 && !differs {
+            true => Exit::Done,
+            false => Exit::Incomplete,
         })
     }
 

@@ -1,13 +1,12 @@
 //! With whose rights a database is filled: what stands in a dump (checks, defaults,
 //! indexes, triggers) runs in the session that fills it.
 
-use super::{Destination, Looking};
+use super::{Destination, Looking, RestoreNeeds};
 use crate::checked::{SqlName, listed};
 use crate::format::manifest::DatabaseContent;
+use crate::postgres::public_schema::OWNERS_PUBLIC_MAJOR;
 use crate::postgres::{FillRole, Filler};
 
-/// Since this major a new database's owner owns its schema `public` too.
-const OWNERS_PUBLIC_MAJOR: u32 = 15;
 /// Stands among the owners beside the database's own where it owns something.
 const WHOEVER_OWNS_IT: &str = "pg_database_owner";
 
@@ -17,10 +16,11 @@ impl Looking<'_> {
     /// one role owns all, a login with no more rights than its own fills the database.
     pub(super) fn at_owners(
         &mut self,
-        content: Option<&DatabaseContent>,
+        needs: RestoreNeeds<'_>,
         destination: Destination<'_>,
         ask_in: &str,
     ) {
+        let content = needs.content;
         let role = &self.facts.role;
         if !self.facts.can_do_everything {
             return;
@@ -34,7 +34,7 @@ impl Looking<'_> {
             [] => "it does not tell whom it belongs to".to_owned(),
             others => format!("things in it are of the roles {}", listed(others)),
         };
-        let why = match self.only_owner(content, destination) {
+        let why = match self.filler(needs, destination) {
             Ok(filler) => match FillRole::try_login(self.server, ask_in, &filler) {
                 Ok(()) => {
                     self.preflight.fill_as = Some(filler);
@@ -97,20 +97,39 @@ impl Looking<'_> {
         self.facts.superusers.contains(owner) && content.superusers.contains(owner)
     }
 
-    /// The role that owns everything in the dump, as far as its manifest tells, or why
-    /// its rights are not taken. A manifest that is wrong makes a restore fail.
-    fn only_owner(
+    /// The role that the operator names, or the one that owns everything in the dump, as
+    /// far as its manifest tells; or why its rights are not taken. A manifest that is wrong
+    /// makes a restore fail.
+    fn filler(
         &self,
-        content: Option<&DatabaseContent>,
+        needs: RestoreNeeds<'_>,
         destination: Destination<'_>,
     ) -> Result<Filler, String> {
-        let facts = self.facts;
+        let content = needs.content;
+        if let (Some(content), Some(role)) = (content, needs.role()) {
+            let owner = SqlName::new(role).map_err(|error| error.to_string())?;
+            return self.may_fill(content, destination, &owner, false);
+        }
+        if needs.session.is_some_and(|session| session.no_owner) {
+            return Err("its owners are left out (name another with --role)".to_owned());
+        }
         let owners = content.map_or(&[][..], owners);
         let (whoever, named): (Vec<_>, Vec<_>) =
             owners.iter().partition(|owner| **owner == WHOEVER_OWNS_IT);
         let (Some(content), [owner]) = (content, &named[..]) else {
             return Err("it belongs to more than one role".to_owned());
         };
+        self.may_fill(content, destination, owner, !whoever.is_empty())
+    }
+
+    fn may_fill(
+        &self,
+        content: &DatabaseContent,
+        destination: Destination<'_>,
+        owner: &SqlName,
+        owns_database: bool,
+    ) -> Result<Filler, String> {
+        let facts = self.facts;
         let untrusted = |name: &&SqlName| !facts.trusted.contains(name);
         let not = match destination {
             Destination::InPlace { .. } => Some("a database is filled in place".to_owned()),
@@ -121,10 +140,8 @@ impl Looking<'_> {
             _ if !content.selection.is_everything() => {
                 Some("the backup holds a part of a database".to_owned())
             }
-            _ if content.superusers.contains(*owner) => Some(format!("{owner:?} was a superuser")),
-            _ if facts.superusers.contains(*owner) => {
-                Some(format!("{owner:?} is a superuser here"))
-            }
+            _ if content.superusers.contains(owner) => Some(format!("{owner:?} was a superuser")),
+            _ if facts.superusers.contains(owner) => Some(format!("{owner:?} is a superuser here")),
             _ => content
                 .extensions
                 .keys()
@@ -133,7 +150,7 @@ impl Looking<'_> {
         };
         let filler = Filler {
             owner: owner.as_str().to_owned(),
-            owns_database: !whoever.is_empty(),
+            owns_database,
         };
         not.map_or(Ok(filler), Err)
     }

@@ -1,0 +1,50 @@
+//! What is known of a dump that is to be restored, and of how.
+
+use crate::checked::SqlName;
+use crate::dump::Needs;
+use crate::format::manifest::DatabaseContent;
+use crate::postgres::SessionOptions;
+
+/// What is known of the dump.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RestoreNeeds<'a> {
+    /// The manifest's; without it little can be checked.
+    pub content: Option<&'a DatabaseContent>,
+    /// What the chosen part of it names, where it is a part that comes back.
+    pub chosen: Option<&'a Needs>,
+    /// The dump's length.
+    pub raw_bytes: Option<u64>,
+    /// The newest backup of the server's roles, as BACKUP.
+    pub globals: Option<&'a str>,
+    /// How its session differs from what the dump says.
+    pub session: Option<&'a SessionOptions>,
+    /// Whose code runs with a superuser's rights is no question.
+    pub as_superuser: bool,
+}
+
+impl<'a> RestoreNeeds<'a> {
+    /// The role that the session becomes.
+    pub(super) fn role(self) -> Option<&'a str> {
+        self.session?.role.as_deref()
+    }
+
+    /// The roles that must be there. Without owners and grants few statements name any (a
+    /// policy does), and tell it themselves.
+    pub(super) fn roles(self, all: &'a [SqlName], owners: Option<&'a [SqlName]>) -> &'a [SqlName] {
+        let left_out = self.session.map(|it| (it.no_owner, it.no_privileges));
+        match (left_out, owners) {
+            (Some((true, true)), _) => &[],
+            (Some((false, true)), Some(owners)) => owners,
+            _ => all,
+        }
+    }
+}
+
+impl<'a> From<Option<&'a DatabaseContent>> for RestoreNeeds<'a> {
+    fn from(content: Option<&'a DatabaseContent>) -> Self {
+        Self {
+            content,
+            ..Self::default()
+        }
+    }
+}
