@@ -492,6 +492,46 @@ fn in_place_a_role_that_may_make_no_database_restores_its_own() {
     assert!(said.contains("there is no database \"none\""), "{said}");
 }
 
+/// A provider makes them, as a superuser.
+#[test]
+fn in_place_another_roles_extension_stays_and_is_no_content() {
+    let Some(site) = Site::new() else { return };
+    let url = owner(&site);
+    let provided = "CREATE EXTENSION pageinspect; CREATE EXTENSION hstore SCHEMA public";
+    site.cluster.psql("mine", provided);
+    let mine =
+        "SET SESSION AUTHORIZATION weak; CREATE TABLE t AS SELECT 7 AS a, 'a=>1'::hstore AS h";
+    site.cluster.psql("mine", mine);
+    let kluis = |code: i32, arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        ended(code, &command.args(["--url", &url]).output().unwrap())
+    };
+    kluis(0, &["backup", "db"]);
+    let before = dump(&site, "mine");
+    site.cluster.psql(
+        "postgres",
+        "CREATE DATABASE bare TEMPLATE template0 OWNER weak",
+    );
+    site.cluster.psql("bare", provided);
+    kluis(
+        0,
+        &["restore", "latest:mine", "--into", "bare", "--in-place"],
+    );
+    similar(&dump(&site, "bare"), &before);
+    site.cluster.psql("mine", "UPDATE t SET a = 8");
+    kluis(
+        0,
+        &["restore", "latest:mine", "--replace", "--in-place", "--yes"],
+    );
+    similar(&dump(&site, "mine"), &before);
+    // What is no extension's counts as ever.
+    let said = kluis(
+        1,
+        &["restore", "latest:mine", "--into", "bare", "--in-place"],
+    );
+    assert!(said.contains("is not empty"), "{said}");
+}
+
 #[test]
 fn in_place_what_cannot_be_dropped_or_filled_leaves_all_as_it_was() {
     let Some(site) = Site::new() else { return };

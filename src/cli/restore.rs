@@ -163,6 +163,7 @@ impl Restore {
             no_privileges: self.no_privileges,
             role: self.role.clone(),
             settings: self.settings.clone(),
+            ..SessionOptions::default()
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::emptiness::{counts_itself, no_member};
 use super::mark::Leftover;
 use super::sql::{Sql, literal, sql};
 use super::{PostgresError, Server};
@@ -12,7 +13,7 @@ use crate::checked::SqlName;
 use crate::format::manifest::OutputSettings;
 
 /// The first object id that is not the system's own (`FirstNormalObjectId`).
-const FIRST_USER_OID: u32 = 16_384;
+pub(super) const FIRST_USER_OID: u32 = 16_384;
 
 /// How a database compares and classifies text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -211,13 +212,6 @@ impl Server {
         self.query_json(ask_in, "look for the database", &sql)
     }
 
-    /// Whether `database` holds nothing that a user made: no relation, type,
-    /// function, schema, extension or large object.
-    pub fn database_is_empty(&self, database: &str) -> Result<bool, PostgresError> {
-        let sql = sql!("SELECT to_json({empty});", empty = emptiness());
-        self.query_json(database, "look into the database", &sql)
-    }
-
     /// Whether the role we log in as may create databases.
     pub fn can_create_databases(&self, ask_in: &str) -> Result<bool, PostgresError> {
         let sql = "SELECT to_json(rolcreatedb OR rolsuper) FROM pg_roles
@@ -275,49 +269,6 @@ pub(super) const CAN_DO_EVERYTHING: &str = "EXISTS (SELECT FROM pg_roles
       'pg_write_server_files', 'pg_read_server_files')
       OR rolcreaterole AND current_setting('server_version_num')::int < 160000))";
 
-/// A condition in SQL: nothing in the database was made by a user.
-pub(super) fn emptiness() -> Sql {
-    let catalogues = [
-        "pg_class",
-        "pg_type",
-        "pg_proc",
-        "pg_namespace",
-        "pg_extension",
-        "pg_largeobject_metadata",
-        "pg_collation",
-        "pg_conversion",
-        "pg_cast",
-        "pg_operator",
-        "pg_opclass",
-        "pg_opfamily",
-        "pg_am",
-        "pg_language",
-        "pg_transform",
-        "pg_ts_config",
-        "pg_ts_dict",
-        "pg_ts_parser",
-        "pg_ts_template",
-        "pg_foreign_data_wrapper",
-        "pg_foreign_server",
-        "pg_publication",
-        "pg_event_trigger",
-    ];
-    // Schemas of temporary tables stay when the tables are gone.
-    let none_in = |table: &'static str| {
-        let lasting = match table {
-            "pg_namespace" => " AND nspname !~ '^pg_(toast_)?temp_'",
-            _ => "",
-        };
-        sql!(
-            "NOT EXISTS (SELECT FROM {table} WHERE oid >= {first}{lasting})",
-            table = table,
-            first = FIRST_USER_OID,
-            lasting = lasting
-        )
-    };
-    Sql::joined(&catalogues.map(none_in), " AND ")
-}
-
 /// Dependencies on the first superuser and on the predefined roles are never recorded
 /// (they are "pinned"), so their ownership has to be looked up where owners stand. What
 /// an extension made is not in a dump, and belongs to the first superuser also where
@@ -348,18 +299,12 @@ fn owned_by_pinned_roles() -> Sql {
     let owns = |(table, owner): (&'static str, &'static str)| {
         sql!(
             "SELECT {owner} AS owner FROM {table} AS t WHERE {owner} < {first} AND oid >= {first}{own}
-               AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = '{table}'::regclass
-                 AND objid = t.oid AND deptype = 'e')",
+               AND {no_member}",
             table = table,
             owner = owner,
             first = FIRST_USER_OID,
-            own = match table {
-                "pg_class" => " AND relkind NOT IN ('i', 'I', 't')",
-                "pg_type" =>
-                    " AND typrelid = 0 AND typtype <> 'm' \
-                     AND NOT EXISTS (SELECT FROM pg_type WHERE typarray = t.oid)",
-                _ => "",
-            }
+            own = counts_itself(table),
+            no_member = no_member(table)
         )
     };
     Sql::joined(&owners.map(owns), " UNION ALL ")

@@ -4,7 +4,7 @@
 //!
 //! What this cannot do is compare rows: nobody else sees them before the commit.
 
-use super::catalogue::emptiness;
+use super::emptiness::emptiness_but_extensions;
 use super::psql::OUR_SETTINGS;
 use super::sql::{Sql, identifier, literal, literal_of, sql};
 use crate::ledger::Ledger;
@@ -34,7 +34,7 @@ pub fn refuse_unless_empty() -> Sql {
          PRIVILEGES ... REVOKE.'; END IF; END $kluis$;\n\
          SET LOCAL lock_timeout = 0;\n{guard}SET LOCAL search_path TO DEFAULT;\n",
         settings = OUR_SETTINGS,
-        empty = emptiness(),
+        empty = emptiness_but_extensions(),
         guard = GUARD
     )
 }

@@ -17,6 +17,7 @@ mod discovery;
 mod docker;
 mod dump;
 mod dump_options;
+mod emptiness;
 mod enclosure;
 mod extensions;
 mod fill_role;

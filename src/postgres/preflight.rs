@@ -132,7 +132,13 @@ impl Looking<'_> {
                 return Ok(());
             }
             Destination::Into(_) | Destination::InPlace { replace: false, .. } => {
-                if exists && !self.server.database_is_empty(name)? {
+                let takes_it = match destination {
+                    _ if !exists => true,
+                    // It is swapped away, with its extensions and what is in their tables.
+                    Destination::Into(_) => self.server.database_is_empty(name)?,
+                    _ => self.server.database_has_room(name)?,
+                };
+                if !takes_it {
                     let name = owned_name();
                     self.obstacles.push(PostgresError::DatabaseExists { name });
                 }

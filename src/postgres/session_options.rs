@@ -5,6 +5,7 @@
 //! which the dump's text would mean something else than was read in it, and those that
 //! have options of their own.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +22,8 @@ pub struct SessionOptions {
     /// The session becomes this role.
     pub role: Option<String>,
     pub settings: Vec<SessionSetting>,
+    /// Extensions that are there and another role's: what a dump says of them is theirs.
+    pub kept_extensions: BTreeSet<String>,
 }
 
 /// Types of objects, as dumps name them, that come to nothing without privileges.

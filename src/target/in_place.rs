@@ -44,6 +44,7 @@ impl InPlaceTarget {
         cancel: Cancel,
     ) -> Result<Self, PostgresError> {
         let preflight = server.preflight(Destination::InPlace { name, replace }, needs)?;
+        let kept_extensions = server.extensions_of_others(name)?;
         Ok(Self {
             server,
             name: name.to_owned(),
@@ -52,7 +53,10 @@ impl InPlaceTarget {
                 false => in_place::refuse_unless_empty(),
             },
             preflight,
-            session: needs.session.cloned().unwrap_or_default(),
+            session: SessionOptions {
+                kept_extensions,
+                ..needs.session.cloned().unwrap_or_default()
+            },
             filled: None,
             cancel,
         })

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use crate::dump::gives_owner;
-use crate::ledger::{DumpReader, Ledger, LedgerError, ObjectTitle, PublicSchema, Watch};
+use crate::ledger::{Cursor, DumpReader, Ledger, LedgerError, ObjectTitle, PublicSchema, Watch};
 use crate::postgres::{PRIVILEGE_TYPES, RestrictFilter, SessionOptions};
 
 /// So much is held back: a statement that is exchanged is no longer.
@@ -243,6 +243,10 @@ impl Statements {
         }
         if starts(&[b"SET "]) {
             return name_of_setting(text).is_some_and(|name| self.options.sets(&name));
+        }
+        if let Some(rest) = text.strip_prefix(b"COMMENT ON EXTENSION ") {
+            let name = Cursor { rest, backslashes }.identifier();
+            return name.is_some_and(|name| self.options.kept_extensions.contains(&name));
         }
         if text == EMPTY_SEARCH_PATH {
             return self.options.sets("search_path");
