@@ -155,6 +155,7 @@ fn loose_dumps_of_every_format_restore_and_are_compared() {
     dump_to(&cluster, &home, "zipped.sql", &[]);
     run("gzip", &["zipped.sql"], &home.path(""));
     dump_to(&cluster, &home, "inserts.sql", &["--inserts"]);
+    dump_to(&cluster, &home, "clean.sql", &["--clean"]);
     dump_to(&cluster, &home, "custom.dump", &["-Fc"]);
     dump_to(&cluster, &home, "tarred.tar", &["-Ft"]);
     dump_to(&cluster, &home, "folder", &["-Fd"]);
@@ -175,6 +176,7 @@ fn loose_dumps_of_every_format_restore_and_are_compared() {
         "custom.dump",
         "folder.dir.tar",
         "tarred.tar",
+        "clean.sql",
     ];
     for (at, file) in files.iter().enumerate() {
         let name = format!("shop{at}");
@@ -408,6 +410,8 @@ fn what_is_no_backup_is_refused_with_what_it_is() {
             "text",
         ),
         ("photo.zip", b"PK\x03\x04abc", "zip"),
+        ("shop.sql.bz2", b"BZh91AY&SY", "bunzip2"),
+        ("shop.sql.xz", b"\xfd7zXZ\0\0\x04", "unxz"),
         ("noise.tar", &[7; 3000], "neither"),
     ] {
         fs::write(home.path(name), bytes).unwrap();
@@ -415,6 +419,35 @@ fn what_is_no_backup_is_refused_with_what_it_is() {
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(word), "{said}");
     }
+    let windows = DUMP.replace('\n', "\r\n");
+    let marked = format!("\u{feff}{DUMP}");
+    let old = DUMP.replace(
+        "COPY public.t",
+        "SET search_path = public, pg_catalog;\n\nCOPY t",
+    );
+    let creating = DUMP.replace(
+        "CREATE TABLE",
+        "--\n-- Name: shop; Type: DATABASE; Schema: -; Owner: o\n--\n\nCREATE DATABASE shop;\n\n\
+         \\connect shop\n\nCREATE TABLE",
+    );
+    let cluster = format!(
+        "--\n-- PostgreSQL database cluster dump\n--\n\nCREATE ROLE o;\n\n\\connect template1\n\n{DUMP}"
+    );
+    for (text, word) in [
+        (&windows, "as Windows' do"),
+        (&marked, "byte order mark"),
+        (&old, "names tables without their schema"),
+        (&creating, "pg_dump --create"),
+    ] {
+        fs::write(home.path("nearly.sql"), text).unwrap();
+        let output = home.ends(2, &["adopt", "nearly.sql"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(word), "{said}");
+    }
+    fs::write(home.path("nearly.sql"), cluster).unwrap();
+    let output = home.kluis(&["adopt", "nearly.sql"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("kluis backup db --all --globals"), "{said}");
     home.ends(2, &["adopt", "not-there.sql"]);
     home.ends(2, &["adopt"]);
     assert_eq!(files(&home), [""; 0]);

@@ -6,6 +6,22 @@ pub const SNIFFED_BYTES: usize = 4096;
 const TAR_BLOCK: usize = 512;
 /// pg_dump's archives begin with it, and so does a directory's table of contents.
 const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Archives and compressed files that are not read here.
+const PACKED: [(&[u8], &str); 5] = [
+    (b"PK\x03\x04", "it is a zip archive: unpack it first"),
+    (
+        b"BZh",
+        "it is compressed by bzip2: give it to bunzip2 first",
+    ),
+    (
+        b"\xfd7zXZ\0",
+        "it is compressed by xz: give it to unxz first",
+    ),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive: unpack it first"),
+    (b"Rar!\x1a\x07", "it is a rar archive: unpack it first"),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// pg_dump's plain SQL.
@@ -33,9 +49,20 @@ pub fn sniff(head: &[u8]) -> Content {
     if head.get(257..262) == Some(b"ustar") {
         return tar(head);
     }
-    let lines = head.split(|&byte| byte == b'\n');
-    for line in lines.map(<[u8]>::trim_ascii) {
-        match line {
+    if head.starts_with(BYTE_ORDER_MARK) {
+        return Content::Other(
+            "it begins with a byte order mark, which pg_dump does not write: `tail -c +4 FILE` \
+             is the dump without it",
+        );
+    }
+    for line in head.split(|&byte| byte == b'\n') {
+        if line.starts_with(b"-- PostgreSQL database ") && line.ends_with(b"\r") {
+            return Content::Other(
+                "its lines end as Windows' do, so nobody can tell which carriage returns are \
+                 its rows' own: where none is, `sed 's/\\r$//' FILE` is the dump again",
+            );
+        }
+        match line.trim_ascii() {
             b"-- PostgreSQL database dump" => return Content::PlainDump,
             b"-- PostgreSQL database cluster dump" => return Content::ClusterDump,
             _ => {}
@@ -61,8 +88,8 @@ fn tar(head: &[u8]) -> Content {
 }
 
 fn other(head: &[u8]) -> &'static str {
-    if head.starts_with(b"PK\x03\x04") {
-        return "it is a zip archive";
+    if let Some((_, what)) = PACKED.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return what;
     }
     let is_of_text = |&byte: &u8| byte >= b' ' || byte.is_ascii_whitespace();
     let is_text = head.iter().all(is_of_text);
@@ -86,13 +113,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_backup_is_known_by_its_first_bytes() {
-        let cases: [(Vec<u8>, Content); 8] = [
+        let cases: [(Vec<u8>, Content); 7] = [
             (
                 b"--\n-- PostgreSQL database dump\n--\n".to_vec(),
-                Content::PlainDump,
-            ),
-            (
-                b"--\r\n-- PostgreSQL database dump\r\n".to_vec(),
                 Content::PlainDump,
             ),
             (
@@ -125,6 +148,32 @@ mod tests {
                 Content::Other(what) => assert!(what.contains(word), "{what}"),
                 known => panic!("{known:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_dump_is_told_with_what_to_do() {
+        for (head, told) in [
+            (
+                &b"\xef\xbb\xbf--\n-- PostgreSQL database dump\n--\n"[..],
+                "tail -c +4",
+            ),
+            (
+                b"--\r\n-- PostgreSQL database dump\r\n--\r\n",
+                "sed 's/\\r$//'",
+            ),
+            (
+                b"--\r\n-- PostgreSQL database cluster dump\r\n",
+                "sed 's/\\r$//'",
+            ),
+            (b"BZh91AY&SY", "bunzip2"),
+            (b"\xfd7zXZ\0\0", "unxz"),
+            (b"PK\x03\x04", "zip"),
+        ] {
+            let Content::Other(what) = sniff(head) else {
+                panic!("{told}");
+            };
+            assert!(what.contains(told), "{what}");
         }
     }
 }

@@ -213,6 +213,9 @@ impl GlobalsReader {
             self.restricted = None;
             return Ok(());
         }
+        if line.starts_with(b"\\connect ") {
+            return Err(LedgerError::WholeCluster);
+        }
         match line.strip_prefix(RESTRICT) {
             Some(token) if !self.trailer_seen && self.restricted.is_none() => {
                 self.restricted = Some(token.to_vec());

@@ -152,6 +152,12 @@ pub enum LedgerError {
     )]
     Nul,
     #[error(
+        "it is the dump of a whole cluster, by pg_dumpall, with all of its databases; kluis keeps \
+         each by itself: give it to an empty server (psql -f FILE postgres), and back that up with \
+         `kluis backup db --all --globals`"
+    )]
+    WholeCluster,
+    #[error(
         "cannot read the statement that begins {statement:?}: it is not as pg_dump 10 or newer \
          writes it; dump again with a current pg_dump"
     )]

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::dump::gives_owner;
 use crate::ledger::{Cursor, DumpReader, Ledger, LedgerError, ObjectTitle, PublicSchema, Watch};
 use crate::postgres::{PRIVILEGE_TYPES, RestrictFilter, SessionOptions};
@@ -255,6 +257,13 @@ impl Statements {
             || owner && gives_owner(text, backslashes)
     }
 
+    /// `pg_dump --clean` first drops what it makes; there is nothing in a new database.
+    fn is_too_early(&self, text: &[u8]) -> bool {
+        let has = |words: &[u8]| memmem::find(text, words).is_some();
+        let drops = text.starts_with(b"DROP ") || text.starts_with(b"ALTER ") && has(b" DROP ");
+        !self.is_in_body && drops && !has(b" IF EXISTS ")
+    }
+
     /// The lines that it has stay.
     fn leave_out(&mut self, text: &[u8], bytes: Range<u64>) {
         let lines = text.iter().filter(|byte| **byte == b'\n').count();
@@ -320,7 +329,7 @@ impl Watch for Statements {
         }
         let bytes = end.saturating_sub(length as u64)..end;
         match text {
-            _ if self.is_unwanted(text, backslashes) => {
+            _ if self.is_unwanted(text, backslashes) || self.is_too_early(text) => {
                 self.leave_out(text, bytes);
             }
             // The dump of a part makes it, that of a whole database does not. Grants

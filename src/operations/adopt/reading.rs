@@ -161,7 +161,33 @@ fn receive(
     };
     let mut check = make_check(&backup)?;
     let received = check.receive(&mut Cursor::new(head).chain(stream))?;
-    Ok((found, received))
+    match unrestorable(&found, &received) {
+        None => Ok((found, received)),
+        Some(why) => Err(OperationError::Usage {
+            what: format!(
+                "{}: {why}; give it to a server (psql -f FILE postgres), and back up what it \
+                 makes there",
+                object.key
+            ),
+        }),
+    }
+}
+
+/// Why a dump that is whole could not be restored as one of kluis'.
+fn unrestorable(found: &Found, received: &Received) -> Option<&'static str> {
+    let is_plain = found.format == ArchiveFormat::Plain && !found.is_globals;
+    let ledger = &received.database.as_ref().filter(|_| is_plain)?.ledger;
+    if ledger.objects.contains_key("DATABASE") {
+        return Some(
+            "it was made with `pg_dump --create`, so it makes a database and goes there, where a \
+             restore of kluis fills the one that it is told",
+        );
+    }
+    let has_no_schema = ledger.tables.iter().any(|table| table.schema.is_empty());
+    has_no_schema.then_some(
+        "it was made by a pg_dump of early 2018 or before, which names tables without their \
+         schema, so the restored ones could not be compared with it",
+    )
 }
 
 /// Hashes and counts what is read.
