@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel, Standing, Verification};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
+use crate::health::Uncounted;
 use crate::series::{Series, Titles, titles};
 use crate::storage::{StorageError, StoredObject};
 
@@ -40,7 +41,7 @@ pub struct Backup {
     pub stored: Option<StoredObject>,
     /// `None`: written by another program, no checksum.
     pub file: Option<ManifestFile>,
-    /// What the archive's name says.
+    /// What the archive's name says, or seems to say.
     pub named: Option<ArchiveName>,
     /// What it belongs to; `None` without a manifest.
     pub series: Option<Series>,
@@ -68,6 +69,11 @@ impl Backup {
             (Kind::Db, Some(database)) => ArchiveFormat::of_database(&database.format),
             (Kind::Db, None) => self.named.as_ref().map(|named| named.format),
         }
+    }
+
+    /// Another program's file by its name: what it is shows only when it is adopted.
+    pub fn is_loose(&self) -> bool {
+        self.file.is_none() && ArchiveName::parse(&self.archive).is_none()
     }
 
     /// Whether it holds what all databases of a server share, and no database.
@@ -186,7 +192,7 @@ pub enum CatalogError {
     Empty { of: String, location: String },
     #[error(
         "in {location} are only archives without a manifest; give the file's name, such as \
-         {archive}"
+         {archive}, or make backups of them with `kluis adopt --all`"
     )]
     NoManifest { archive: String, location: String },
     /// What is there might be anybody's.
@@ -250,6 +256,15 @@ impl Catalog {
     pub fn all(&self) -> impl Iterator<Item = &Backup> {
         let ours = self.backups.iter().map(|ours| &**ours);
         ours.chain(self.foreign.iter().map(Foreign::described))
+    }
+
+    /// What lies there and is no backup that counts.
+    pub fn uncounted(&self) -> Uncounted {
+        let alone = self.all().filter(|backup| backup.file.is_none());
+        Uncounted {
+            foreign: self.foreign.len() as u64,
+            without_manifest: alone.count() as u64,
+        }
     }
 
     /// The series of our backups.

@@ -16,11 +16,13 @@ mod drift;
 mod finding;
 mod growth;
 mod runs;
+mod uncounted;
 mod words;
 
 pub use finding::{Finding, Level};
 pub use growth::{Room, days_until_full};
 pub use runs::RunningFact;
+pub use uncounted::Uncounted;
 use words::days_and_hours;
 
 /// Backups that a drift is measured against.
@@ -98,9 +100,8 @@ pub struct Facts {
     pub alarming: Vec<(String, String)>,
     /// Archives of backups that other archives stand for, and why.
     pub repeated: Vec<(String, String)>,
-    /// Archives that no key of ours vouches for, those among them: told, and counted
-    /// nowhere.
-    pub foreign: u64,
+    /// Archives that are told, and counted nowhere.
+    pub uncounted: Uncounted,
     /// Why the configured keys cannot be had, and what to do: no backup is made and none
     /// can be opened.
     pub keyless: Option<(String, String)>,
@@ -147,9 +148,17 @@ pub fn judge(
         }
     }
     if facts.backups.is_empty() {
-        let (text, remedy) = match facts.foreign {
-            0 => (String::new(), "make one with kluis backup"),
-            some => (
+        let Uncounted {
+            foreign,
+            without_manifest,
+        } = facts.uncounted;
+        let (text, remedy) = match (foreign, without_manifest) {
+            (0, 0) => (String::new(), "make one with kluis backup"),
+            (0, some) => (
+                format!(": {some} without a manifest"),
+                "kluis adopt --all makes backups of the archives that are there",
+            ),
+            (some, _) => (
                 format!(": {some} not sealed by a key of ours"),
                 "another key? kluis key list says which key each archive wants; kluis adopt --all \
                  takes what is yours and never was sealed",

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kluis::format::manifest::{Codec, Kind, Manifest, ProofLevel, State};
+use kluis::health::Uncounted;
 use kluis::render::{
     BackupDone, BackupReport, Compared, ComparedTable, DatabaseSummary, Problem, PruneReport,
     PruneRow, Report, RestoreReport, ShowReport, TreeSummary, VerifyFinding, VerifyReport,
@@ -219,7 +220,7 @@ WHEN              KIND  NAME       READ   TIME  PROOF              ID
 2026-01-18 10:30  db    shop  210.0 MiB  2.0 s  NOT PROVABLE HERE  3f9a7c01
 
 not done: shop.sql.gz.enc: the extension postgis is not installed here
-NOT RIGHT: 1 of 3 backups, and 1 could not be checked; 420.0 MiB read in 4.0 s, 105.0 MiB/s; 1 archive of globals or without a manifest passed over
+NOT RIGHT: 1 of 3 backups, and 1 could not be checked; 420.0 MiB read in 4.0 s, 105.0 MiB/s; 1 archive of globals or without a manifest passed over: kluis list; kluis adopt --all makes backups of what has no manifest
 
 "#]]
     );
@@ -428,7 +429,7 @@ fn pruned(dry_run: bool) -> PruneReport {
             row(false, "no rule keeps it"),
         ],
         freed_bytes: 1 << 20,
-        foreign: 0,
+        uncounted: Uncounted::default(),
     }
 }
 

@@ -5,6 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
+use jiff::Timestamp;
+
 use super::found::{FOREIGN_WEIGHT_MAX, Found, Unremembered, read_all};
 use super::salts::with_common_salts;
 use super::trust::Judged;
@@ -46,7 +48,7 @@ impl Catalog {
         }
         catalog.name_misplaced(storage)?;
         // Anything else that lies there is not ours to speak of.
-        objects.retain(|key, _| ArchiveName::parse(key).is_some());
+        objects.retain(|key, object| ArchiveName::guess(key, object.modified).is_some());
         if !objects.is_empty() {
             catalog.read_alone(storage, trust, objects, &mut foreign)?;
         }
@@ -167,12 +169,15 @@ impl Catalog {
         file: Option<ManifestFile>,
         judged: Judged,
     ) {
+        let modified = stored
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |it| it.modified);
         let backup = Backup {
             archive: archive.to_owned(),
+            named: ArchiveName::guess(archive, modified),
             stored,
             series: file.as_ref().map(|file| Series::of(&file.manifest)),
             file,
-            named: ArchiveName::parse(archive),
             vouched_only: false,
         };
         self.push_judged(backup, judged);

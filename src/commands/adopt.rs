@@ -1,11 +1,14 @@
 //! `kluis adopt`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::catalog::Backup;
+use crate::catalog::{Backup, Catalog};
 use crate::cli::Adopt;
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::format::manifest::{Kind, Trigger};
+use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest};
+use crate::lock;
 use crate::operations::{AdoptFile, Adopted, Reporter, Told, adopt, is_anybodys, refuse_hollow};
 use crate::render::{AdoptReport, AdoptRow, RefusedRow};
 use crate::storage::{LocalStorage, Storage};
@@ -65,6 +68,7 @@ pub fn run(session: &Session<'_>, wanted: &Adopt) -> anyhow::Result<Exit> {
         refused: chosen.hollow,
         left: chosen.left,
         left_plain: chosen.left_plain,
+        left_alone: chosen.left_alone,
     };
     let writes = vault.ring.writers().next().is_some();
     let mut worst = match report.refused.is_empty() {
@@ -108,6 +112,8 @@ struct Chosen {
     left: u64,
     /// And these nobody needed a key to make, or to name.
     left_plain: Vec<String>,
+    /// These are no archives by their names.
+    left_alone: Vec<String>,
 }
 
 /// Every file of the storage that has no manifest, or one without a seal. The oldest
@@ -145,8 +151,23 @@ fn of_storage(session: &Session<'_>, with_plain: bool) -> anyhow::Result<(LocalS
         hollow,
         left: left.len() as u64,
         left_plain: plain.iter().map(|it| it.archive.clone()).collect(),
+        left_alone: left_alone(storage, catalog)?,
     };
     Ok((opened.storage, chosen))
+}
+
+/// What is neither kluis' own nor an archive by its name.
+fn left_alone(storage: &LocalStorage, catalog: &Catalog) -> anyhow::Result<Vec<String>> {
+    let known: HashSet<&str> = catalog.all().map(|it| it.archive.as_str()).collect();
+    let is_own = |key: &str| {
+        known.contains(key)
+            || key == MARKER_KEY
+            || key == lock::FILE_NAME
+            || archive_of_manifest(key).is_some()
+            || ArchiveName::parse(key).is_some()
+    };
+    let keys = storage.list("")?.into_iter().map(|object| object.key);
+    Ok(keys.filter(|key| !is_own(key)).collect())
 }
 
 /// A bare name is the storage's file if that has one of this name or id.

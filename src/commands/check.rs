@@ -11,7 +11,7 @@ use crate::format::manifest::{Kind, Trigger};
 use crate::health::{Facts, Finding, Level, judge, worst};
 use crate::operations::{self, HistoryFilter, Reporter};
 use crate::render::{
-    CheckReport, Console, StatusReport, foreign_line, nagios, nagios_unknown, prometheus,
+    CheckReport, Console, StatusReport, nagios, nagios_unknown, prometheus, uncounted_line,
 };
 use crate::series::Series;
 use crate::storage::Storage;
@@ -50,8 +50,9 @@ pub fn check(session: &Session<'_>, wanted: &Check) -> anyhow::Result<Exit> {
             .console
             .also_wrong(&wrong.subject, &wrong.text, remedy);
     }
-    if facts.foreign > 0 {
-        session.console.warn(foreign_line(facts.foreign).trim_end());
+    let uncounted = uncounted_line(facts.uncounted);
+    if !uncounted.is_empty() {
+        session.console.warn(uncounted.trim_end());
     }
     session.print(&CheckReport {
         healthy: level == Level::Ok,

@@ -50,6 +50,7 @@ pub fn list(session: &Session<'_>, wanted: &List) -> anyhow::Result<Exit> {
     session.print(&ListReport {
         storage: opened.storage.location(),
         total: opened.catalog.backups.len() as u64,
+        without_manifest: catalog.uncounted().without_manifest,
         backups: rows,
         repeated: catalog.repeated.iter().map(repeated_row).collect(),
         foreign: foreign.filter_map(foreign_row).collect(),

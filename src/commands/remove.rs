@@ -152,7 +152,7 @@ fn prune_report(
         dry_run,
         backups: backups.collect(),
         freed_bytes,
-        foreign: catalog.foreign.len() as u64,
+        uncounted: catalog.uncounted(),
     }
 }
 

@@ -144,9 +144,11 @@ fn chosen<'a>(opened: &'a Opened, wanted: &Verify, depth: Depth, level: ProofLev
         // What restores but wants a repair stays pending until it has it.
         last.is_some_and(|last| last.ok && last.detail.is_none() && last.level >= level)
     };
-    // Globals and files without a manifest cannot be proven by a restore.
-    let can_be = |backup: &&Backup| {
-        depth != Depth::Restore || (backup.file.is_some() && !backup.holds_globals())
+    // Globals and files without a manifest cannot be proven by a restore, and what
+    // another program's file should be nobody knows.
+    let can_be = |backup: &&Backup| match depth {
+        Depth::Restore => backup.file.is_some() && !backup.holds_globals(),
+        Depth::Quick | Depth::Full => !backup.is_loose(),
     };
     let catalog = &opened.catalog;
     let ours = catalog.backups.iter();
@@ -156,15 +158,16 @@ fn chosen<'a>(opened: &'a Opened, wanted: &Verify, depth: Depth, level: ProofLev
     // operator's word only. What was ours and is no more is looked at in any case.
     let is_read = |foreign: &&Foreign| match depth {
         Depth::Restore => wanted.accept_unsealed && can_be(&foreign.described()),
-        _ => wanted.all || foreign.why.is_alarming(),
+        _ => can_be(&foreign.described()) && (wanted.all || foreign.why.is_alarming()),
     };
     let (read, passed): (Vec<_>, Vec<_>) = catalog.foreign.iter().partition(is_read);
+    let loose = passed.iter().filter(|it| it.described().is_loose()).count();
     let ours = backups.into_iter().map(Named::Ours);
     Chosen {
         backups: ours.chain(read.into_iter().map(Named::Foreign)).collect(),
-        passed_over: others.len() as u64,
+        passed_over: (others.len() + loose) as u64,
         unsealed: match depth {
-            Depth::Restore => passed.len() as u64,
+            Depth::Restore => (passed.len() - loose) as u64,
             _ => 0,
         },
     }

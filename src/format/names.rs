@@ -13,6 +13,11 @@ use sha2::{Digest, Sha256};
 
 use super::manifest::{Codec, Kind};
 
+mod loose;
+mod stamp;
+
+pub use loose::of_any_file;
+
 /// The storage's own marker, which is no manifest.
 pub const MARKER_KEY: &str = "kluis.json";
 
@@ -121,7 +126,14 @@ impl ArchiveName {
         )
     }
 
-    /// Reads a file name back; `None` if it is not an archive's.
+    /// What any archive's file name seems to say; `None` where it looks like none.
+    /// `modified`: of the file, for names without a time.
+    pub fn guess(key: &str, modified: Timestamp) -> Option<Self> {
+        let guessed = || Some(loose::LooseName::parse(key)?.dated(modified));
+        Self::parse(key).or_else(guessed)
+    }
+
+    /// Reads a built name back; `None` if it is none.
     pub fn parse(key: &str) -> Option<Self> {
         let (rest, encrypted) = strip(key, ENCRYPTED_SUFFIX);
         let (rest, codec) = [Codec::Gzip, Codec::Zstd]

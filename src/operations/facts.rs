@@ -63,7 +63,7 @@ pub fn facts_with(
         unreadable: catalog.unreadable.iter().map(|it| it.what()).collect(),
         alarming: alarming(catalog),
         repeated: catalog.repeated.iter().map(repeated).collect(),
-        foreign: catalog.foreign.len() as u64,
+        uncounted: catalog.uncounted(),
         keyless: None,
         unasked: None,
         uncovered: None,

@@ -33,6 +33,7 @@ pub fn delete(
         // As it is under the lock: another run may have taken others away.
         let catalog = vault.catalog()?;
         refuse_the_last(&catalog, backups)?;
+        refuse_the_only(&catalog, backups)?;
         refuse_foreign(&catalog, backups)?;
     }
     let mut freed_bytes = 0;
@@ -120,6 +121,30 @@ fn refuse_the_last(catalog: &Catalog, backups: &[&Backup]) -> Result<(), Operati
                 backup.name()
             ),
         });
+    }
+    Ok(())
+}
+
+/// An archive without a manifest may be all that there is of its name.
+fn refuse_the_only(catalog: &Catalog, backups: &[&Backup]) -> Result<(), OperationError> {
+    let goes = |archive: &str| backups.iter().any(|backup| backup.archive == archive);
+    let alone = || catalog.all().filter(|known| known.file.is_none());
+    for backup in alone().filter(|known| goes(&known.archive)) {
+        let stays = |other: &Backup| {
+            let same = (other.kind(), other.name()) == (backup.kind(), backup.name());
+            same && !goes(&other.archive)
+        };
+        let mut ours = catalog.backups.iter().filter(|other| stays(other));
+        let is_backup = ours.any(|other| candidate(other).is_some());
+        if !is_backup && !alone().any(stays) {
+            let (archive, name) = (&backup.archive, backup.name());
+            return Err(OperationError::Refused {
+                what: format!(
+                    "{archive} is all that there is of {name}; kluis adopt {archive} makes it a \
+                     backup, or delete it with --force"
+                ),
+            });
+        }
     }
     Ok(())
 }

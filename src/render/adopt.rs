@@ -11,8 +11,8 @@ use super::{Failure, Report, View};
 use crate::catalog::Unproven;
 use crate::format::manifest::Kind;
 
-/// Of plain files that are left, so many are named.
-const PLAIN_SHOWN: usize = 5;
+/// Of files that are left, so many are named; JSON has them all.
+const LEFT_SHOWN: usize = 20;
 
 #[derive(Debug, Serialize)]
 pub struct AdoptReport {
@@ -24,6 +24,8 @@ pub struct AdoptReport {
     pub left: u64,
     /// What it leaves besides: not encrypted, although a key is configured, or Kanbu's.
     pub left_plain: Vec<String>,
+    /// Files of the storage that it did not look at: no archives by their names.
+    pub left_alone: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,7 +86,19 @@ impl AdoptRow {
 
 impl AdoptReport {
     fn left_text(&self) -> String {
-        self.left_plain_text() + &self.left_sealed_text()
+        self.left_plain_text() + &self.left_sealed_text() + &self.left_alone_text()
+    }
+
+    fn left_alone_text(&self) -> String {
+        if self.left_alone.is_empty() {
+            return String::new();
+        }
+        let left = counted(self.left_alone.len() as u64, "file is", "files are");
+        format!(
+            "{left} no archive by the name, and not looked at: {}\nkluis adopt FILE takes it all \
+             the same.\n",
+            shown(&self.left_alone)
+        )
     }
 
     fn left_plain_text(&self) -> String {
@@ -93,19 +107,10 @@ impl AdoptReport {
         }
         let count = self.left_plain.len() as u64;
         let left = counted(count, "file is", "files are");
-        let shown = self
-            .left_plain
-            .iter()
-            .take(PLAIN_SHOWN)
-            .map(|it| line(it).into_owned());
-        let mut shown: Vec<String> = shown.collect();
-        if self.left_plain.len() > PLAIN_SHOWN {
-            shown.push("...".to_owned());
-        }
         format!(
             "{left} not encrypted, Kanbu's, or for a recipient alone, and left: anybody who can \
              write there may have made them, or given them their names; name those that you know, or take all with --accept-unsealed: {}\n",
-            shown.join(", ")
+            shown(&self.left_plain)
         )
     }
 
@@ -121,6 +126,15 @@ impl AdoptReport {
     }
 }
 
+fn shown(files: &[String]) -> String {
+    let shown = files.iter().take(LEFT_SHOWN);
+    let mut shown: Vec<_> = shown.map(|it| line(it).into_owned()).collect();
+    if files.len() > LEFT_SHOWN {
+        shown.push("...".to_owned());
+    }
+    shown.join(", ")
+}
+
 impl Report for AdoptReport {
     fn text(&self, view: &View) -> String {
         const COLUMNS: [Column; 6] = [
@@ -132,10 +146,11 @@ impl Report for AdoptReport {
             Column::left("ID"),
         ];
         if self.adopted.is_empty() && self.refused.is_empty() {
-            return match self.left_text().is_empty() {
-                true => "Nothing to adopt: every archive has its sealed manifest.\n".to_owned(),
-                false => format!("Nothing to adopt.\n{}", self.left_text()),
+            let none = match self.left_plain.is_empty() && self.left == 0 {
+                true => "Nothing to adopt: every archive has its sealed manifest.\n",
+                false => "Nothing to adopt.\n",
             };
+            return none.to_owned() + &self.left_text();
         }
         let mut text = String::new();
         if !self.adopted.is_empty() {

@@ -17,8 +17,11 @@ pub const ID_SHOWN: usize = 8;
 pub struct ListReport {
     /// The storage's place, without secrets.
     pub storage: String,
-    /// Backups in it, shown or not.
+    /// Backups in it, shown or not, and archives without a manifest where no key is
+    /// configured.
     pub total: u64,
+    /// Archives that have none, wherever they are listed.
+    pub without_manifest: u64,
     /// In the order they are to be shown.
     pub backups: Vec<ListRow>,
     /// Archives of these backups that others stand for: not counted anywhere.
@@ -218,7 +221,7 @@ impl Report for ListReport {
             Column::left("ID"),
             Column::left("MARKS"),
         ];
-        let foreign = self.repeated_text() + &self.foreign_text(view);
+        let foreign = self.alone_text() + &self.repeated_text() + &self.foreign_text(view);
         if self.backups.is_empty() {
             let place = line(&self.storage);
             return match self.total {
@@ -249,6 +252,19 @@ impl Report for ListReport {
 }
 
 impl ListReport {
+    /// What has no manifest, by files' names that can be typed.
+    fn alone_text(&self) -> String {
+        let alone = self.backups.iter().filter(|row| row.id.is_none());
+        let alone: String = alone.map(|row| format!("{}\n", line(&row.file))).collect();
+        match alone.is_empty() {
+            true => alone,
+            false => format!(
+                "\nWithout a manifest: never counted, never pruned, never the latest.\n\
+                 kluis adopt --all reads each whole and makes it a backup.\n\n{alone}"
+            ),
+        }
+    }
+
     /// What another archive stands for, by files' names that can be typed.
     fn repeated_text(&self) -> String {
         if self.repeated.is_empty() {
@@ -353,6 +369,7 @@ mod tests {
         ListReport {
             storage,
             total,
+            without_manifest: 0,
             backups,
             repeated: Vec::new(),
             foreign: Vec::new(),

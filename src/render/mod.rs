@@ -77,7 +77,7 @@ pub use schedule::{ScheduleReport, ScheduleRow};
 pub use settings::SettingsReport;
 pub use show::ShowReport;
 pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};
-pub use status::{StatusReport, foreign_line};
+pub use status::{StatusReport, uncounted_line};
 pub use tree_list::{TreeListReport, TreeListRow};
 pub use units::{age, count, counted, duration, rate, size, when};
 pub use verify::{VerifyFinding, VerifyReport, VerifyRow};

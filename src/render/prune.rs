@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::list::{kind_word, short_id};
-use super::status::foreign_line;
+use super::status::uncounted_line;
 use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{counted, size, when};
 use super::{Report, View};
 use crate::format::manifest::Kind;
+use crate::health::Uncounted;
 
 #[derive(Debug, Serialize)]
 pub struct PruneReport {
@@ -21,8 +22,9 @@ pub struct PruneReport {
     pub backups: Vec<PruneRow>,
     /// Of the removed ones.
     pub freed_bytes: u64,
-    /// Archives that no key of ours sealed: never removed.
-    pub foreign: u64,
+    /// Never removed.
+    #[serde(flatten)]
+    pub uncounted: Uncounted,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,7 +100,7 @@ impl Report for PruneReport {
     fn text(&self, view: &View) -> String {
         if self.backups.is_empty() {
             let none = "No such backup, so nothing to prune; kluis list shows what is there.\n";
-            return none.to_owned() + &foreign_line(self.foreign);
+            return none.to_owned() + &uncounted_line(self.uncounted);
         }
         let removed = self.backups.iter().filter(|row| !row.keep).count() as u64;
         let kept = counted(self.backups.len() as u64 - removed, "backup", "backups");
@@ -111,7 +113,7 @@ impl Report for PruneReport {
         let mut text: String = groups.map(|group| self.group(group, view)).collect();
         let bytes = size(self.freed_bytes);
         text.push_str(&format!("{kept} kept, {removed} {verb}, {bytes} {freed}\n"));
-        text.push_str(&foreign_line(self.foreign));
+        text.push_str(&uncounted_line(self.uncounted));
         text
     }
 }

@@ -13,7 +13,7 @@ use super::table::{Column, table};
 use super::units::{age, counted, size};
 use super::{Proof, Report, View};
 use crate::format::manifest::Kind;
-use crate::health::{BackupFact, Facts, Finding, Level};
+use crate::health::{BackupFact, Facts, Finding, Level, Uncounted};
 use crate::operations::PastRun;
 use crate::series::Series;
 
@@ -24,8 +24,9 @@ const SPARKS: usize = 14;
 pub struct StatusReport {
     pub storage: String,
     pub names: Vec<StatusRow>,
-    /// Archives that no key of ours sealed: not among the names.
-    pub foreign: u64,
+    /// Not among the names.
+    #[serde(flatten)]
+    pub uncounted: Uncounted,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +81,7 @@ impl StatusReport {
             names: rows
                 .filter_map(|(series, group)| status_row(series, &group))
                 .collect(),
-            foreign: facts.foreign,
+            uncounted: facts.uncounted,
             free_bytes: facts.room.map(|room| room.free_bytes),
             last_run: last_run.map(|run| LastRun {
                 command: run.record.command.clone(),
@@ -140,7 +141,7 @@ impl Report for StatusReport {
         if self.names.is_empty() {
             let place = line(&self.storage);
             let none = format!("No backups in {place}; kluis backup makes the first one.\n");
-            return none + &foreign_line(self.foreign);
+            return none + &uncounted_line(self.uncounted);
         }
         let cells = |row: &StatusRow| {
             vec![
@@ -165,7 +166,7 @@ impl Report for StatusReport {
             let _ = write!(text, "; last run: {} {when}, {}", run.command, run.result);
         }
         let _ = writeln!(text);
-        text.push_str(&foreign_line(self.foreign));
+        text.push_str(&uncounted_line(self.uncounted));
         for finding in &self.findings {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
             let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
@@ -175,11 +176,20 @@ impl Report for StatusReport {
     }
 }
 
-/// Nothing where there is none.
-pub fn foreign_line(foreign: u64) -> String {
-    match foreign {
-        0 => String::new(),
-        _ => format!(
+/// Nothing where there is none. Without a key nothing is foreign; with one, what has
+/// no manifest is.
+pub fn uncounted_line(uncounted: Uncounted) -> String {
+    match (uncounted.foreign, uncounted.without_manifest) {
+        (0, 0) => String::new(),
+        (0, alone) => format!(
+            "{} no manifest and no checksum, and {} nowhere: kluis list, kluis adopt --all\n",
+            counted(alone, "archive has", "archives have"),
+            match alone {
+                1 => "counts",
+                _ => "count",
+            }
+        ),
+        (foreign, _) => format!(
             "{} not sealed by a key of ours, which count nowhere: kluis list, kluis adopt --all\n",
             counted(foreign, "archive is", "archives are")
         ),

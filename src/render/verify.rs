@@ -19,7 +19,8 @@ pub struct VerifyReport {
     pub backups: Vec<VerifyRow>,
     /// Manifests that cannot be read, so that nobody knows of their backups.
     pub unreadable: u64,
-    /// Backups that a restore cannot prove: globals, and files without a manifest.
+    /// Other programs' files without a manifest; and what a restore cannot prove:
+    /// globals, and any file without a manifest.
     pub passed_over: u64,
     /// Those that no key of ours sealed, which are not restored to prove them.
     pub unsealed: u64,
@@ -139,7 +140,8 @@ impl Report for VerifyReport {
         ];
         if self.backups.is_empty() && self.unreadable == 0 {
             let none = "Nothing to verify: there is no backup, or all were verified before";
-            return format!("{none}{}.\n", self.unsealed_text());
+            let (passed_over, unsealed) = (self.passed_over_text(), self.unsealed_text());
+            return format!("{none}{passed_over}{unsealed}.\n");
         }
         let rows: Vec<_> = self.backups.iter().map(|row| row.cells(view)).collect();
         let remarks: String = self.backups.iter().map(VerifyRow::remarks).collect();
@@ -165,6 +167,19 @@ impl Report for VerifyReport {
 }
 
 impl VerifyReport {
+    fn passed_over_text(&self) -> String {
+        match self.passed_over {
+            0 => String::new(),
+            some => {
+                let some = counted(some, "archive", "archives");
+                format!(
+                    "; {some} of globals or without a manifest passed over: kluis list; kluis \
+                     adopt --all makes backups of what has no manifest"
+                )
+            }
+        }
+    }
+
     fn unsealed_text(&self) -> String {
         match self.unsealed {
             0 => String::new(),
@@ -205,13 +220,7 @@ impl VerifyReport {
                 "NOT RIGHT: {failed} of {number}{restorable}, and {some} could not be checked"
             )),
         };
-        let passed_over = match self.passed_over {
-            0 => String::new(),
-            some => {
-                let some = counted(some, "archive", "archives");
-                format!("; {some} of globals or without a manifest passed over")
-            }
-        };
+        let passed_over = self.passed_over_text();
         let unsealed = self.unsealed_text();
         format!(
             "{verdict}; {} read in {}{rate}{passed_over}{unsealed}",

@@ -5,13 +5,10 @@ use jiff::Timestamp;
 
 use super::{OperationError, Told};
 use crate::format::manifest::{GLOBALS_NAME, Kind};
-use crate::format::names::{ArchiveFormat, ArchiveName, parse_utc};
+use crate::format::names::{ArchiveFormat, ArchiveName, of_any_file};
 use crate::format::sniff::{Content, sniff};
 use crate::pipeline::ArchiveMeta;
 use crate::storage::StoredObject;
-
-/// Bytes of `2026-01-18T10-30-00`.
-const UTC_BYTES: usize = 19;
 
 /// What there is beside the content.
 pub(super) struct Clues<'a> {
@@ -49,12 +46,11 @@ pub(super) fn identify(clues: &Clues<'_>, head: &[u8]) -> Result<Found, Operatio
             kind_words(format.kind())
         )));
     }
-    let stamped = stamp(file);
-    let created_at = match (clues.meta, &named, &stamped) {
-        (Some(meta), ..) => meta.created,
-        (None, Some(named), _) => named.created,
-        (None, None, Some((_, created))) => *created,
-        (None, None, None) => clues.object.modified,
+    let (loose_name, stamped) = of_any_file(file);
+    let created_at = match (clues.meta, &named) {
+        (Some(meta), _) => meta.created,
+        (None, Some(named)) => named.created,
+        (None, None) => stamped.unwrap_or(clues.object.modified),
     };
     let known = clues.meta.map(|meta| meta.name.clone());
     let known = known.or(named.map(|named| named.name));
@@ -68,7 +64,7 @@ pub(super) fn identify(clues: &Clues<'_>, head: &[u8]) -> Result<Found, Operatio
         (Some(known), _) => known,
         (None, Some(told)) => told.clone(),
         (None, None) if is_globals => GLOBALS_NAME.to_owned(),
-        (None, None) => stamped.map_or_else(|| stem(file).to_owned(), |(name, _)| name),
+        (None, None) => loose_name,
     };
     Ok(Found {
         format,
@@ -122,36 +118,6 @@ fn kind_words(kind: Kind) -> &'static str {
         Kind::Db => "a database",
         Kind::Source => "a source tree",
     }
-}
-
-/// The name and the time, where a time stands in the file's name.
-fn stamp(file: &str) -> Option<(String, Timestamp)> {
-    let at = |at: usize| {
-        let created = parse_utc(file.get(at..at + UTC_BYTES)?)?;
-        let before = file[..at].trim_end_matches(['_', '-', '.', ' ']);
-        let name = match before.is_empty() {
-            true => stem(file),
-            false => before,
-        };
-        Some((name.to_owned(), created))
-    };
-    (0..file.len()).find_map(at)
-}
-
-/// The file's name without the endings that archives have.
-fn stem(file: &str) -> &str {
-    const ENDINGS: [&str; 12] = [
-        ".enc", ".gz", ".zst", ".tgz", ".sql", ".dump", ".backup", ".dir.tar", ".tar", ".pgdump",
-        ".custom", ".bak",
-    ];
-    let mut rest = file;
-    while let Some(shorter) = ENDINGS.iter().find_map(|ending| rest.strip_suffix(ending)) {
-        if shorter.is_empty() {
-            break;
-        }
-        rest = shorter;
-    }
-    rest
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::history::{HistoryRow, HistoryTotals};
 use super::list::{ListRow, Proof};
 use crate::format::manifest::Kind;
 use crate::format::names::ArchiveName;
-use crate::health::{BackupFact, Facts, Finding, Level, days_until_full, worst};
+use crate::health::{BackupFact, Facts, Finding, Level, Uncounted, days_until_full, worst};
 use crate::series::Series;
 
 mod cards;
@@ -70,8 +70,9 @@ pub struct ReportPage {
     pub runs: Vec<HistoryRow>,
     /// All, the newest first.
     pub backups: Vec<ListRow>,
-    /// Archives that no key of ours sealed: not among those.
-    pub foreign: u64,
+    /// Counted nowhere.
+    #[serde(flatten)]
+    pub uncounted: Uncounted,
 }
 
 #[derive(Debug, Serialize)]
@@ -181,7 +182,7 @@ impl ReportPage {
             names,
             totals: parts.totals,
             records: parts.records,
-            foreign: parts.facts.foreign,
+            uncounted: parts.facts.uncounted,
             runs: parts.runs,
             backups: parts.backups,
         }

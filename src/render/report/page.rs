@@ -13,10 +13,10 @@ use super::grid::badge;
 use super::listings::{backups, names_grid, runs};
 use super::text::of_what;
 use super::{NameReport, ReportPage};
-use crate::health::{Finding, Level};
+use crate::health::{Finding, Level, Uncounted};
 use crate::render::View;
 use crate::render::list::Proof;
-use crate::render::status::foreign_line;
+use crate::render::status::uncounted_line;
 use crate::render::style::line;
 use crate::render::units::{age, count, counted, size, when};
 
@@ -116,7 +116,7 @@ fn masthead(page: &ReportPage, view: &View) -> Markup {
                 @if wrong > 0 { span.number-of { (counted(wrong, "finding", "findings")) } }
             }
             p.lead { (of_what(page)) " " (newest(page, view)) }
-            @if page.foreign > 0 { p.lead { (foreign_line(page.foreign)) } }
+            @if page.uncounted != Uncounted::default() { p.lead { (uncounted_line(page.uncounted)) } }
             (tiles(page, view))
             nav aria-label="Sections" {
                 a href="#health" { "Health" }

@@ -9,7 +9,7 @@ use crate::health::Level;
 use crate::render::health::{level_word, verdict};
 use crate::render::history::{HistoryRow, HistoryTotals, millis};
 use crate::render::list::kind_word;
-use crate::render::status::{foreign_line, sparkline};
+use crate::render::status::{sparkline, uncounted_line};
 use crate::render::style::line;
 use crate::render::table::{Column, table};
 use crate::render::units::{age, count, counted, size, when};
@@ -54,7 +54,7 @@ pub(super) fn of_what(page: &ReportPage) -> String {
 impl Report for ReportPage {
     fn text(&self, view: &View) -> String {
         let mut text = format!("{}\n", verdict_line(self));
-        text.push_str(&foreign_line(self.foreign));
+        text.push_str(&uncounted_line(self.uncounted));
         for finding in self.findings.iter().filter(|it| it.level > Level::Ok) {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
             let _ = writeln!(text, "{word} {subject}: {}", line(&finding.text));
