@@ -58,6 +58,8 @@ pub struct Thresholds {
     pub days_until_full: Option<u32>,
     /// Backups of one series that were never verified.
     pub unverified: Option<u32>,
+    /// Encryption is turned off: what was encrypted need not stay so.
+    pub plain_is_meant: bool,
 }
 
 /// A completed backup, as far as health looks at it.
@@ -74,6 +76,7 @@ pub struct BackupFact {
     pub proven_at: Option<Timestamp>,
     /// How much it lacks; 0 is a complete one.
     pub lacks: u64,
+    pub encrypted: bool,
     /// Table to rows; empty for a tree.
     pub tables: BTreeMap<String, u64>,
 }
@@ -191,12 +194,28 @@ impl Judge<'_> {
         };
         findings.extend(self.age(newest));
         findings.push(complete(newest));
+        findings.extend(self.encrypted(newest, older));
         findings.extend(self.proof(group));
         findings.extend(self.unverified(group));
         findings.extend(damage::standings(group));
         let against = &older[..older.len().min(DRIFT_AGAINST)];
         findings.extend(drift::size(newest, against, self.thresholds));
         findings.extend(drift::tables(newest, against, self.thresholds));
+    }
+
+    /// Whether what was encrypted still is.
+    fn encrypted(&self, newest: &BackupFact, older: &[&BackupFact]) -> Option<Finding> {
+        let turned = !newest.encrypted && older.iter().any(|it| it.encrypted);
+        if self.thresholds.plain_is_meant || !turned {
+            return None;
+        }
+        let text = "the newest backup is not encrypted, and older ones are";
+        let finding = Finding::ok("encrypted", &newest.title, text);
+        const REMEDY: &str = "see with kluis config show which key is configured, and set \
+                              BACKUP_ENCRYPTION_KEY_FILE or [encryption] key_file, and required \
+                              = true; kluis key rotate --reencrypt encrypts what is there; if \
+                              plain text is intended, set encryption.enabled = false";
+        Some(finding.at(Level::Warning, REMEDY))
     }
 
     fn age(&self, newest: &BackupFact) -> Option<Finding> {

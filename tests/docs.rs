@@ -54,6 +54,39 @@ fn the_completions_are_those_of_the_code() {
     assert_eq!(names_in("completions"), BTreeSet::from(names));
 }
 
+/// Whoever copies it as it stands gets encrypted backups, every night.
+#[test]
+fn the_readmes_configuration_is_complete() {
+    let text = readme();
+    let (_, rest) = text.split_once("    [storage]\n").unwrap();
+    let lines = rest
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("    "));
+    let lines: Vec<_> = lines.map(str::trim_start).collect();
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("kluis.toml");
+    fs::write(&file, format!("[storage]\n{}\n", lines.join("\n"))).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .arg("-c")
+        .arg(&file);
+    let shown = command.args(["--json", "config", "show"]).output().unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    for key in [
+        "storage.path",
+        "encryption.key_file",
+        "encryption.required",
+        "database.url",
+        "schedule",
+    ] {
+        let rows = rows["settings"].as_array().unwrap().iter();
+        let mut of_key = rows.filter(|row| row["key"].as_str().unwrap().starts_with(key));
+        assert!(of_key.any(|row| row["from"] != "default"), "{key}");
+    }
+}
+
 #[test]
 fn man_page_checkers_have_nothing_to_say() {
     if !programs::are_here(&["mandoc"]) {

@@ -122,7 +122,9 @@ impl Session<'_> {
     /// What is still healthy.
     pub fn thresholds(&self) -> Thresholds {
         let settings = &self.settings;
-        settings.check.thresholds(settings.run_limit.value)
+        let plain_is_meant = !settings.encryption.enabled.value;
+        let run_limit = settings.run_limit.value;
+        settings.check.thresholds(run_limit, plain_is_meant)
     }
 
     fn tell_way(&self, server: &Server) {

@@ -59,7 +59,7 @@ impl CheckSettings {
     /// A percentage or number of days of 0 turns its check off.
     ///
     /// `run_limit` is the run's own.
-    pub fn thresholds(&self, run_limit: Duration) -> Thresholds {
+    pub fn thresholds(&self, run_limit: Duration, plain_is_meant: bool) -> Thresholds {
         let on = |number: &Sourced<u32>| (number.value > 0).then_some(number.value);
         Thresholds {
             max_age: self.max_age.value,
@@ -73,6 +73,7 @@ impl CheckSettings {
             free_percent: on(&self.free),
             days_until_full: on(&self.days_until_full),
             unverified: self.unverified.as_ref().map(|number| number.value),
+            plain_is_meant,
         }
     }
 }

@@ -16,7 +16,8 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     /// "age", "size", "table", "failures", "running", "messages", "proof", "free",
-    /// "growth", "unverified", "damaged", "restores", "complete", "covered", "key", "server": names for scripts.
+    /// "growth", "unverified", "damaged", "restores", "complete",
+    /// "encrypted", "covered", "key", "server": names for scripts.
     pub check: &'static str,
     /// A series' name, or more where another has that name too, or "storage".
     pub subject: String,

@@ -18,6 +18,7 @@ fn backup(hours: i64) -> BackupFact {
         standing: Standing::Good(ProofLevel::Verified),
         proven_at: Some(ago(hours)),
         lacks: 0,
+        encrypted: true,
         tables: BTreeMap::from([("public.orders".to_owned(), 10_000)]),
     }
 }
@@ -40,6 +41,7 @@ fn thresholds() -> Thresholds {
         free_percent: Some(10),
         days_until_full: Some(14),
         unverified: Some(2),
+        plain_is_meant: false,
     }
 }
 
@@ -179,6 +181,30 @@ fn a_damaged_newest_backup_is_critical_and_an_older_one_a_warning() {
     assert_eq!(level(&of(backups.clone()), "damaged"), Level::Warning);
     backups[0].standing = Standing::Damaged;
     assert_eq!(level(&of(backups), "damaged"), Level::Critical);
+}
+
+#[test]
+fn a_series_that_turned_from_encrypted_to_plain_is_found() {
+    let mut backups = nights(3);
+    let found = |backups: &[BackupFact], plain_is_meant| {
+        let thresholds = Thresholds {
+            plain_is_meant,
+            ..thresholds()
+        };
+        let findings = judge(&of(backups.to_vec()), &thresholds, ago(0), &TimeZone::UTC);
+        findings
+            .iter()
+            .any(|it| it.check == "encrypted" && it.level == Level::Warning)
+    };
+    assert!(!found(&backups, false));
+    backups[0].encrypted = false;
+    assert!(found(&backups, false));
+    assert!(!found(&backups, true));
+    // Encrypted again.
+    (backups[0].encrypted, backups[1].encrypted) = (true, false);
+    assert!(!found(&backups, false));
+    backups.iter_mut().for_each(|it| it.encrypted = false);
+    assert!(!found(&backups, false));
 }
 
 #[test]

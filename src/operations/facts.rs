@@ -123,6 +123,7 @@ fn fact(backup: &Ours, titles: &Titles) -> Option<BackupFact> {
         standing: backup.standing()?,
         proven_at: verification.filter(|it| it.ok).map(|it| it.at),
         lacks: manifest.lacks(),
+        encrypted: manifest.encryption.is_some(),
         tables: tables(manifest),
     })
 }

@@ -17,6 +17,7 @@ fn fact(name: &str, day: i64, tables: &[(&str, u64)]) -> BackupFact {
         standing: Standing::Good(ProofLevel::Stored),
         proven_at: None,
         lacks: 0,
+        encrypted: true,
         tables: tables
             .iter()
             .map(|(name, rows)| ((*name).to_owned(), *rows))
