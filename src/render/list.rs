@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::style::{line, wrapped};
+use super::style::{Style, line, wrapped};
 use super::table::{Column, table};
 use super::units::{age, counted, size, when};
 use super::{Report, View};
@@ -191,23 +191,45 @@ impl ListRow {
     }
 }
 
-/// The rows with numbers to choose by.
-pub fn numbered(rows: &[ListRow], view: &View) -> String {
+/// The rows with numbers to choose by, below their series.
+pub fn numbered(rows: &[&ListRow], view: &View) -> String {
     const COLUMNS: [Column; 6] = [
         Column::right("NO"),
         Column::left("WHEN"),
-        Column::left("KIND"),
-        Column::shrinking("NAME"),
         Column::right("SIZE"),
         Column::left("PROOF"),
+        Column::left("ID"),
+        Column::shrinking("MARKS"),
     ];
-    let cells = |(at, row): (usize, &ListRow)| {
-        let mut cells = vec![(at + 1).to_string()];
-        cells.extend(row.cells(view).into_iter().take(COLUMNS.len() - 1));
-        cells
+    let cells = |(at, row): (usize, &&ListRow)| {
+        let marks = match row.id {
+            Some(_) => row.marks(),
+            // No id to type: the file's name is.
+            None => row.file.clone(),
+        };
+        vec![
+            (at + 1).to_string(),
+            when(row.created_at, view),
+            size(row.stored_bytes),
+            row.proof.word().to_owned(),
+            row.id.as_deref().map_or_else(|| "-".to_owned(), short_id),
+            marks,
+        ]
     };
-    let rows: Vec<_> = rows.iter().enumerate().map(cells).collect();
-    table(&COLUMNS, &rows, view)
+    let all: Vec<_> = rows.iter().enumerate().map(cells).collect();
+    let table = table(&COLUMNS, &all, view);
+    let mut lines = table.lines();
+    let mut text = format!("{}\n", lines.next().unwrap_or_default());
+    let mut last = None;
+    for (row, cells) in rows.iter().zip(lines) {
+        let of = (row.kind, &row.title, &row.series);
+        if last.replace(of) != Some(of) {
+            let title = format!("{} {}", kind_word(row.kind), line(&row.title));
+            text.push_str(&format!("{}\n", Style::Bold.paint(title)));
+        }
+        text.push_str(&format!("{cells}\n"));
+    }
+    text
 }
 
 impl Report for ListReport {

@@ -22,6 +22,8 @@ pub enum PromptError {
     NoTerminal,
     #[error("not confirmed; nothing was changed")]
     Declined,
+    #[error("left; nothing was changed")]
+    Left,
     #[error("cannot read the answer: {0}")]
     Unreadable(#[source] io::Error),
     #[error(transparent)]
@@ -32,7 +34,7 @@ impl PromptError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::NoTerminal => Exit::Usage,
-            Self::Declined | Self::Unreadable(_) => Exit::Failed,
+            Self::Declined | Self::Left | Self::Unreadable(_) => Exit::Failed,
             Self::Cancelled(cancelled) => Exit::Signal(cancelled.signal),
         }
     }
@@ -41,6 +43,7 @@ impl PromptError {
     pub fn hint(&self) -> String {
         match self {
             Self::Declined => "answer with exactly the word that is asked for",
+            Self::Left => "kluis restore begins again",
             _ => "say --yes to go on without being asked",
         }
         .to_owned()
@@ -54,7 +57,7 @@ impl Console {
     }
 
     /// Shows backups to choose from by their number.
-    pub fn number(&self, rows: &[ListRow], view: &View) {
+    pub fn number(&self, rows: &[&ListRow], view: &View) {
         self.print_aside(&numbered(rows, view));
     }
 

@@ -8,14 +8,13 @@ use std::borrow::Cow;
 
 use crate::catalog::Backup;
 use crate::cli::{Destination, Restore};
-use crate::commands::list::{proof, row};
+use crate::commands::list::proof;
 use crate::commands::session::Session;
 use crate::format::manifest::Kind;
 use crate::operations::OperationError;
-use crate::render::{self, ListRow};
+use crate::render::{self, PromptError};
 
-/// As many as a screen shows.
-const SHOWN: usize = 15;
+mod pick;
 
 /// `wanted`, with what is missing asked for.
 pub fn completed<'a>(
@@ -38,7 +37,7 @@ pub fn completed<'a>(
     let mut answered = wanted.clone();
     let backup = match &wanted.backup {
         Some(backup) => backup.clone(),
-        None => ask_backup(session)?,
+        None => pick::ask_backup(session)?,
     };
     if !has_destination {
         let (opened, key) = session.open_for(&backup)?;
@@ -63,33 +62,6 @@ fn unsaid(wanted: &Restore) -> OperationError {
     };
     OperationError::Usage {
         what: what.to_owned(),
-    }
-}
-
-fn ask_backup(session: &Session<'_>) -> anyhow::Result<String> {
-    let opened = session.open()?;
-    let shown = opened.catalog.backups.iter();
-    let titles = opened.catalog.titles();
-    let shown = shown.filter_map(|backup| Some((&**backup, row(backup, &titles)?)));
-    let (backups, mut rows): (Vec<&Backup>, Vec<ListRow>) = shown.unzip();
-    if backups.is_empty() {
-        // The catalogue's own words for an empty storage.
-        opened.find("latest")?;
-    }
-    let older = backups.len().saturating_sub(SHOWN);
-    rows.truncate(SHOWN);
-    session.console.number(&rows, &session.view);
-    let mut question = String::new();
-    if older > 0 {
-        question = format!("({older} older ones are shown by `kluis list`)\n");
-    }
-    question += "Which one? Its number, or an id";
-    let answer = session.console.ask(&question, Some("1"), session.cancel)?;
-    let number = answer.parse::<usize>().ok();
-    let number = number.filter(|number| (1..=rows.len()).contains(number));
-    match number.and_then(|number| backups.get(number - 1)) {
-        Some(backup) => Ok(name_of(backup)),
-        None => Ok(name_of(opened.find(&answer)?.backup())),
     }
 }
 
@@ -122,25 +94,27 @@ fn ask_destination(session: &Session<'_>, backup: &Backup) -> anyhow::Result<Des
     let question = format!(
         "{about}\n  1  into a new database, beside what is there\n  \
          2  in place of the database {name}: what is in it is backed up and REPLACED\n\
-         How? 1 or 2"
+         How? 1, 2, or q to leave"
     );
-    match &*console.ask(&question, Some("1"), session.cancel)? {
-        "1" => {
-            let question = "The new database's name";
-            let into = console.ask(question, Some(&suggested), session.cancel)?;
-            Ok(Destination {
-                into: Some(into),
-                ..Destination::default()
-            })
+    loop {
+        match &*console.ask(&question, Some("1"), session.cancel)? {
+            "1" => {
+                let question = "The new database's name";
+                let into = console.ask(question, Some(&suggested), session.cancel)?;
+                return Ok(Destination {
+                    into: Some(into),
+                    ..Destination::default()
+                });
+            }
+            "2" => {
+                return Ok(Destination {
+                    replace: true,
+                    ..Destination::default()
+                });
+            }
+            "q" | "Q" | "quit" => return Err(PromptError::Left.into()),
+            other => console.info(&format!("{other:?} is neither 1 nor 2")),
         }
-        "2" => Ok(Destination {
-            replace: true,
-            ..Destination::default()
-        }),
-        other => Err(OperationError::Usage {
-            what: format!("{other:?} is neither 1 nor 2; nothing was changed"),
-        }
-        .into()),
     }
 }
 
