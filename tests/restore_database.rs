@@ -622,6 +622,25 @@ fn on_terminal(site: &Site, arguments: &str, answers: &str) -> String {
     ended(0, &output)
 }
 
+/// A session of a program called "tired" in the shop.
+fn connected(site: &Site) -> std::process::Child {
+    let mut client = site.cluster.client("psql", "shop");
+    client.env("PGAPPNAME", "tired");
+    let mut client = client
+        .args(["-AtX"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = client.stdin.as_mut().unwrap();
+    std::io::Write::write_all(stdin, b"SELECT 'here';\n").unwrap();
+    let mut line = String::new();
+    let stdout = client.stdout.as_mut().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    assert_eq!(line, "here\n");
+    client
+}
+
 #[test]
 fn on_a_terminal_the_missing_is_asked_for() {
     if !programs::are_here(&["script"]) {
@@ -633,8 +652,30 @@ fn on_a_terminal_the_missing_is_asked_for() {
     assert!(said.contains("--into shop_restored"), "{said}");
     assert_eq!(site.databases(), ["shop", "shop_restored"]);
     site.cluster.psql("shop", "DROP TABLE empty");
-    let said = on_terminal(&site, "restore latest:shop", "2\nshop\n");
+    let mut client = connected(&site);
+    let said = on_terminal(&site, "restore latest:shop", "3\n2\nshop\n");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert!(said.contains("neither 1 nor 2"), "{said}");
     assert!(said.contains("--replace --yes"), "{said}");
+    // All that tells the wrong database from the right one, before its name is typed.
+    let (question, _) = said.split_once("Type shop to go on").unwrap();
+    let socket = site.cluster.socket();
+    let socket = socket.parent().unwrap();
+    for part in [
+        socket.to_str().unwrap(),
+        "shop, ",
+        " MiB: is backed up",
+        "just now",
+        "tired of",
+    ] {
+        let flat = question.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(part), "no {part:?} in {flat}");
+    }
+    assert!(
+        question.contains("1 session WILL BE DISCONNECTED"),
+        "{question}"
+    );
     assert_eq!(site.cluster.psql("shop", "SELECT count(*) FROM empty"), "0");
 }
 

@@ -14,7 +14,6 @@ use crate::ledger::Columns;
 use crate::operations::{Accepted, OperationError, Reporter, RestoreSteps, accept, restore};
 use crate::postgres::{Preflight, RestoreNeeds, Server};
 use crate::reached::Goal;
-use crate::render;
 use crate::series::left_out_by_options;
 use crate::storage::{LocalStorage, Storage};
 use crate::target::{
@@ -27,6 +26,7 @@ use super::around::problem;
 use super::session::{Opened, Session};
 
 mod before;
+mod confirm;
 mod globals;
 mod report;
 mod select;
@@ -264,7 +264,8 @@ impl Restoring<'_> {
         }
         let storage = before::storage(self, server, to, &preflight)?;
         if to.replace && !self.wanted.yes {
-            self.confirm_replacing(to, storage.is_some())?;
+            let is_there = preflight.standing.is_some();
+            self.confirm_replacing(server, to, is_there, storage.is_some())?;
         }
         let check = wiring::check_target(self.backup, &programs, session.cancel)?;
         let goal = self.goal(preflight.standing.is_some(), to.in_place);
@@ -379,22 +380,5 @@ impl Restoring<'_> {
         let target = DatabaseTarget::new(server.clone(), placement, needs, cancel)?;
         let preflight = target.preflight().clone();
         Ok((Box::new(target), preflight))
-    }
-
-    fn confirm_replacing(&self, to: &DatabaseDestination, backs_up: bool) -> anyhow::Result<()> {
-        let old = match (to.keep_old, backs_up) {
-            (true, _) => "The old one stays under another name.",
-            (false, true) => "The old one is backed up first, and gone then.",
-            (false, false) => "The old one is gone then, WITHOUT A BACKUP of it.",
-        };
-        let session = self.session;
-        let made = render::when(self.backup.created_at(), &session.view);
-        let question = format!(
-            "This replaces the database {:?} by {}, made {made}. {old}",
-            to.name, self.backup.archive
-        );
-        Ok(session
-            .console
-            .confirm(&question, &to.name, session.cancel)?)
     }
 }
