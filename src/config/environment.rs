@@ -108,6 +108,30 @@ impl Environment {
         })
     }
 
+    /// The first variable of ours whose value has a blank and a `#` in it. Docker's
+    /// --env-file hands on what every other reader of such files takes for a comment.
+    pub fn with_a_comment(&self) -> Option<&str> {
+        const OURS: [&str; 6] = [
+            "BACKUP_",
+            "DATABASE_URL",
+            "KANBU_",
+            "KLUIS_CONFIG",
+            "KLUIS_HOST",
+            "POSTGRES_",
+        ];
+        let is_ours = |name: &str| OURS.iter().any(|prefix| name.starts_with(prefix));
+        let has_one = |value: &[u8]| {
+            let mut pairs = value.windows(2);
+            pairs.any(|pair| matches!(pair, [b' ' | b'\t', b'#']))
+        };
+        let mut variables = self.variables.iter();
+        let found = variables.find(|(name, variable)| {
+            let is_real = variable.env_file.is_none();
+            is_real && is_ours(name) && has_one(variable.value.as_encoded_bytes())
+        });
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// Where a variable's value was written.
     pub fn origin(&self, name: &str) -> Origin {
         let env_file = self.variables.get(name).and_then(|v| v.env_file.clone());
@@ -168,6 +192,24 @@ mod tests {
         let environment = Environment::of([("A", "")]);
         assert_eq!(environment.get("A"), None);
         assert_eq!(environment.present("A"), Some(OsStr::new("")));
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_found_in_our_variables_only() {
+        let found = |name, value| {
+            let environment = Environment::of([(name, value)]);
+            environment.with_a_comment().map(str::to_owned)
+        };
+        let key = "BACKUP_ENCRYPTION_KEY";
+        assert_eq!(found(key, "secret     # Enables it").as_deref(), Some(key));
+        assert_eq!(found(key, "secret\t#"), Some(key.to_owned()));
+        assert_eq!(found(key, "pa#ss word"), None);
+        assert_eq!(found("PS1", "\\u #"), None);
+        // There the comment was cut off, and quotes keep what is meant.
+        let mut environment = Environment::of([]);
+        let line = (key.to_owned(), "horse # battery".to_owned());
+        environment.add_file(Path::new("x.env"), vec![line]);
+        assert_eq!(environment.with_a_comment(), None);
     }
 
     #[test]

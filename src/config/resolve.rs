@@ -36,6 +36,12 @@ pub fn resolve(
     environment: &Environment,
     file: Option<&ConfigFile>,
 ) -> Result<Settings, ConfigError> {
+    if let Some(name) = environment.with_a_comment() {
+        let what = "a blank and a # stand in it, as where a comment was left behind the value \
+                    (docker's --env-file keeps those); remove the comment, or give the value in a \
+                    file of --env-file in quotes";
+        return Err(wrong(&environment.origin(name), what));
+    }
     let no_keys = Keys::default();
     let layers = Layers {
         environment,
