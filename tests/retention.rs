@@ -39,6 +39,34 @@ fn count(home: &Path, name: &str) -> usize {
     listed["backups"].as_array().unwrap().len()
 }
 
+/// As the service that kluis replaces cleaned up by itself.
+#[test]
+fn the_old_services_variables_prune_behind_each_backup_and_the_first_one_says_so() {
+    let floor = "[retention]\nkeep_at_least = 1\n";
+    let home = home(floor);
+    let said = || {
+        let mut backup = kluis(home.path(), &["backup", "source", "--no-encrypt", "app"]);
+        for (rule, keep) in [
+            ("LAST", "1"),
+            ("DAILY", "0"),
+            ("WEEKLY", "0"),
+            ("MONTHLY", "0"),
+        ] {
+            backup.env(format!("BACKUP_KEEP_{rule}"), keep);
+        }
+        String::from_utf8(backup.output().unwrap().stderr).unwrap()
+    };
+    let first = said();
+    assert!(first.contains("prune_after_backup = false"), "{first}");
+    let second = said();
+    assert!(!second.contains("prune_after_backup"), "{second}");
+    assert_eq!(count(home.path(), "app"), 1);
+    let off = format!("{floor}prune_after_backup = false\n");
+    fs::write(home.path().join("kluis.toml"), off).unwrap();
+    assert!(!said().contains("prune_after_backup"));
+    assert_eq!(count(home.path(), "app"), 2);
+}
+
 const LAST_ONE: &str = "[retention]\nkeep_last = 1\nkeep_daily = 0\nkeep_weekly = 0\n\
      keep_monthly = 0\nkeep_at_least = 1\n";
 

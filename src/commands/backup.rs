@@ -281,6 +281,9 @@ fn prune_behind(
         };
         match operations::prune(&vault, &scope, &policies, Timestamp::now(), zone) {
             Ok(done) => {
+                if done.plan.decisions.len() == 1 {
+                    tell_of_pruning(session, &backup.name);
+                }
                 backup.pruned = Some(render::Pruned {
                     backups: done.removed.len() as u64,
                     freed_bytes: done.freed_bytes,
@@ -294,6 +297,20 @@ fn prune_behind(
         }
     }
     all_well
+}
+
+/// With the first backup of a series, before anything of it is ever removed, where
+/// nobody has asked for it by its own name.
+fn tell_of_pruning(session: &Session<'_>, name: &str) {
+    let origin = &session.settings.retention.prune_after_backup.origin;
+    if session.schedule.is_none() && !origin.is_environment() {
+        return;
+    }
+    session.console.info(&format!(
+        "from now on each backup of {name} prunes the older ones ({}): kluis config show has the \
+         rules, and prune_after_backup = false below [retention] switches it off",
+        origin
+    ));
 }
 
 fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {

@@ -58,7 +58,6 @@ pub fn resolve(
     let names = chosen.and_then(|chosen| chosen.names.clone());
     let paths = chosen.and_then(|chosen| chosen.paths.clone());
     let scheduled = layers.scheduled_rules(&schedules)?;
-    let rules = chosen.and_then(|chosen| chosen.retention.as_ref());
     Ok(Settings {
         config_file: file.map(|file| file.path.clone()),
         storage: layers.storage(flags.storage)?,
@@ -71,7 +70,7 @@ pub fn resolve(
         source: layers.source(flags.source, paths),
         compression: layers.compression(flags.codec, level)?,
         encryption: layers.encryption(flags.no_encrypt)?,
-        retention: layers.retention(flags.retention, rules, scheduled)?,
+        retention: layers.retention(flags.retention, chosen, scheduled)?,
         check: layers.check()?,
         notify: layers.notify()?,
         hooks: layers.hooks()?,

@@ -4,10 +4,11 @@
 use super::duration::parse_age;
 use super::file::{Entry, PolicyKeys};
 use super::layers::{Layers, Setting, flag, or_default, wrong};
+use super::schedule::ScheduleSettings;
 use super::scope::refuse_two_rules;
 use super::settings::{PolicySettings, RetentionSettings, ScheduledRulesSettings};
 use super::values::{parse_count, parse_days, parse_kind};
-use super::{ConfigError, Sourced};
+use super::{ConfigError, Origin, Sourced};
 use crate::cli::RetentionFlags;
 use crate::retention::{Age, KeepRules, NamedRules, Policies, ScheduledRules};
 
@@ -21,7 +22,7 @@ impl Layers<'_> {
     pub(super) fn retention(
         &self,
         flags: RetentionFlags,
-        chosen: Option<&PolicySettings>,
+        chosen: Option<&ScheduleSettings>,
         scheduled: Vec<ScheduledRulesSettings>,
     ) -> Result<RetentionSettings, ConfigError> {
         let keys = &self.keys.retention;
@@ -55,6 +56,10 @@ impl Layers<'_> {
             (false, Some(_)) => 0,
             _ => count,
         };
+        let ages = [&within, &max_age].into_iter().flatten();
+        let ages = ages.map(|age| &age.origin);
+        let rule = counts.into_iter().flatten().map(|count| &count.origin);
+        let of_variable = rule.chain(ages).find(|it| it.is_environment()).cloned();
         let policies = self.policies()?;
         refuse_two_rules(&policies, &scheduled)?;
         Ok(RetentionSettings {
@@ -67,15 +72,26 @@ impl Layers<'_> {
             within,
             max_age,
             at_least,
-            prune_after_backup: or_default(
-                chosen
-                    .map(|rules| Sourced::new(true, rules.name.origin.clone()))
-                    .or(self.key(&keys.prune_after_backup)),
-                false,
-            ),
+            prune_after_backup: self.prune_after_backup(of_variable, chosen),
             policies,
             scheduled,
         })
+    }
+
+    /// As the service that kluis replaces: whoever says by its variables what to keep, or
+    /// has backups made by a schedule, has the older ones pruned behind each, unless told
+    /// otherwise. The file's own keys say what they do.
+    fn prune_after_backup(
+        &self,
+        variable: Option<Origin>,
+        chosen: Option<&ScheduleSettings>,
+    ) -> Sourced<bool> {
+        let scheduled = chosen.map(|schedule| schedule.name.origin.clone());
+        let implied = scheduled
+            .or(variable)
+            .map(|origin| Sourced::new(true, origin));
+        let said = self.key(&self.keys.retention.prune_after_backup);
+        or_default(said.or(implied), false)
     }
 
     fn count(
@@ -258,6 +274,21 @@ mod tests {
             policies.of(&Series::called(Kind::Db, "logs")).max_age,
             "9d".parse().ok()
         );
+    }
+
+    #[test]
+    fn who_says_by_variables_what_to_keep_has_the_rest_pruned() {
+        for (name, value, prunes) in [
+            ("BACKUP_RETENTION_DAYS", "30", true),
+            ("BACKUP_KEEP_DAILY", "5", true),
+            ("BACKUP_LOCAL_PATH", "/b", false),
+        ] {
+            let environment = Environment::of([(name, value)]);
+            let settings = resolve(Flags::default(), &environment, None).unwrap();
+            let prune = settings.retention.prune_after_backup;
+            assert_eq!(prune.value, prunes, "{name}");
+            assert!(!prunes || prune.origin.to_string() == name);
+        }
     }
 
     #[test]

@@ -495,7 +495,19 @@ mod tests {
                     what = \"source\"\ncron = \"0 4 * * *\"\npaths = [\"/b\", \"c\"]\n";
         let chosen = settings(text, Some(("trees", Work::Source))).unwrap();
         assert_eq!(chosen.source.paths.value, [Path::new("/b"), Path::new("c")]);
-        assert!(!chosen.retention.prune_after_backup.value);
+    }
+
+    #[test]
+    fn a_schedule_prunes_behind_its_backups_unless_told_otherwise() {
+        let prunes = |text: &str, chosen| {
+            let settings = settings(text, chosen).unwrap();
+            settings.retention.prune_after_backup.value
+        };
+        let nightly = Some(("nightly", Work::Db));
+        assert!(!prunes(NIGHTLY, None));
+        assert!(prunes(NIGHTLY, nightly));
+        let off = format!("[retention]\nprune_after_backup = false\nkeep_daily = 5\n{NIGHTLY}");
+        assert!(!prunes(&off, None) && !prunes(&off, nightly));
     }
 
     #[test]
