@@ -42,8 +42,8 @@ pub use container::Runner;
 pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
 pub use identity::{
-    User, current, host, is_home, is_in_container, is_private_group, is_root, is_running, uid,
-    unused_user, user, user_name,
+    User, current, effective_user, host, is_home, is_in_container, is_private_group, is_root,
+    is_running, unused_user, user, user_name,
 };
 pub use ourselves::{ChildRun, Ended};
 pub use programs::{programs_in, search_path};

@@ -1,6 +1,7 @@
 //! The history as an operator sees it: what was done, by whom, how it ended; and
 //! what may not be deleted without saying so twice.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command as Child, Stdio};
@@ -70,8 +71,42 @@ fn every_kind_of_run_leaves_its_record_with_who_and_what() {
     assert_eq!(told, expected.map(done));
     let deleted = json(home.path(), &["history", "--command", "delete"]);
     assert_eq!(deleted["runs"][0]["backup"], first);
-    assert_eq!(deleted["runs"][0]["user"], "wachter");
+    // Whose rights it had, whatever the environment calls him.
+    let whoami = Child::new("id").arg("-un").output().unwrap().stdout;
+    let whoami = String::from_utf8(whoami).unwrap();
+    assert_eq!(deleted["runs"][0]["user"], whoami.trim());
+    assert!(deleted["runs"][0]["completed"].is_string());
     assert_eq!(deleted["totals"]["runs"], 1);
+}
+
+#[test]
+fn a_prune_tells_every_archive_that_it_removed_and_who_became_root_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let made: Vec<String> = (0..4).map(|_| back_up(home.path())).collect();
+    let kept = json(home.path(), &["list"])["backups"][0]["file"].clone();
+    let mut prune = kluis(home.path(), &["prune", "--keep-last=1"]);
+    prune.env("SUDO_USER", "ann");
+    for rule in ["daily", "weekly", "monthly"] {
+        prune.arg(format!("--keep-{rule}=0"));
+    }
+    fs::write(
+        home.path().join("kluis.toml"),
+        "[retention]\nkeep_at_least = 1\n",
+    )
+    .unwrap();
+    prune.args(["-c", "kluis.toml"]).assert().success();
+    let pruned = json(home.path(), &["history", "--command", "prune"]);
+    let run = &pruned["runs"][0];
+    let removed = run["removed"].as_array().unwrap().iter();
+    let removed: BTreeSet<&str> = removed.map(|it| it.as_str().unwrap()).collect();
+    let gone = made.iter().map(String::as_str).filter(|it| *it != kept);
+    assert_eq!(removed, gone.collect());
+    assert_eq!(run["sudo_user"], "ann");
+    // Whoever looks for one of them finds what became of it.
+    let one = removed.first().unwrap();
+    let about = ["history", "--command", "prune", "--about", one];
+    let about = json(home.path(), &about);
+    assert_eq!(about["totals"]["runs"], 1);
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn the_payload_is_the_one_that_kanbus_receivers_know() {
             "event": "backup.completed",
             "timestamp": "2026-01-18T10:30:00.500Z",
             "execution": {
-                "id": 0,
+                "id": 1_768_732_200_500_000_u64,
                 "type": "DATABASE",
                 "trigger": "SCHEDULED",
                 "status": "COMPLETED",
@@ -112,7 +112,7 @@ fn the_payload_is_the_one_that_kanbus_receivers_know() {
     assert_eq!(
         failed["execution"],
         json!({
-            "id": 0,
+            "id": 1_768_732_200_500_000_u64,
             "type": "DATABASE",
             "trigger": "SCHEDULED",
             "status": "FAILED",

@@ -85,12 +85,14 @@ impl Happened {
 }
 
 impl Session<'_> {
-    /// An event about nothing in particular yet.
+    /// An event about nothing in particular yet, that took as long as the run so far.
     pub fn event(&self, kind: EventKind, command: &str, trigger: Trigger) -> Event {
         let place = self.settings.storage_path().ok();
+        let at = Timestamp::now();
+        let took = at.duration_since(self.now).as_millis();
         Event {
             kind,
-            at: Timestamp::now(),
+            at,
             command: command.to_owned(),
             trigger,
             schedule: self.schedule.clone(),
@@ -99,7 +101,8 @@ impl Session<'_> {
             subject: None,
             name: None,
             backup: None,
-            duration_ms: None,
+            // A clock that was set back makes none.
+            duration_ms: u64::try_from(took).ok(),
             problem: None,
         }
     }

@@ -87,12 +87,15 @@ pub(super) fn row(run: PastRun) -> HistoryRow {
         not_sealed: !run.is_believed,
         backup: record.backup,
         bytes: record.bytes,
+        removed: record.removed,
         error: record.error,
         detail: record.detail,
         warnings: record.warnings,
         started: record.started,
+        completed: record.completed,
         duration_ms: record.duration_ms,
         user: record.user,
+        sudo_user: record.sudo_user,
         host: record.host,
     }
 }

@@ -60,8 +60,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     let flags = Flags::take_from(&mut cli);
     let environment = Environment::of_process();
     let path = environment.text("PATH")?.map(str::to_owned);
-    let user = environment.text("USER")?.or(environment.text("LOGNAME")?);
-    let user = user.map_or_else(process::uid, str::to_owned);
+    let sudo_user = environment.text("SUDO_USER")?.map(str::to_owned);
     let settings = config::load(flags, environment)?;
     for warning in &settings.warnings {
         console.warn(warning);
@@ -85,7 +84,8 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         view,
         now,
         path,
-        user,
+        user: process::effective_user(),
+        sudo_user,
         schedule: schedule_of(&cli.command),
         happened: Happened::default(),
         keys: Keys::default(),

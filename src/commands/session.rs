@@ -47,7 +47,10 @@ pub struct Session<'a> {
     pub now: Timestamp,
     /// PATH, for the client programs.
     pub path: Option<String>,
+    /// Whose rights this process has.
     pub user: String,
+    /// Who became that user by sudo.
+    pub sudo_user: Option<String>,
     /// The `[[schedule]]` that the run belongs to.
     pub schedule: Option<String>,
     pub happened: Happened,
@@ -313,6 +316,7 @@ impl Session<'_> {
     pub fn actor(&self, command: &str, trigger: Trigger) -> Actor {
         Actor {
             user: self.user.clone(),
+            sudo_user: self.sudo_user.clone(),
             host: process::host(),
             label: self.settings.host.value.clone(),
             command: command.to_owned(),

@@ -50,6 +50,9 @@ pub struct RunRecord {
     /// into archives by a change of keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// The archives that a prune has removed so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
     /// What a run over many archives does and how far it is: which keys are
     /// exchanged for which, for one. Without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +70,11 @@ pub struct RunRecord {
     pub completed: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Whose rights it had: the user's name, or number.
     pub user: String,
+    /// Who became that user by sudo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sudo_user: Option<String>,
     pub host: String,
     /// What the host is called where several write to one storage, whatever its name
     /// is today; absent in records of earlier versions.
@@ -148,6 +155,19 @@ impl RunRecord {
         self.command == KEY_ROTATE
     }
 
+    /// Whether the names of further archives belong into another record.
+    pub fn is_full(&self) -> bool {
+        let names = serde_json::to_vec(&self.removed).unwrap_or_default();
+        names.len() > REMOVED_BYTES_MAX
+    }
+
+    /// Whether it says that this archive is what it made, read or removed; or one of
+    /// which this is a part of the name.
+    pub fn is_about(&self, archive: &str) -> bool {
+        let mut all = self.backup.iter().chain(&self.removed);
+        all.any(|it| it.contains(archive))
+    }
+
     /// Short enough to be read again, whatever a run says of itself.
     pub fn clipped(self) -> Self {
         let clipped = |text: String| clip(&text).to_owned();
@@ -218,6 +238,10 @@ impl RunRecord {
     }
 }
 
+/// Of the names of removed archives, as JSON has them: with the texts beside them a
+/// record stays below `RECORD_BYTES_MAX`.
+const REMOVED_BYTES_MAX: usize = 24 << 10;
+
 /// As much of a text as a record holds.
 pub fn clip(text: &str) -> &str {
     &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
@@ -279,6 +303,7 @@ mod tests {
             status: RunStatus::Running,
             backup: None,
             bytes: None,
+            removed: Vec::new(),
             detail: None,
             warnings: Vec::new(),
             error: None,
@@ -286,6 +311,7 @@ mod tests {
             completed: None,
             duration_ms: None,
             user: "postgres".to_owned(),
+            sudo_user: None,
             host: "db1".to_owned(),
             label: None,
             storage: None,

@@ -1,13 +1,14 @@
 //! The webhook: one call for each event, by the payload of the service that
 //! kluis replaces, so that its receivers go on working.
 //!
-//! `execution.id` and `schedule.id` are 0, as that service has it where it keeps
-//! no number; `execution.type` is DATABASE also where the event is about a whole
+//! `execution.id` is a number that no other event of the host has: microseconds
+//! since 1970. `schedule.id` is 0, as that service has it where it keeps no number:
+//! schedules have names here. `execution.type` is DATABASE also where the event is about a whole
 //! storage. What kluis knows beyond that stands beside it under `kluis`:
 //!
 //! ```json
 //! { "event": "backup.completed", "timestamp": "2026-01-18T10:30:00.500Z",
-//!   "execution": { "id": 0, "type": "DATABASE", "trigger": "SCHEDULED",
+//!   "execution": { "id": 1768732200500000, "type": "DATABASE", "trigger": "SCHEDULED",
 //!     "status": "COMPLETED", "filename": "shop_backup_2026-01-18T10-30-00.sql.gz",
 //!     "fileSize": 1024, "durationMs": 3800, "errorMessage": null },
 //!   "schedule": { "id": 0, "name": "nightly" },
@@ -87,7 +88,7 @@ impl<'a> Payload<'a> {
             event: event.kind.name(),
             timestamp: format!("{:.3}", event.at),
             execution: Execution {
-                id: 0,
+                id: u64::try_from(event.at.as_microsecond()).unwrap_or(0),
                 kind: match event.subject {
                     Some(Kind::Source) => "SOURCE",
                     Some(Kind::Db) | None => "DATABASE",

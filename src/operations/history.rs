@@ -66,14 +66,13 @@ impl HistoryFilter {
 
     fn fits(&self, run: &PastRun, host: &str) -> bool {
         let label = self.label.as_ref();
-        let backup = run.record.backup.as_deref().unwrap_or_default();
         self.state.is_none_or(|state| state == run.state)
             && self.since.is_none_or(|since| run.record.started >= since)
             && label.is_none_or(|label| run.record.ran_on(label, host))
             && self
                 .about
                 .as_ref()
-                .is_none_or(|about| backup.contains(about.as_str()))
+                .is_none_or(|about| run.record.is_about(about))
     }
 }
 
@@ -327,6 +326,7 @@ mod tests {
             status: RunStatus::Running,
             backup: Some(format!("shop{number}_backup.sql.gz")),
             bytes: None,
+            removed: Vec::new(),
             error: None,
             detail: None,
             warnings: Vec::new(),
@@ -334,6 +334,7 @@ mod tests {
             completed: None,
             duration_ms: None,
             user: "root".to_owned(),
+            sudo_user: None,
             host: process::host(),
             label: None,
             storage: None,

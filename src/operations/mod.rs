@@ -106,7 +106,10 @@ pub struct Vault<'a> {
 /// Who runs this, for records and locks.
 #[derive(Clone, Debug)]
 pub struct Actor {
+    /// Whose rights it has.
     pub user: String,
+    /// Who became that user by sudo.
+    pub sudo_user: Option<String>,
     pub host: String,
     /// What the host is called where several write to one storage.
     pub label: String,

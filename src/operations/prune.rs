@@ -140,10 +140,9 @@ pub fn prune(
         time_zone,
     );
     let mut run = Run::start_freeing(vault, None, now)?;
-    match remove_decided(vault, &catalog, &plan, &mut run) {
+    match remove_decided(vault, &catalog, &plan, &mut run, now) {
         Ok((removed, freed_bytes)) => {
-            let what = format!("{} backups are pruned", removed.len());
-            run.complete(freed_bytes, &what)?;
+            run.complete_removing()?;
             Ok(PruneDone {
                 plan,
                 removed,
@@ -162,6 +161,7 @@ fn remove_decided(
     catalog: &Catalog,
     plan: &PrunePlan,
     run: &mut Run<'_>,
+    now: Timestamp,
 ) -> Result<(Vec<String>, u64), OperationError> {
     let mut removed = Vec::new();
     let mut freed_bytes = 0;
@@ -189,8 +189,10 @@ fn remove_decided(
             vault.reporter.warn(&text);
             continue;
         }
+        run.continued_if_full(now)?;
         run.goes_on_with(&backup.archive)?;
         remove_backup(vault.storage, backup).inspect_err(|_| run.leaves_work())?;
+        run.has_removed(&backup.archive, backup.stored_bytes());
         freed_bytes += backup.stored_bytes();
         removed.push(backup.archive.clone());
     }

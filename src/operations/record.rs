@@ -121,6 +121,28 @@ impl<'a> Run<'a> {
         Ok(self.write()?)
     }
 
+    /// An archive is gone; written with what the record tells next.
+    pub fn has_removed(&mut self, archive: &str, bytes: u64) {
+        self.record.removed.push(archive.to_owned());
+        *self.record.bytes.get_or_insert(0) += bytes;
+    }
+
+    /// Where the record has no room for more of them, it ends here, and another one
+    /// goes on.
+    pub fn continued_if_full(&mut self, now: Timestamp) -> Result<(), OperationError> {
+        if !self.record.is_full() {
+            return Ok(());
+        }
+        let next = Self::start_freeing(self.vault, None, now)?;
+        std::mem::replace(self, next).complete_removing()
+    }
+
+    /// The run ended well, and removed what it says.
+    pub fn complete_removing(self) -> Result<(), OperationError> {
+        let (bytes, removed) = (self.record.bytes, self.record.removed.len());
+        self.complete(bytes.unwrap_or(0), &format!("{removed} backups are pruned"))
+    }
+
     /// Tells the record what the run does and how far it is.
     pub fn tells(&mut self, detail: String) -> Result<(), OperationError> {
         self.record.detail = Some(detail);
@@ -296,6 +318,7 @@ pub(super) fn record_of(
         status: RunStatus::Running,
         backup: backup.map(str::to_owned),
         bytes: None,
+        removed: Vec::new(),
         detail: None,
         warnings: Vec::new(),
         error: None,
@@ -303,6 +326,7 @@ pub(super) fn record_of(
         completed: None,
         duration_ms: None,
         user: actor.user.clone(),
+        sudo_user: actor.sudo_user.clone(),
         host: actor.host.clone(),
         label: Some(actor.label.clone()),
         storage: storage_id(storage)?,

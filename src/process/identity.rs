@@ -131,9 +131,11 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The user's number, where the environment names no user.
-pub fn uid() -> String {
-    format!("uid {}", rustix::process::getuid().as_raw())
+/// Whose rights this process has: the name, or "uid 1234" where /etc/passwd has none.
+/// What the environment says of it is anybody's word.
+pub fn effective_user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    user_name(uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The machine's name.

@@ -65,6 +65,9 @@ pub struct HistoryRow {
     pub backup: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// The archives that a prune removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What a run over many archives did.
@@ -74,9 +77,15 @@ pub struct HistoryRow {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     pub started: Timestamp,
+    /// When it ended; absent while it runs, and where it did not come to say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     pub user: String,
+    /// Who became that user by sudo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo_user: Option<String>,
     pub host: String,
 }
 
@@ -144,16 +153,28 @@ impl HistoryRow {
             true => format!("{word}, not sealed"),
             false => word.to_owned(),
         };
-        let what = self.error.as_ref().or(self.backup.as_ref());
+        let what = self.error.clone().or_else(|| self.about());
+        let by = match &self.sudo_user {
+            Some(person) => format!("{} ({person})", self.user),
+            None => self.user.clone(),
+        };
         vec![
             when(self.started, view),
             self.command.clone(),
             word,
             self.duration_ms.map(millis).unwrap_or_default(),
             self.bytes.map(size).unwrap_or_default(),
-            self.user.clone(),
-            what.cloned().unwrap_or_default(),
+            by,
+            what.unwrap_or_default(),
         ]
+    }
+
+    /// The archive, or the number of those that it removed: --json names them.
+    fn about(&self) -> Option<String> {
+        match self.removed.len() as u64 {
+            0 | 1 => self.backup.clone(),
+            some => Some(counted(some, "backup removed", "backups removed")),
+        }
     }
 }
 
@@ -252,12 +273,15 @@ mod tests {
                 not_sealed: false,
                 backup: None,
                 bytes: None,
+                removed: Vec::new(),
                 error: Some(error.to_owned()),
                 detail: None,
                 warnings: Vec::new(),
                 started,
+                completed: None,
                 duration_ms: Some(252_000),
                 user: "postgres".to_owned(),
+                sudo_user: None,
                 host: "db1".to_owned(),
             }],
         }

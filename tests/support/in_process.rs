@@ -57,6 +57,7 @@ pub fn vault<'a>(storage: &'a dyn Storage, reporter: &'a Witness, command: &str)
         reporter,
         actor: Actor {
             user: "tester".to_owned(),
+            sudo_user: None,
             host: "here".to_owned(),
             label: "here".to_owned(),
             command: command.to_owned(),

@@ -34,13 +34,16 @@ fn run(day: i64, file: &str, result: &'static str) -> HistoryRow {
         not_sealed: false,
         backup: Some(file.to_owned()),
         bytes: None,
+        removed: Vec::new(),
         error: None,
         schedule: None,
         detail: None,
         warnings: Vec::new(),
         started: at(day),
+        completed: None,
         duration_ms: Some(5),
         user: "u".to_owned(),
+        sudo_user: None,
         host: "h".to_owned(),
     }
 }
