@@ -20,6 +20,7 @@ use crate::storage::{StorageError, StoredObject};
 mod found;
 mod latest;
 mod load;
+mod named_file;
 mod once;
 mod records;
 mod salts;

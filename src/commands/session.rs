@@ -2,7 +2,7 @@
 //! to a storage and its catalogue.
 
 use std::cell::{Cell, OnceCell};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database};
 
 use super::around::Happened;
+
+mod place;
 
 /// The global flags that a child of ours is given again.
 #[derive(Clone, Default)]
@@ -224,18 +226,6 @@ impl Session<'_> {
             let text = format!("{}: {}", broken.what(), broken.error);
             self.console.warn(&text);
         }
-    }
-
-    fn place_of(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
-        let configured = self.settings.storage.place.is_some();
-        let path = Path::new(wanted);
-        // A database may have a slash in its name.
-        let names_no_path = !wanted.contains('/') || wanted.starts_with("latest:");
-        if names_no_path && (configured || !path.is_file()) {
-            return Ok((self.open()?, wanted.to_owned()));
-        }
-        let (storage, key) = wiring::storage_of_file(path)?;
-        Ok((self.opened(storage)?, key))
     }
 
     /// What an operation needs around `storage`.
