@@ -136,6 +136,56 @@ fn adopting_all_takes_them_and_names_what_it_passes_over_with_its_reason() {
 }
 
 #[test]
+fn a_file_is_taken_by_its_path_without_adopting_whatever_it_is_called() {
+    let home = Home::keyless();
+    let gz = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    fs::create_dir(home.path("dumps")).unwrap();
+    // Its content says what it is, not its name.
+    fs::write(home.path("dumps/plain.dump"), DUMP).unwrap();
+    fs::write(home.path("dumps/of-monday"), gz(DUMP)).unwrap();
+    fs::write(home.path("here.sql"), DUMP).unwrap();
+    fs::write(home.path("notes"), "no archive").unwrap();
+    for path in ["dumps/plain.dump", "./dumps/of-monday", "here.sql"] {
+        let verified = home.json(&["verify", path]);
+        let row = &verified["backups"][0];
+        assert_eq!(
+            (&row["ok"], &row["kind"]),
+            (&true.into(), &"db".into()),
+            "{path}"
+        );
+    }
+    let refused = home.ends(2, &["verify", "./notes"]);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("no backup is called"), "{text}");
+    // Nothing was written beside them.
+    assert!(!home.path("dumps/of-monday.json").exists());
+}
+
+#[test]
+fn archives_one_level_below_are_named_where_there_is_none() {
+    let home = Home::keyless();
+    for (directory, file) in [("default", DAY), ("other", "notes.txt"), ("runs", DAY)] {
+        fs::create_dir_all(home.storage().join(directory)).unwrap();
+        fs::write(home.storage().join(directory).join(file), DUMP).unwrap();
+    }
+    for command in [&["list"][..], &["status"]] {
+        let output = home.run(command);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            text.contains("in default; kluis -s "),
+            "{command:?}: {text}"
+        );
+    }
+    home.run(&["adopt", &format!("storage/default/{DAY}")]);
+    let text = String::from_utf8(home.run(&["list"]).stderr).unwrap();
+    assert!(!text.contains("default"), "{text}");
+}
+
+#[test]
 fn with_a_key_they_are_foreign_and_seen_all_the_same() {
     let home = Home::new();
     fs::create_dir(home.storage()).unwrap();

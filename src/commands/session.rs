@@ -185,6 +185,9 @@ impl Session<'_> {
 
     pub fn opened(&self, storage: LocalStorage) -> anyhow::Result<Opened> {
         let catalog = Catalog::load(&storage, self.trust())?;
+        if catalog.all().next().is_none() {
+            self.hint_at_below(&storage);
+        }
         Ok(Opened {
             storage,
             catalog,

@@ -21,6 +21,7 @@ use super::{
 use directory::Directory;
 use temporary::{Durability, PRIVATE_FILE, Publish, Temporary};
 
+mod below;
 mod directory;
 mod temporary;
 
