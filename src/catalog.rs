@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use crate::format::manifest::{GLOBALS, GLOBALS_NAME, Kind, ProofLevel, Standing, Verification};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
-use crate::health::Uncounted;
 use crate::series::{Series, Titles, titles};
 use crate::storage::{StorageError, StoredObject};
 
@@ -25,6 +24,7 @@ mod once;
 mod records;
 mod salts;
 mod small;
+mod totals;
 mod trust;
 
 pub use once::{Repeated, Superseded, supersedes};
@@ -257,15 +257,6 @@ impl Catalog {
     pub fn all(&self) -> impl Iterator<Item = &Backup> {
         let ours = self.backups.iter().map(|ours| &**ours);
         ours.chain(self.foreign.iter().map(Foreign::described))
-    }
-
-    /// What lies there and is no backup that counts.
-    pub fn uncounted(&self) -> Uncounted {
-        let alone = self.all().filter(|backup| backup.file.is_none());
-        Uncounted {
-            foreign: self.foreign.len() as u64,
-            without_manifest: alone.count() as u64,
-        }
     }
 
     /// The series of our backups.

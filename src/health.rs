@@ -16,13 +16,13 @@ mod drift;
 mod finding;
 mod growth;
 mod runs;
-mod uncounted;
+mod totals;
 mod words;
 
 pub use finding::{Finding, Level};
 pub use growth::{Room, days_until_full};
 pub use runs::RunningFact;
-pub use uncounted::Uncounted;
+pub use totals::{Totals, Uncounted};
 use words::days_and_hours;
 
 /// Backups that a drift is measured against.
@@ -103,6 +103,8 @@ pub struct Facts {
     pub alarming: Vec<(String, String)>,
     /// Archives of backups that other archives stand for, and why.
     pub repeated: Vec<(String, String)>,
+    /// Of all that count, parts and what restores replaced among them.
+    pub totals: Totals,
     /// Archives that are told, and counted nowhere.
     pub uncounted: Uncounted,
     /// Why the configured keys cannot be had, and what to do: no backup is made and none

@@ -218,6 +218,65 @@ fn status_is_one_screen_with_sizes_and_what_is_wrong() {
 }
 
 #[test]
+fn the_storages_totals_are_told_wherever_it_is_looked_at() {
+    let home = home("");
+    let json = |arguments: &[&str]| -> Value {
+        let output = kluis(home.path(), &[arguments, &["--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let before = json(&["status"])["totals"].clone();
+    let (backups, pending) = (before["backups"].as_u64().unwrap(), &before["pending"]);
+    assert_eq!(pending.as_u64(), Some(backups), "{before}");
+    kluis(home.path(), &["verify", "latest"]);
+    let made = json(&["backup", "source", "--no-encrypt", "app"]);
+    assert_eq!(made["storage"]["backups"], backups + 1, "{made}");
+    let after = json(&["status"])["totals"].clone();
+    assert_eq!(made["storage"]["stored_bytes"], after["stored_bytes"]);
+    assert_eq!(
+        (&after["verified"], &after["failed"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(json(&["report"])["proofs"], after);
+    let metrics = home.path().join("kluis.prom");
+    kluis(
+        home.path(),
+        &["check", "--prometheus", metrics.to_str().unwrap()],
+    );
+    let metrics = fs::read_to_string(metrics).unwrap();
+    let verified = metrics.lines().find(|it| it.contains("proof=\"verified\""));
+    assert!(verified.is_some_and(|it| it.ends_with("} 1")), "{metrics}");
+}
+
+#[test]
+fn plain_backups_behind_encrypted_ones_are_found() {
+    let home = home("");
+    let config = home.path().join("kluis.toml");
+    let quiet = fs::read_to_string(&config).unwrap();
+    fs::write(home.path().join("key"), "5a".repeat(32)).unwrap();
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(home.path().join("key"), private).unwrap();
+    fs::write(
+        &config,
+        format!("{quiet}[encryption]\nkey_file = \"key\"\n"),
+    )
+    .unwrap();
+    let back_up = |flags: &[&str]| {
+        let arguments = [&["backup", "source", "app"], flags].concat();
+        assert_eq!(kluis(home.path(), &arguments).status.code(), Some(0));
+    };
+    let found = || {
+        let checked = kluis(home.path(), &["check", "--no-server"]);
+        text(&checked.stdout).contains("the newest backup is not encrypted, and older ones are")
+    };
+    back_up(&[]);
+    assert!(!found());
+    back_up(&["--no-encrypt"]);
+    assert!(found());
+    back_up(&[]);
+    assert!(!found());
+}
+
+#[test]
 fn a_missing_key_and_a_server_that_is_down_are_findings() {
     let home = home("");
     let config = home.path().join("kluis.toml");

@@ -61,6 +61,7 @@ fn a_database_backup_tells_size_speed_and_content() {
         text(&BackupReport {
             backups: vec![done],
             failed: Vec::new(),
+            storage: None,
         }),
         str![[r#"
 db shop: backed up
@@ -102,6 +103,7 @@ fn an_incomplete_tree_names_its_problems_and_no_control_characters() {
         text(&BackupReport {
             backups: vec![done],
             failed: Vec::new(),
+            storage: None,
         }),
         str![[r#"
 source shop: backed up, incomplete
@@ -137,6 +139,7 @@ fn an_empty_backup_divides_by_nothing() {
         !text(&BackupReport {
             backups: vec![done],
             failed: Vec::new(),
+            storage: None,
         })
         .is_empty()
     );

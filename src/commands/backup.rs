@@ -11,7 +11,7 @@ use crate::format::names::ArchiveFormat;
 use crate::operations::{
     self, BackupPlan, Encryption, OperationError, PruneScope, Reporter, Vault,
 };
-use crate::render::{self, BackupReport, DatabaseSummary, Problem, TreeSummary};
+use crate::render::{self, BackupReport, DatabaseSummary, Problem, StorageTotal, TreeSummary};
 use crate::storage::Storage;
 
 use super::around::problem_of;
@@ -251,7 +251,15 @@ fn finish(
     if backups.is_empty() {
         return Ok(Exit::Done);
     }
-    session.print(&BackupReport { backups, failed })?;
+    let total = operations::count_stored(vault.storage).ok();
+    session.print(&BackupReport {
+        backups,
+        failed,
+        storage: total.map(|total| StorageTotal {
+            backups: total.backups,
+            stored_bytes: total.bytes,
+        }),
+    })?;
     Ok(if complete {
         Exit::Done
     } else {

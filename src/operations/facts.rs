@@ -1,6 +1,6 @@
 //! What a storage tells about its own health: manifests, records, room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,6 +8,7 @@ use super::OperationError;
 use super::history::{History, HistoryFilter, PastRun, RunState, history};
 use crate::catalog::{Catalog, Foreign, Ours, Repeated, Trust};
 use crate::format::manifest::Manifest;
+use crate::format::names::archive_of_manifest;
 use crate::format::run_record::NOTIFY;
 use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room, RunningFact};
 use crate::series::{Series, Titles};
@@ -63,6 +64,7 @@ pub fn facts_with(
         unreadable: catalog.unreadable.iter().map(|it| it.what()).collect(),
         alarming: alarming(catalog),
         repeated: catalog.repeated.iter().map(repeated).collect(),
+        totals: catalog.totals(),
         uncounted: catalog.uncounted(),
         keyless: None,
         unasked: None,
@@ -99,6 +101,26 @@ pub fn holds_encrypted(storage: &dyn Storage) -> Result<bool, OperationError> {
 
 fn failures_since(now: Timestamp) -> Timestamp {
     now - SignedDuration::from_hours(24 * FAILURE_DAYS)
+}
+
+/// How many backups are there, and how large they are together: by the list of files
+/// alone.
+pub fn count_stored(storage: &dyn Storage) -> Result<Stored, OperationError> {
+    let objects = storage.list("")?;
+    let sizes: HashMap<&str, u64> = objects.iter().map(|it| (&*it.key, it.bytes)).collect();
+    let archives = objects.iter().filter_map(|it| archive_of_manifest(&it.key));
+    let of_backups = archives.filter_map(|archive| sizes.get(archive));
+    Ok(of_backups.fold(Stored::default(), |all, bytes| Stored {
+        backups: all.backups + 1,
+        bytes: all.bytes.saturating_add(*bytes),
+    }))
+}
+
+/// Of a storage, whosever its backups are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stored {
+    pub backups: u64,
+    pub bytes: u64,
 }
 
 fn room(storage: &dyn Storage) -> Option<Room> {

@@ -50,7 +50,7 @@ pub use compare::{ComparedTable, Comparison};
 pub use contents::{ContentsDone, contents, tree_entries};
 pub use decrypt::{DecryptDone, decrypt};
 pub use error::OperationError;
-pub use facts::{facts, facts_with, holds_encrypted};
+pub use facts::{Stored, count_stored, facts, facts_with, holds_encrypted};
 pub use header_copy::UnusedCopy;
 pub use history::{History, HistoryFilter, PastRun, RunState, history, last_starts};
 pub use hollow::refuse_hollow;

@@ -23,6 +23,15 @@ pub struct BackupReport {
     /// no report, but an error.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<BackupFailed>,
+    /// What lies in the storage now; absent where it could not be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageTotal>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StorageTotal {
+    pub backups: u64,
+    pub stored_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,7 +122,11 @@ impl Report for BackupReport {
         let texts: Vec<_> = done
             .chain(self.failed.iter().map(BackupFailed::text))
             .collect();
-        texts.join("\n")
+        let total = self.storage.iter().map(|total| {
+            let backups = counted(total.backups, "backup", "backups");
+            format!("\n{backups} in the storage, {}\n", size(total.stored_bytes))
+        });
+        texts.join("\n") + &total.collect::<String>()
     }
 }
 

@@ -47,7 +47,8 @@ mod verify;
 
 pub use adopt::{AdoptReport, AdoptRow, RefusedRow};
 pub use backup::{
-    BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, Pruned, TreeSummary,
+    BackupDone, BackupFailed, BackupReport, DatabaseSummary, Problem, Pruned, StorageTotal,
+    TreeSummary,
 };
 pub use changes::{DecryptReport, DeleteReport, DeletedRow, KeepReport};
 pub use console::{Console, StdoutClosed, StdoutFailed, StdoutWriter, Verbosity, whole};

@@ -143,6 +143,21 @@ pub fn prometheus(facts: &Facts, findings: &[Finding], storage: &str, now: Times
             total_bytes as f64,
         );
     }
+    for (proof, number) in [
+        ("verified", facts.totals.verified),
+        ("pending", facts.totals.pending),
+        ("failed", facts.totals.failed),
+    ] {
+        let of_proof = labels(&[("storage", storage), ("proof", proof)]);
+        let help = "Backups of the storage by their proof.";
+        metrics.gauge("storage_backups", help, &of_proof, number as f64);
+    }
+    metrics.gauge(
+        "storage_backups_stored_bytes",
+        "Stored size of all backups.",
+        &of_storage,
+        facts.totals.stored_bytes as f64,
+    );
     let failures = facts.failures.len() as f64;
     let help = format!("Runs of the last {FAILURE_DAYS} days that failed or broke off.");
     metrics.gauge("runs_failed_recently", &help, &of_storage, failures);

@@ -13,7 +13,7 @@ use super::table::{Column, table};
 use super::units::{age, counted, size};
 use super::{Proof, Report, View};
 use crate::format::manifest::Kind;
-use crate::health::{BackupFact, Facts, Finding, Level, Uncounted};
+use crate::health::{BackupFact, Facts, Finding, Level, Totals, Uncounted};
 use crate::operations::PastRun;
 use crate::series::Series;
 
@@ -24,6 +24,7 @@ const SPARKS: usize = 14;
 pub struct StatusReport {
     pub storage: String,
     pub names: Vec<StatusRow>,
+    pub totals: Totals,
     /// Not among the names.
     #[serde(flatten)]
     pub uncounted: Uncounted,
@@ -81,6 +82,7 @@ impl StatusReport {
             names: rows
                 .filter_map(|(series, group)| status_row(series, &group))
                 .collect(),
+            totals: facts.totals,
             uncounted: facts.uncounted,
             free_bytes: facts.room.map(|room| room.free_bytes),
             last_run: last_run.map(|run| LastRun {
@@ -156,8 +158,9 @@ impl Report for StatusReport {
         };
         let rows: Vec<_> = self.names.iter().map(cells).collect();
         let mut text = table(&COLUMNS, &rows, view);
-        let total: u64 = self.names.iter().map(|row| row.stored_bytes).sum();
-        let _ = write!(text, "\n{} in {}", size(total), line(&self.storage));
+        let total = size(self.totals.stored_bytes);
+        let number = proofs_line(&self.totals);
+        let _ = write!(text, "\n{number}; {total} in {}", line(&self.storage));
         if let Some(free) = self.free_bytes {
             let _ = write!(text, ", {} free", size(free));
         }
@@ -174,6 +177,24 @@ impl Report for StatusReport {
         let _ = writeln!(text, "{}", self.verdict());
         text
     }
+}
+
+/// `12 backups: 3 verified, 9 pending`.
+pub(super) fn proofs_line(totals: &Totals) -> String {
+    let sorts = [
+        (totals.verified, "verified"),
+        (totals.pending, "pending"),
+        (totals.failed, "FAILED"),
+    ];
+    let there = sorts.iter().filter(|(number, _)| *number > 0);
+    let words: Vec<String> = there
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    format!(
+        "{}: {}",
+        counted(totals.backups, "backup", "backups"),
+        words.join(", ")
+    )
 }
 
 /// Nothing where there is none. Without a key nothing is foreign; with one, what has

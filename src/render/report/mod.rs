@@ -12,7 +12,7 @@ use super::history::{HistoryRow, HistoryTotals};
 use super::list::{ListRow, Proof};
 use crate::format::manifest::Kind;
 use crate::format::names::ArchiveName;
-use crate::health::{BackupFact, Facts, Finding, Level, Uncounted, days_until_full, worst};
+use crate::health::{BackupFact, Facts, Finding, Level, Totals, Uncounted, days_until_full, worst};
 use crate::series::Series;
 
 mod cards;
@@ -70,6 +70,8 @@ pub struct ReportPage {
     pub runs: Vec<HistoryRow>,
     /// All, the newest first.
     pub backups: Vec<ListRow>,
+    /// Of all backups that count.
+    pub proofs: Totals,
     /// Counted nowhere.
     #[serde(flatten)]
     pub uncounted: Uncounted,
@@ -182,6 +184,7 @@ impl ReportPage {
             names,
             totals: parts.totals,
             records: parts.records,
+            proofs: parts.facts.totals,
             uncounted: parts.facts.uncounted,
             runs: parts.runs,
             backups: parts.backups,

@@ -16,7 +16,7 @@ use super::{NameReport, ReportPage};
 use crate::health::{Finding, Level, Uncounted};
 use crate::render::View;
 use crate::render::list::Proof;
-use crate::render::status::uncounted_line;
+use crate::render::status::{proofs_line, uncounted_line};
 use crate::render::style::line;
 use crate::render::units::{age, count, counted, size, when};
 
@@ -115,7 +115,7 @@ fn masthead(page: &ReportPage, view: &View) -> Markup {
                 (level_title(level))
                 @if wrong > 0 { span.number-of { (counted(wrong, "finding", "findings")) } }
             }
-            p.lead { (of_what(page)) " " (newest(page, view)) }
+            p.lead { (of_what(page)) " " (newest(page, view)) " " (proofs_line(&page.proofs)) "." }
             @if page.uncounted != Uncounted::default() { p.lead { (uncounted_line(page.uncounted)) } }
             (tiles(page, view))
             nav aria-label="Sections" {

@@ -9,7 +9,7 @@ use crate::health::Level;
 use crate::render::health::{level_word, verdict};
 use crate::render::history::{HistoryRow, HistoryTotals, millis};
 use crate::render::list::kind_word;
-use crate::render::status::{sparkline, uncounted_line};
+use crate::render::status::{proofs_line, sparkline, uncounted_line};
 use crate::render::style::line;
 use crate::render::table::{Column, table};
 use crate::render::units::{age, count, counted, size, when};
@@ -54,6 +54,7 @@ pub(super) fn of_what(page: &ReportPage) -> String {
 impl Report for ReportPage {
     fn text(&self, view: &View) -> String {
         let mut text = format!("{}\n", verdict_line(self));
+        let _ = writeln!(text, "{}", proofs_line(&self.proofs));
         text.push_str(&uncounted_line(self.uncounted));
         for finding in self.findings.iter().filter(|it| it.level > Level::Ok) {
             let (word, subject) = (level_word(finding.level), line(&finding.subject));
