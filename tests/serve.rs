@@ -588,6 +588,23 @@ fn what_cannot_be_served_is_refused_at_once() {
     );
 }
 
+/// The old service's own examples have keys that are too short.
+#[test]
+fn a_short_key_keeps_the_trigger_off_and_not_the_schedules() {
+    let house = house(TREES);
+    house.run(&["backup", "source", "tree"]);
+    let mut command = house.kluis();
+    command
+        .arg("serve")
+        .env("BACKUP_SCHEDULER_MODE", "both")
+        .env("BACKUP_TRIGGER_API_KEY", "your-secret-key");
+    let mut serve = Serve::start_with(&mut command);
+    let line = serve.says("fewer than 16 characters");
+    assert!(line.contains("the trigger stays off"), "{line}");
+    serve.says("trees: done");
+    serve.stop();
+}
+
 /// `serve` with a trigger, in this mode.
 fn triggered(house: &House, mode: &str) -> Command {
     let mut command = house.kluis();

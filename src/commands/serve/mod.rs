@@ -50,7 +50,7 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
     let settings = &session.settings;
     let _held = hold_storage(session)?;
     let agenda = agenda(session, settings, session.now)?;
-    let key = api_key(settings)?;
+    let key = api_key(session, settings, &agenda)?;
     let (tell, inbox) = unbounded();
     let of_signals = tell.clone();
     signals::tell(session.cancel.clone(), move |heard| {
@@ -180,9 +180,13 @@ fn written(settings: &Settings) -> Option<Timestamp> {
     Timestamp::try_from(modified).ok()
 }
 
-/// `None` where the mode has no trigger. A trigger without a key would be
-/// anybody's.
-fn api_key(settings: &Settings) -> Result<Option<ApiKey>, OperationError> {
+/// `None` where the mode has no trigger, or its key is too short and there are
+/// schedules, which then run alone. A trigger without a key would be anybody's.
+fn api_key(
+    session: &Session<'_>,
+    settings: &Settings,
+    agenda: &Agenda,
+) -> Result<Option<ApiKey>, OperationError> {
     let serve = &settings.serve;
     if !serve.mode.value.listens() {
         return Ok(None);
@@ -202,9 +206,17 @@ fn api_key(settings: &Settings) -> Result<Option<ApiKey>, OperationError> {
     };
     let text = source.value.read();
     let text = text.map_err(|error| usage(format!("the trigger's key: {error}")))?;
-    let key = ApiKey::new(text.expose());
-    key.map(Some)
-        .map_err(|error| usage(format!("{place}: {error}")))
+    match ApiKey::new(text.expose()) {
+        Ok(key) => Ok(Some(key)),
+        Err(short) if agenda.next().is_some() => {
+            session.console.warn(&format!(
+                "{place}: {short}; the trigger stays off, and the schedules run (openssl rand -hex \
+                 32 makes a key)"
+            ));
+            Ok(None)
+        }
+        Err(short) => Err(usage(format!("{place}: {short}"))),
+    }
 }
 
 fn next(session: &Session<'_>) -> ScheduleReport {

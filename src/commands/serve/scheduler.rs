@@ -276,8 +276,8 @@ impl<'a> Scheduler<'a> {
     fn read_again(&mut self) -> anyhow::Result<()> {
         let new = self.load()?;
         let now = Timestamp::now();
-        agenda(self.session, &new, now)?;
-        let key = api_key(&new)?;
+        let next = agenda(self.session, &new, now)?;
+        let key = api_key(self.session, &new, &next)?;
         let (old, serve) = (&self.session.settings.serve, &new.serve);
         if old.mode.value != serve.mode.value || old.listen.value != serve.listen.value {
             let text = "another mode or address counts when kluis serve is started again";
