@@ -76,15 +76,43 @@ fn the_readmes_configuration_is_complete() {
     let rows: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     for key in [
         "storage.path",
-        "encryption.key_file",
+        "encryption.key",
         "encryption.required",
         "database.url",
-        "schedule",
     ] {
         let rows = rows["settings"].as_array().unwrap().iter();
         let mut of_key = rows.filter(|row| row["key"].as_str().unwrap().starts_with(key));
         assert!(of_key.any(|row| row["from"] != "default"), "{key}");
     }
+}
+
+/// Whoever comes from the old service finds each of its variables, and the example
+/// is read as it stands.
+#[test]
+fn the_page_for_who_migrates_has_every_variable_and_its_example_is_read() {
+    let page = fs::read_to_string(committed("man/kluis-migrating.7")).unwrap();
+    let example = committed("examples/kanbu.env");
+    let text = fs::read_to_string(&example).unwrap();
+    let lines = text.lines().map(|line| line.trim_start_matches('#'));
+    let set = lines.filter_map(|line| line.split_once('='));
+    let names: Vec<&str> = set
+        .map(|(name, _)| name)
+        .filter(|it| !it.contains(' '))
+        .collect();
+    assert!(names.len() > 12, "{names:?}");
+    for name in names {
+        let name = name.strip_suffix("_FILE").unwrap_or(name);
+        assert!(page.contains(name), "{name}");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));
+    command
+        .env_clear()
+        .env("HOME", home.path())
+        .arg("--env-file")
+        .arg(example);
+    let shown = command.args(["--json", "config", "show"]).output().unwrap();
+    assert!(shown.status.success(), "{shown:?}");
 }
 
 #[test]

@@ -212,8 +212,9 @@ pub struct Completions {
 Examples:
   kluis man /usr/local/share/man/man1")]
 pub struct Man {
-    /// The directory to write kluis.1 and a page per command to; kluis-archive.5 and
-    /// kluis-security.7 go to the man5 and man7 beside it if it is a man1
+    /// The directory to write kluis.1 and a page per command to; kluis-archive.5,
+    /// kluis-migrating.7 and kluis-security.7 go to the man5 and man7 beside it if
+    /// it is a man1
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }

@@ -15,10 +15,15 @@ use crate::cli::Cli;
 /// pages change only when the command line does.
 const PAGES_DATE: &str = "2026-11-21";
 
-/// The specification of the archive format, and who could attack: a kluis that is
+/// The specification of the archive format, and who could attack, and the way
+/// from the old service: a kluis that is
 /// at hand brings them along.
-const WRITTEN_BY_HAND: [(&str, &str); 2] = [
+const WRITTEN_BY_HAND: [(&str, &str); 3] = [
     ("kluis-archive.5", include_str!("../../man/kluis-archive.5")),
+    (
+        "kluis-migrating.7",
+        include_str!("../../man/kluis-migrating.7"),
+    ),
     (
         "kluis-security.7",
         include_str!("../../man/kluis-security.7"),

@@ -88,6 +88,12 @@ impl Environment {
         }
     }
 
+    /// The names of what is set to something, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let set = self.variables.iter().filter(|(_, it)| !it.value.is_empty());
+        set.map(|(name, _)| name.as_str())
+    }
+
     /// The value if the variable is set, even if it is empty.
     pub fn present(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(name).map(|v| v.value.as_os_str())

@@ -19,6 +19,7 @@ mod environment;
 mod file;
 mod flags;
 mod hooks;
+mod ignored;
 mod layers;
 mod notify;
 mod resolve;

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::duration::parse_wait;
 use super::file::{Entry, Keys};
 use super::flags::SourceFlags;
+use super::ignored::ignored;
 use super::layers::{Layers, Setting, flag, joined, or_default, switch, wrong};
 use super::schedule;
 use super::settings::{
@@ -88,6 +89,7 @@ pub fn resolve(
         work_dir: layers.work_dir(),
         allow_readable_secrets: layers.allow_readable_secrets()?,
         warnings: layers.warnings(),
+        ignored: ignored(environment),
         serve: layers.serve()?,
         schedules,
     })

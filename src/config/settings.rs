@@ -57,6 +57,8 @@ pub struct Settings {
     pub stall_limit: Sourced<Duration>,
     /// What the operator should be told, such as a password others can read.
     pub warnings: Vec<String>,
+    /// Variables that are set and look like ours, and that nobody reads.
+    pub ignored: Vec<String>,
 }
 
 pub struct StorageSettings {

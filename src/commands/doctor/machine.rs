@@ -18,8 +18,18 @@ pub fn checks(session: &Session<'_>) -> Vec<Check> {
     checks.push(servers(session));
     checks.extend(walls(session));
     checks.push(work_dir(session));
+    checks.extend(ignored(session));
     checks.push(aes());
     checks
+}
+
+/// What is set for another service, and has no part in a backup of ours.
+fn ignored(session: &Session<'_>) -> Option<Check> {
+    let names = &session.settings.ignored;
+    let found = format!("kluis does not read {}", names.join(", "));
+    let remedy = "man 7 kluis-migrating says what stands for the variables of Kanbu's service; \
+                  others may be another program's";
+    (!names.is_empty()).then(|| Check::warn(MACHINE, found, remedy))
 }
 
 /// Every version of a client program that is found.
