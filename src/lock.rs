@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -232,8 +232,19 @@ fn is_still_named(file: &File, path: &Path) -> Result<bool, LockError> {
 
 /// 0600 from the start; the umask can only take rights away.
 fn open(path: &Path) -> Result<File, LockError> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
-    let file = open_regular(path, flags).map_err(|e| place("open", path, e))?;
+    let flags = OFlags::RDWR | OFlags::APPEND;
+    let file = match open_regular(path, flags | OFlags::CREATE | OFlags::EXCL) {
+        Ok(made) => {
+            give_to_owner(&made, path);
+            made
+        }
+        // It is there, or was; gone again, the next run makes it.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let there = open_regular(path, flags | OFlags::CREATE);
+            there.map_err(|e| place("open", path, e))?
+        }
+        Err(e) => return Err(place("open", path, e)),
+    };
     let metadata = file.metadata().map_err(|e| place("look at", path, e))?;
     // Who holds it empties it: whoever can write here could have named another file.
     match metadata.nlink() {
@@ -245,6 +256,20 @@ fn open(path: &Path) -> Result<File, LockError> {
             );
             Err(place("sign", path, io::Error::other(what)))
         }
+    }
+}
+
+/// As in a storage: what root has just made is the directory's owner's, who is to
+/// lock it too.
+fn give_to_owner(made: &File, path: &Path) {
+    let parent = path.parent().and_then(|it| std::fs::metadata(it).ok());
+    let Some(owner) = parent.filter(|it| it.uid() != 0) else {
+        return;
+    };
+    if rustix::process::geteuid().is_root() {
+        let (uid, gid) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+        // Where owners cannot be set, it stays root's.
+        let _ = rustix::fs::fchown(made, Some(uid), Some(gid));
     }
 }
 

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid,
+};
 use rustix::io::Errno;
 
 use crate::storage::{ErrorKind, StorageError};
@@ -77,12 +79,30 @@ impl Directory {
             Err(Errno::EXIST) => {}
             Err(e) => return Err(self.failed("make the directory", name, e)),
             // By path: with an odd umask it could not even be opened yet.
-            Ok(()) => rustix::fs::chmodat(&self.fd, name, private, AtFlags::empty())
-                .or_else(ignore_without_modes)
-                .map_err(|e| self.failed("make private", name, e))?,
+            Ok(()) => {
+                rustix::fs::chmodat(&self.fd, name, private, AtFlags::empty())
+                    .or_else(ignore_without_modes)
+                    .map_err(|e| self.failed("make private", name, e))?;
+                let made = self.open_below(name)?;
+                self.give_to_owner(&made.fd);
+            }
         }
         self.sync()?;
         self.open_below(name)
+    }
+
+    /// What root has just made here becomes the directory's owner's: else the user
+    /// whose storage it is could read nothing of what root did once. By a descriptor,
+    /// never by a name: whoever owns the directory may exchange what has it.
+    pub(super) fn give_to_owner(&self, made: impl AsFd) {
+        let (Ok(own), Ok(its)) = (rustix::fs::fstat(&self.fd), rustix::fs::fstat(&made)) else {
+            return;
+        };
+        if rustix::process::geteuid().is_root() && its.st_uid == 0 && own.st_uid != 0 {
+            let (owner, group) = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
+            // Where owners cannot be set, it stays root's.
+            let _ = rustix::fs::fchown(made, Some(owner), Some(group));
+        }
     }
 
     pub(super) fn path(&self) -> &Path {

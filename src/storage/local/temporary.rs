@@ -73,6 +73,7 @@ impl Temporary {
             let name = temporary_name(target).map_err(|e| directory.failed("create", target, e))?;
             match create_locked(&directory, &name) {
                 Ok(Some(file)) => {
+                    directory.give_to_owner(&file);
                     return Ok(Self {
                         directory,
                         name,

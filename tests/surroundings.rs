@@ -1,0 +1,148 @@
+//! What stands around a run: whose the storage is, who listens on stderr, a clock's
+//! zone that nobody knows, and who is left behind in a container.
+
+#[path = "support/home.rs"]
+mod home;
+#[path = "support/programs.rs"]
+mod programs;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, chown};
+use std::process::{Command, Stdio};
+
+use home::Home;
+
+fn is_root() -> bool {
+    let is = rustix::process::geteuid().is_root();
+    if !is {
+        eprintln!("skipped: only root can give files away");
+    }
+    is
+}
+
+/// The storage is a user's; root backs up into it once.
+#[test]
+fn what_root_makes_in_a_users_storage_is_that_users() {
+    const USER: u32 = 12_345;
+    if !is_root() || !programs::are_here(&["setpriv"]) {
+        return;
+    }
+    let home = Home::keyless();
+    fs::create_dir(home.path("tree")).unwrap();
+    fs::write(home.path("tree/file"), "x").unwrap();
+    fs::create_dir(home.storage()).unwrap();
+    chown(home.storage(), Some(USER), Some(USER)).unwrap();
+    home.run(&["backup", "source", "tree", "--no-encrypt"]);
+    home.run(&["verify", "--all"]);
+    let mut left = vec![home.storage()];
+    while let Some(path) = left.pop() {
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (USER, USER), "{path:?}");
+        if metadata.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|it| it.unwrap().path()));
+        }
+    }
+    // And the user goes on with it.
+    for directory in [home.path(""), home.path("tree")] {
+        chown(directory, Some(USER), Some(USER)).unwrap();
+    }
+    for arguments in [
+        &["list"][..],
+        &["backup", "source", "tree", "--no-encrypt"],
+        &["verify", "--all"],
+        &["history"],
+        &["check", "--no-server"],
+    ] {
+        let kluis = home.kluis(arguments);
+        let mut user = Command::new("setpriv");
+        user.args(["--reuid", "12345", "--regid", "12345", "--clear-groups"]);
+        user.arg(kluis.get_program())
+            .args(kluis.get_args())
+            .env_clear();
+        for (name, value) in kluis.get_envs() {
+            user.envs(value.map(|value| (name, value)));
+        }
+        let output = user.current_dir(home.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let code = output.status.code().unwrap();
+        assert!(
+            code == 0 || arguments[0] == "check" && code == 5,
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn the_journal_is_told_what_matters_how_much() {
+    let home = Home::keyless();
+    fs::create_dir(home.path("tree")).unwrap();
+    let said = |arguments: &[&str], stream: Option<&str>| {
+        let path = home.path("stderr");
+        let file = File::create(&path).unwrap();
+        let own = file.metadata().unwrap();
+        let own = format!("{}:{}", own.dev(), own.ino());
+        let mut kluis = home.kluis(arguments);
+        kluis.env("JOURNAL_STREAM", stream.unwrap_or(&own));
+        kluis.stdout(Stdio::null()).stderr(file).status().unwrap();
+        fs::read_to_string(path).unwrap()
+    };
+    let journal = said(&["backup", "source", "gone"], None);
+    assert!(journal.contains("\n<3>error: "), "{journal}");
+    assert!(
+        journal.starts_with("<4>warning: no encryption key"),
+        "{journal}"
+    );
+    let warned = said(&["backup", "source", "tree"], None);
+    assert!(warned.contains("<4>warning: no encryption key"), "{warned}");
+    // Another stream is the journal's, or none.
+    for other in ["1:2", ""] {
+        let plain = said(&["backup", "source", "gone"], Some(other));
+        assert!(
+            plain.contains("\nerror: ") && !plain.contains('<'),
+            "{plain}"
+        );
+    }
+}
+
+#[test]
+fn a_zone_that_nobody_knows_is_told_and_not_taken_for_the_machines() {
+    let zone = |home: Home| {
+        let output = home.kluis(&["doctor"]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let words: Vec<_> = said.split_whitespace().collect();
+        words
+            .join(" ")
+            .contains("the machine's time zone is not known")
+    };
+    assert!(zone(Home::keyless().set("TZ", "Mars/Olympus")));
+    assert!(!zone(Home::keyless()));
+    // Where another one counts, it does not matter.
+    let told = Home::keyless().set("TZ", "Mars/Olympus");
+    assert!(!zone(told.set("BACKUP_CRON_TIMEZONE", "UTC")));
+}
+
+#[test]
+fn doctor_names_the_variables_of_another_service_and_never_their_values() {
+    let home = Home::keyless()
+        .set("BACKUP_GDRIVE_TOKEN", "c4n4ry")
+        .set("POSTGRES_DB", "x");
+    let output = home.kluis(&["doctor"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("does not read BACKUP_GDRIVE_TOKEN"), "{said}");
+    assert!(
+        !said.contains("c4n4ry") && !said.contains("POSTGRES_DB"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_comment_behind_a_value_is_refused_by_the_variables_name_alone() {
+    let home = Home::keyless().set("BACKUP_ENCRYPTION_KEY", "c4n4ry     # Enables encryption");
+    let output = home.ends(2, &["list"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("BACKUP_ENCRYPTION_KEY: a blank and a #"),
+        "{said}"
+    );
+    assert!(!said.contains("c4n4ry"), "{said}");
+}
