@@ -15,12 +15,14 @@ mod damage;
 mod drift;
 mod finding;
 mod growth;
+mod room;
 mod runs;
 mod totals;
 mod words;
 
 pub use finding::{Finding, Level};
 pub use growth::{Room, days_until_full};
+pub use room::Inodes;
 pub use runs::RunningFact;
 pub use totals::{Totals, Uncounted};
 use words::days_and_hours;
@@ -96,6 +98,7 @@ pub struct Facts {
     /// When messages about runs could not be sent.
     pub unsent: Vec<Timestamp>,
     pub room: Option<Room>,
+    pub inodes: Option<Inodes>,
     /// What cannot be read: "the manifest x.json", mostly.
     pub unreadable: Vec<String>,
     /// Archives that claim to be backups of ours and are not as they were written,
@@ -294,8 +297,10 @@ impl Judge<'_> {
         findings.extend(damage::repeated(facts));
         findings.extend(self.ready(facts));
         findings.extend(self.covered(facts));
+        let percent = self.thresholds.free_percent;
+        findings.extend(percent.and_then(|limit| room::inodes(facts.inodes?, limit)));
         if let Some(room) = facts.room {
-            findings.extend(self.free(room));
+            findings.extend(percent.map(|limit| room::free(room, limit)));
             findings.extend(growth::growth(
                 &facts.backups,
                 room,
@@ -329,28 +334,6 @@ impl Judge<'_> {
         Some(measured.at(
             warning_if(!uncovered.is_empty()),
             "back them up with kluis backup db --all, or leave them out with [database] exclude",
-        ))
-    }
-
-    fn free(&self, room: Room) -> Option<Finding> {
-        let limit = self.thresholds.free_percent?;
-        let percent = match room.total_bytes {
-            0 => 0.0,
-            total => room.free_bytes as f64 * 100.0 / total as f64,
-        };
-        let finding = Finding::ok(
-            "free",
-            "storage",
-            format!("{percent:.0}% of the disk is free"),
-        );
-        let measured = finding.measured(percent, Some(f64::from(limit)), "%");
-        let level = match percent < f64::from(limit) {
-            true if percent < f64::from(limit) / 2.0 => Level::Critical,
-            low => warning_if(low),
-        };
-        Some(measured.at(
-            level,
-            "prune older backups (kluis prune), or enlarge the disk",
         ))
     }
 

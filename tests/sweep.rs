@@ -14,11 +14,14 @@ use kluis::operations::{Encryption, OperationError, delete, keep, sweep};
 use kluis::process;
 use kluis::storage::{MemoryStorage, Storage};
 
+#[path = "support/faulting.rs"]
+mod faulting;
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/in_process.rs"]
 mod in_process;
 
+use faulting::{FaultPlan, Faulting, Manner};
 use house::{House, names};
 use in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
 
@@ -130,6 +133,25 @@ fn what_a_run_is_at_work_on_is_swept_only_when_its_process_is_gone() {
         assert_eq!(swept(&storage, 100), [ARCHIVE], "{command}");
         assert_eq!(status(&storage, &its), RunStatus::Failed);
     }
+}
+
+/// Or a prune could not make the room that is lacking.
+#[test]
+fn a_record_that_cannot_be_finished_on_a_full_disk_stops_nobody() {
+    let died = RunRecord {
+        backup: None,
+        ..record(1, "verify", dead())
+    };
+    let swept_with = |plan: &FaultPlan| {
+        let storage = Faulting::new(with(std::slice::from_ref(&died)), plan.clone());
+        assert_eq!(swept(&storage, 100), [""; 0]);
+        (plan.steps_taken() - 1, status(&storage, &died))
+    };
+    // The last step is that record's.
+    let (last, finished) = swept_with(&FaultPlan::count_only());
+    assert_eq!(finished, RunStatus::Failed);
+    let full = FaultPlan::fail_at(last, Manner::Once, std::io::ErrorKind::StorageFull);
+    assert_eq!(swept_with(&full).1, RunStatus::Running);
 }
 
 #[test]

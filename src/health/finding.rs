@@ -15,7 +15,7 @@ pub enum Level {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// "age", "size", "table", "failures", "running", "messages", "proof", "free",
+    /// "age", "size", "table", "failures", "running", "messages", "proof", "free", "inodes",
     /// "growth", "unverified", "damaged", "restores", "complete",
     /// "encrypted", "covered", "key", "server": names for scripts.
     pub check: &'static str,

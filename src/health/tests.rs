@@ -217,6 +217,18 @@ fn one_that_does_not_restore_is_no_damaged_one() {
 }
 
 #[test]
+fn few_inodes_are_told_as_little_room_is() {
+    let left = |free| Facts {
+        inodes: Some(Inodes { free, total: 1000 }),
+        ..of(nights(1))
+    };
+    assert_eq!(level(&left(99), "inodes"), Level::Warning);
+    assert_eq!(level(&left(40), "inodes"), Level::Critical);
+    let enough = judged(&left(100));
+    assert!(enough.iter().all(|it| it.check != "inodes"));
+}
+
+#[test]
 fn failures_count_for_seven_days() {
     let failed = |hours| Facts {
         failures: vec![ago(hours)],

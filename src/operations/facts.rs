@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, Foreign, Ours, Repeated, Trust};
 use crate::format::manifest::Manifest;
 use crate::format::names::archive_of_manifest;
 use crate::format::run_record::NOTIFY;
-use crate::health::{BackupFact, FAILURE_DAYS, Facts, Room, RunningFact};
+use crate::health::{BackupFact, FAILURE_DAYS, Facts, Inodes, Room, RunningFact};
 use crate::series::{Series, Titles};
 use crate::storage::Storage;
 
@@ -61,6 +61,7 @@ pub fn facts_with(
             .collect(),
         records_passed_over: past.passed_over(),
         room: room(storage),
+        inodes: inodes(storage),
         unreadable: catalog.unreadable.iter().map(|it| it.what()).collect(),
         alarming: alarming(catalog),
         repeated: catalog.repeated.iter().map(repeated).collect(),
@@ -127,6 +128,13 @@ fn room(storage: &dyn Storage) -> Option<Room> {
     Some(Room {
         free_bytes: storage.free_bytes()?,
         total_bytes: storage.total_bytes()?,
+    })
+}
+
+fn inodes(storage: &dyn Storage) -> Option<Inodes> {
+    Some(Inodes {
+        free: storage.free_inodes()?,
+        total: storage.total_inodes()?,
     })
 }
 

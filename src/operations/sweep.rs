@@ -270,8 +270,15 @@ fn finish(
     if is_believed {
         ended = ended.sealed(&vault.ring, vault.seal_salt().as_ref());
     }
-    vault.storage.replace(key, &ended.to_bytes())?;
-    swept.interrupted += 1;
+    match vault.storage.replace(key, &ended.to_bytes()) {
+        Ok(()) => swept.interrupted += 1,
+        // A prune would make the room that the record wants.
+        Err(error) if error.kind == ErrorKind::NoSpace => {
+            let text = format!("the record of a run that died stays unfinished: {error}");
+            vault.reporter.warn(&text);
+        }
+        Err(error) => return Err(error.into()),
+    }
     Ok(())
 }
 

@@ -56,7 +56,7 @@ fn performance(finding: &Finding) -> Option<String> {
     let label = line(&label).replace(['\'', '='], "_");
     let limit = match (finding.check, finding.limit) {
         (_, None) => String::new(),
-        ("free" | "growth", Some(limit)) => format!("{limit:.0}:"),
+        ("free" | "inodes" | "growth", Some(limit)) => format!("{limit:.0}:"),
         ("size", Some(limit)) => format!("-{limit:.0}:{limit:.0}"),
         (_, Some(limit)) => format!("{limit:.0}"),
     };

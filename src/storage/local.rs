@@ -267,6 +267,17 @@ impl Storage for LocalStorage {
         stat.f_blocks.checked_mul(stat.f_frsize)
     }
 
+    fn free_inodes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(self.root.fd()).ok()?;
+        self.total_inodes().map(|_| stat.f_favail)
+    }
+
+    fn total_inodes(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(self.root.fd()).ok()?;
+        // Some file systems make them as they need them, and say 0.
+        Some(stat.f_files).filter(|total| *total > 0)
+    }
+
     fn local_root(&self) -> Option<&Path> {
         Some(self.root.path())
     }

@@ -105,6 +105,16 @@ pub trait Storage: Send + Sync {
         None
     }
 
+    /// Files that can still be made, where that is limited.
+    fn free_inodes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Files that the whole place can hold.
+    fn total_inodes(&self) -> Option<u64> {
+        None
+    }
+
     /// The directory for files that only make sense on this host, such as the
     /// lock; `None` where the storage is not a directory here.
     fn local_root(&self) -> Option<&Path>;

@@ -17,6 +17,8 @@ const AREA: &str = "storage";
 const KEY: &str = "key";
 /// Room for fewer rounds of backups than this is worth a word.
 const ROUNDS_OF_ROOM: u64 = 3;
+/// Archive, manifest, record, and one that is being written.
+const FILES_A_BACKUP: u64 = 4;
 
 pub fn checks(session: &Session<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -120,6 +122,13 @@ fn room(storage: &LocalStorage, catalog: &Catalog) -> Check {
         size(round)
     );
     let remedy = "free or add space; kluis prune --dry-run tells what the policy would remove";
+    let inodes = storage
+        .free_inodes()
+        .map(|free| (free, newest.len() as u64));
+    if let Some((left, series)) = inodes.filter(|(left, series)| left / FILES_A_BACKUP < *series) {
+        let found = format!("{left} files can still be made, and {series} series want some each");
+        return Check::fail(AREA, found, remedy);
+    }
     if free < round {
         Check::fail(AREA, found, remedy)
     } else if free / ROUNDS_OF_ROOM < round {
