@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return usage(&said),
     };
-    let console = Console::new(&cli.global);
+    let console = Console::new(&cli.global, config::journal_stream().as_deref());
     if let Err(error) = process::forbid_core_dumps() {
         console.warn(&format!("a crash could write keys to disk: {error}"));
     }

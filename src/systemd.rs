@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -60,6 +61,33 @@ impl Manager {
     }
 }
 
+/// How much a line for the journal matters: the levels of syslog(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    Error = 3,
+    Warning = 4,
+}
+
+impl Priority {
+    /// As sd-daemon(3) has it: each line begins with `<3>`. The journal takes it off.
+    pub fn before_each_line(self, text: &str) -> String {
+        let level = self as u8;
+        let lines = text.split_inclusive('\n');
+        lines.map(|line| format!("<{level}>{line}")).collect()
+    }
+}
+
+/// Whether the journal reads what is written to `file`. `stream`: the manager's
+/// JOURNAL_STREAM, which names device and inode, see systemd.exec(5).
+pub fn is_journal(file: impl AsFd, stream: Option<&str>) -> bool {
+    let named = stream.and_then(|it| it.split_once(':'));
+    let Some((Ok(device), Ok(inode))) = named.map(|(a, b)| (a.parse::<u64>(), b.parse::<u64>()))
+    else {
+        return false;
+    };
+    rustix::fs::fstat(file).is_ok_and(|it| (it.st_dev, it.st_ino) == (device, inode))
+}
+
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
@@ -82,6 +110,19 @@ mod tests {
         let mut bytes = [0; 4096];
         let n = listener.recv(&mut bytes).unwrap();
         String::from_utf8(bytes[..n].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_line_for_the_journal_has_its_priority_and_others_have_none() {
+        let text = Priority::Warning.before_each_line("warning: a\n  b\n");
+        assert_eq!(text, "<4>warning: a\n<4>  b\n");
+        let file = tempfile::tempfile().unwrap();
+        let stat = rustix::fs::fstat(&file).unwrap();
+        let stream = format!("{}:{}", stat.st_dev, stat.st_ino);
+        assert!(is_journal(&file, Some(&stream)));
+        for other in [None, Some("1:2"), Some("x"), Some("")] {
+            assert!(!is_journal(&file, other), "{other:?}");
+        }
     }
 
     #[test]

@@ -87,20 +87,13 @@ fn the_journal_is_told_what_matters_how_much() {
         fs::read_to_string(path).unwrap()
     };
     let journal = said(&["backup", "source", "gone"], None);
-    assert!(journal.contains("\n<3>error: "), "{journal}");
-    assert!(
-        journal.starts_with("<4>warning: no encryption key"),
-        "{journal}"
-    );
+    assert!(journal.starts_with("<3>error: "), "{journal}");
     let warned = said(&["backup", "source", "tree"], None);
     assert!(warned.contains("<4>warning: no encryption key"), "{warned}");
     // Another stream is the journal's, or none.
     for other in ["1:2", ""] {
         let plain = said(&["backup", "source", "gone"], Some(other));
-        assert!(
-            plain.contains("\nerror: ") && !plain.contains('<'),
-            "{plain}"
-        );
+        assert!(plain.starts_with("error: "), "{plain}");
     }
 }
 

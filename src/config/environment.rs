@@ -19,8 +19,10 @@ pub struct Environment {
     variables: BTreeMap<String, Variable>,
     /// Cores this process may use.
     pub cores: usize,
-    /// The machine's own time zone.
+    /// The machine's own time zone; UTC where that is not known.
     pub time_zone: TimeZone,
+    /// Why it is not known.
+    pub no_time_zone: Option<String>,
     /// The machine's own name, or what stands for it: see `series`.
     pub host: String,
 }
@@ -34,6 +36,10 @@ impl Environment {
     /// What this process was started with. Variables whose names are not UTF-8
     /// are nobody's here and left out.
     pub fn of_process() -> Self {
+        let (time_zone, no_time_zone) = match TimeZone::try_system() {
+            Ok(zone) => (zone, None),
+            Err(error) => (TimeZone::UTC, Some(error.to_string())),
+        };
         let real =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self {
@@ -49,7 +55,8 @@ impl Environment {
                 })
                 .collect(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            time_zone: TimeZone::system(),
+            time_zone,
+            no_time_zone,
             host: host_label(&process::host(), process::is_in_container()).to_owned(),
         }
     }
@@ -67,6 +74,7 @@ impl Environment {
             variables: BTreeMap::from(variables),
             cores: 2,
             time_zone: TimeZone::UTC,
+            no_time_zone: None,
             host: "web1".to_owned(),
         }
     }
@@ -163,6 +171,11 @@ pub fn asks_for_json() -> bool {
     let arguments = std::env::args_os().skip(1);
     let mut flags = arguments.take_while(|argument| argument != "--");
     flags.any(|argument| argument == "--json")
+}
+
+/// Which stream is the journal's: needed before anything can be told.
+pub fn journal_stream() -> Option<String> {
+    std::env::var("JOURNAL_STREAM").ok()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ mod settings;
 mod show;
 mod values;
 
-pub use environment::{Environment, asks_for_json};
+pub use environment::{Environment, asks_for_json, journal_stream};
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
@@ -66,6 +66,10 @@ pub enum Origin {
 }
 
 impl Origin {
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Self::Environment { .. })
+    }
+
     pub fn is_flag(&self) -> bool {
         matches!(self, Self::Flag(_))
     }

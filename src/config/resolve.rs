@@ -76,6 +76,10 @@ pub fn resolve(
         notify: layers.notify()?,
         hooks: layers.hooks()?,
         host: layers.host(flags.host)?,
+        no_time_zone: match layers.time_zone()?.origin {
+            Origin::Default => environment.no_time_zone.clone(),
+            _ => None,
+        },
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.wait("KLUIS_LOCK_WAIT", &layers.keys.lock_wait)?)

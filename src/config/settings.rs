@@ -57,6 +57,8 @@ pub struct Settings {
     pub stall_limit: Sourced<Duration>,
     /// What the operator should be told, such as a password others can read.
     pub warnings: Vec<String>,
+    /// Why the machine's own time zone is not known, where that would count.
+    pub no_time_zone: Option<String>,
     /// Variables that are set and look like ours, and that nobody reads.
     pub ignored: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::Console;
 use super::style::{Style, line};
+use crate::systemd::Priority;
 
 impl Console {
     /// One line on stderr about one thing that the result on stdout also tells, and
@@ -11,7 +12,7 @@ impl Console {
     /// would only stand there twice.
     pub fn also_wrong(&self, subject: &str, text: &str, remedy: Option<&str>) {
         if !io::stdout().is_terminal() {
-            self.print_aside(&wrong(subject, text, remedy));
+            self.print_at(Priority::Warning, &wrong(subject, text, remedy));
         }
     }
 

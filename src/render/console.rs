@@ -18,6 +18,7 @@ use super::units::{duration, size};
 use super::{Report, View};
 use crate::cli::{ColorWhen, GlobalFlags};
 use crate::operations::Reporter;
+use crate::systemd::{self, Priority};
 
 /// With the longest message they fit 80 columns.
 const WITH_TOTAL: &str = "{msg}  {percent:>3}%  {done} of {total}  {speed}  {left}";
@@ -52,12 +53,15 @@ pub struct Console {
     printed: AtomicBool,
     progress: bool,
     color: ColorChoice,
+    /// stderr is a stream of systemd's journal.
+    journal: bool,
     /// The bar that is drawn now; messages go above it.
     bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Console {
-    pub fn new(flags: &GlobalFlags) -> Self {
+    /// `journal`: the environment's JOURNAL_STREAM.
+    pub fn new(flags: &GlobalFlags, journal: Option<&str>) -> Self {
         let verbosity = match (flags.quiet, flags.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, 0) => Verbosity::Normal,
@@ -76,6 +80,7 @@ impl Console {
                 ColorWhen::Always => ColorChoice::AlwaysAnsi,
                 ColorWhen::Never => ColorChoice::Never,
             },
+            journal: systemd::is_journal(io::stderr(), journal),
             bar: Mutex::new(None),
         }
     }
@@ -185,13 +190,21 @@ impl Console {
                 behind(hint)
             ));
         }
-        self.print_aside(&text);
+        self.print_at(Priority::Error, &text);
     }
 
     /// How it goes, unless `--quiet`: what is no result but worth a line.
     pub fn info(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             self.print_aside(&format!("{}\n", behind(text)));
+        }
+    }
+
+    /// To stderr, and where systemd's journal listens there with its priority.
+    pub(super) fn print_at(&self, priority: Priority, text: &str) {
+        match self.journal {
+            true => self.print_aside(&priority.before_each_line(text)),
+            false => self.print_aside(text),
         }
     }
 
@@ -301,7 +314,7 @@ impl Reporter for Console {
 
     fn warn(&self, text: &str) {
         let warning = Style::Yellow.paint("warning:");
-        self.print_aside(&format!("{warning} {}\n", behind(text)));
+        self.print_at(Priority::Warning, &format!("{warning} {}\n", behind(text)));
     }
 }
 

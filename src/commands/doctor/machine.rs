@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::commands::session::Session;
+use crate::config::Settings;
 use crate::postgres::{Client, PSQL, PostgresError, missing_walls};
 use crate::render::{Check, size};
 use crate::scratch::Scratch;
@@ -19,8 +20,22 @@ pub fn checks(session: &Session<'_>) -> Vec<Check> {
     checks.extend(walls(session));
     checks.push(work_dir(session));
     checks.extend(ignored(session));
+    checks.extend(
+        no_zone(&session.settings).map(|(found, remedy)| Check::warn(MACHINE, found, remedy)),
+    );
     checks.push(aes());
     checks
+}
+
+/// What stands in for a time zone that is not known, and what to do.
+pub fn no_zone(settings: &Settings) -> Option<(String, &'static str)> {
+    let why = settings.no_time_zone.as_ref()?;
+    let found = format!("the machine's time zone is not known, and UTC stands in for it: {why}");
+    Some((
+        found,
+        "set time_zone in kluis.toml (BACKUP_CRON_TIMEZONE), or TZ to a zone that is installed \
+         (package tzdata)",
+    ))
 }
 
 /// What is set for another service, and has no part in a backup of ours.

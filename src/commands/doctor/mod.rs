@@ -14,6 +14,8 @@ use crate::render::{Check, DoctorReport, Health, whole};
 
 use super::session::Session;
 
+pub use machine::no_zone;
+
 pub fn run(session: &Session<'_>, wanted: &Doctor) -> anyhow::Result<Exit> {
     let mut checks = storage::checks(session);
     session.cancel.check()?;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use crossbeam_channel::{Sender, unbounded};
 use jiff::Timestamp;
 
+use super::doctor::no_zone;
 use super::session::Session;
 use crate::catalog::Trust;
 use crate::cli::Serve;
@@ -50,6 +51,10 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
     let settings = &session.settings;
     let _held = hold_storage(session)?;
     let agenda = agenda(session, settings, session.now)?;
+    let no_zone = no_zone(settings).filter(|_| agenda.next().is_some());
+    if let Some((what, remedy)) = no_zone {
+        session.console.warn(&format!("{what}; {remedy}"));
+    }
     let key = api_key(session, settings, &agenda)?;
     let (tell, inbox) = unbounded();
     let of_signals = tell.clone();
