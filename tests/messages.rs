@@ -247,6 +247,19 @@ fn a_certificate_is_believed_only_by_the_ca_that_is_named() {
 }
 
 #[test]
+fn a_ca_that_is_shown_as_a_servers_certificate_is_told_with_how_to_make_one() {
+    if !programs::are_here(&["openssl"]) || !python_has("ssl") {
+        return;
+    }
+    let certificates = Certificates::self_signed();
+    let server = PythonServer::start(&["https"], &certificates, &[]);
+    let url = format!("https://localhost:{}/{TOKEN}", server.port);
+    let client = HttpClient::with_ca_file(&certificates.path("ca.pem")).unwrap();
+    let why = unreachable(send(&webhook(&url, client), LONG));
+    assert!(why.contains("basicConstraints=critical,CA:FALSE"), "{why}");
+}
+
+#[test]
 fn a_receiver_that_is_dead_delays_no_other() {
     let (dead, well) = (
         Web::start(&[Answer::Never]),

@@ -15,7 +15,8 @@ use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsPar
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport, Transport};
 
-use super::http::read_ca;
+use super::http::{OWN_CA, OWN_CA_REMEDY, read_ca};
+
 use super::patience::seconds;
 use super::{Notice, Notifier, NotifyError, Patience, Sent};
 use crate::secrets::SecretText;
@@ -152,6 +153,7 @@ impl Email {
                 "the certificate of {host} is signed by nobody who is trusted; name its CA in \
                  ca_file"
             ),
+            () if said.contains(OWN_CA) => OWN_CA_REMEDY.to_owned(),
             () => format!("{host}:{port}: {said}"),
         };
         match error.is_client() || error.is_tls() {

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Error};
 
@@ -95,11 +96,13 @@ impl HttpClient {
         };
         let response = response.map_err(|error| explain(&error, call.endpoint, limit))?;
         let status = response.status().as_u16();
+        let header = response.headers().get("Retry-After");
+        let wait = header.and_then(|it| retry_after(it.to_str().ok()?, Timestamp::now()));
         let mut said = Vec::new();
         let body = response.into_body().into_reader();
         // The status is what counts; an answer that breaks off is no failure.
         let _ = body.take(ANSWER_BYTES_MAX).read_to_end(&mut said);
-        judge(status, &word(&said, call.endpoint))
+        judge(status, &word(&said, call.endpoint), wait)
     }
 }
 
@@ -119,8 +122,19 @@ fn with_headers<T>(
     headers.iter().fold(request, add)
 }
 
-/// What a status means; the word stands behind it.
-fn judge(status: u16, word: &str) -> Result<String, NotifyError> {
+/// RFC 9110: seconds, or a date.
+fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    })
+}
+
+/// What a status means; the word stands behind it. `wait`: how long the other side
+/// wants to be left alone.
+fn judge(status: u16, word: &str, wait: Option<Duration>) -> Result<String, NotifyError> {
     let answer = match word {
         "" => status.to_string(),
         word => format!("{status} {word}"),
@@ -131,7 +145,13 @@ fn judge(status: u16, word: &str) -> Result<String, NotifyError> {
             "it answered {status}, a redirect, which is not followed; configure the URL that it \
              leads to"
         ))),
-        408 | 429 | 500.. => Err(NotifyError::Unreachable(format!("it answered {answer}"))),
+        408 | 429 | 500.. => {
+            let why = format!("it answered {answer}");
+            Err(match wait {
+                Some(wait) => NotifyError::Busy { why, wait },
+                None => NotifyError::Unreachable(why),
+            })
+        }
         _ => Err(NotifyError::Refused(format!("it answered {answer}"))),
     }
 }
@@ -149,6 +169,12 @@ fn word(said: &[u8], endpoint: &Endpoint) -> String {
     }
 }
 
+/// rustls of a server that shows a certificate of a CA as its own.
+pub(super) const OWN_CA: &str = "CaUsedAsEndEntity";
+pub(super) const OWN_CA_REMEDY: &str = "its certificate is made for a CA, and no server's; make one that is no CA (openssl req -x509 \
+     -newkey rsa:2048 -nodes -subj /CN=HOST -addext subjectAltName=DNS:HOST -addext \
+     basicConstraints=critical,CA:FALSE), and name that one in ca_file";
+
 /// Why there was no answer. Never by the library's own words where those could
 /// hold the URL.
 fn explain(error: &Error, endpoint: &Endpoint, limit: Duration) -> NotifyError {
@@ -159,7 +185,9 @@ fn explain(error: &Error, endpoint: &Endpoint, limit: Duration) -> NotifyError {
         Error::Io(error) if error.to_string().contains("UnknownIssuer") => {
             "its certificate is signed by nobody who is trusted; name its CA in ca_file".to_owned()
         }
+        Error::Io(error) if error.to_string().contains(OWN_CA) => OWN_CA_REMEDY.to_owned(),
         Error::Io(error) => format!("{host}: {error}"),
+        Error::Rustls(error) if error.to_string().contains(OWN_CA) => OWN_CA_REMEDY.to_owned(),
         Error::Rustls(error) => format!("{host}: {error}"),
         Error::Tls(what) => (*what).to_owned(),
         Error::Protocol(_) | Error::LargeResponseHeader(..) => {
@@ -182,21 +210,35 @@ mod tests {
     #[test]
     fn a_status_says_whether_another_try_is_worth_it() {
         for status in [200, 202, 204] {
-            assert_eq!(judge(status, "").unwrap(), status.to_string());
+            assert_eq!(judge(status, "", None).unwrap(), status.to_string());
         }
         for status in [301, 302, 307, 400, 401, 404, 410] {
             assert!(
-                matches!(judge(status, ""), Err(NotifyError::Refused(_))),
+                matches!(judge(status, "", None), Err(NotifyError::Refused(_))),
                 "{status}"
             );
         }
         for status in [408, 429, 500, 503] {
-            let judged = judge(status, "");
+            let judged = judge(status, "", None);
             assert!(
                 matches!(judged, Err(NotifyError::Unreachable(_))),
                 "{status}"
             );
         }
+    }
+
+    #[test]
+    fn how_long_to_wait_is_told_in_seconds_or_by_a_date() {
+        let now = "2026-01-18T10:30:00Z".parse().unwrap();
+        let told = |text| retry_after(text, now);
+        assert_eq!(told(" 7 "), Some(Duration::from_secs(7)));
+        let date = "Sun, 18 Jan 2026 10:30:20 GMT";
+        assert_eq!(told(date), Some(Duration::from_secs(20)));
+        assert_eq!(told("Sun, 18 Jan 2026 10:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(told("soon"), None);
+        let wait = told("7");
+        let busy = judge(429, "", wait);
+        assert!(matches!(busy, Err(NotifyError::Busy { .. })), "{busy:?}");
     }
 
     #[test]

@@ -115,6 +115,12 @@ pub enum NotifyError {
     /// Nobody answered, or who did is not well just now. Worth another try.
     #[error("{0}")]
     Unreachable(String),
+    /// As that, and it says how long it wants to be left alone.
+    #[error("{why}")]
+    Busy {
+        why: String,
+        wait: std::time::Duration,
+    },
     /// The answer was a no that stays one.
     #[error("{0}")]
     Refused(String),

@@ -49,22 +49,33 @@ impl Patience {
         &self,
         mut call: impl FnMut(Duration) -> Result<T, NotifyError>,
     ) -> Result<T, NotifyError> {
-        let mut pauses = self.pauses.iter();
+        let mut pauses = self.pauses.iter().copied();
         let mut last = NotifyError::OutOfTime;
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(last);
             }
+            let mut asked_for = Duration::ZERO;
             match call(self.call.min(left)) {
+                Err(NotifyError::Busy { why, wait }) => {
+                    last = NotifyError::Unreachable(why);
+                    asked_for = wait;
+                }
                 Err(NotifyError::Unreachable(why)) => last = NotifyError::Unreachable(why),
                 settled => return settled,
             }
-            match pauses.next() {
-                Some(pause) if self.waits(*pause) => {}
+            let pause = pauses.next().map(|pause| pause.max(asked_for));
+            match pause.filter(|pause| self.has_time_for(*pause)) {
+                Some(pause) if self.waits(pause) => {}
                 _ => return Err(last),
             }
         }
+    }
+
+    /// A wait that ends after the last try could begin is of no use.
+    fn has_time_for(&self, pause: Duration) -> bool {
+        pause < self.until.saturating_duration_since(Instant::now())
     }
 
     /// Whether the wait was through, and there is time for another try.
@@ -139,6 +150,23 @@ mod tests {
             down()
         };
         assert_eq!(called(&patience, answer), (1, down()));
+    }
+
+    #[test]
+    fn who_asks_for_time_is_given_it_and_no_more_than_there_is() {
+        let busy = |wait| {
+            let why = "429".to_owned();
+            Err(NotifyError::Busy { why, wait })
+        };
+        let wait = Duration::from_millis(80);
+        let begun = Instant::now();
+        let recovers = |call| if call < 2 { busy(wait) } else { Ok(()) };
+        assert_eq!(called(&patience(2), recovers), (2, Ok(())));
+        assert!(begun.elapsed() >= wait);
+        let too_long = Duration::from_secs(61);
+        let unreachable = Err(NotifyError::Unreachable("429".to_owned()));
+        assert_eq!(called(&patience(2), |_| busy(too_long)), (1, unreachable));
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -171,6 +171,17 @@ impl Certificates {
         made
     }
 
+    /// A server's own certificate that is a CA's, as `openssl req -x509` makes it.
+    pub fn self_signed() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let made = Self { directory };
+        let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+        let ca = ["-addext", "basicConstraints=critical,CA:TRUE"];
+        made.openssl("leaf", "/CN=localhost", &[names, ca].concat());
+        std::fs::copy(made.path("leaf.pem"), made.path("ca.pem")).unwrap();
+        made
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
