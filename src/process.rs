@@ -28,6 +28,7 @@ mod core_dump;
 mod dialog;
 mod environment;
 mod identity;
+mod orphans;
 mod ourselves;
 mod pid_namespace;
 mod programs;
@@ -45,6 +46,7 @@ pub use identity::{
     User, current, effective_user, host, is_home, is_in_container, is_private_group, is_root,
     is_running, unused_user, user, user_name,
 };
+pub use orphans::reap_as_first_process;
 pub use ourselves::{ChildRun, Ended};
 pub use programs::{programs_in, search_path};
 pub use registry::{GRACE, is_stopping, next_child, terminate_all, terminate_from};

@@ -605,6 +605,52 @@ fn a_short_key_keeps_the_trigger_off_and_not_the_schedules() {
     serve.stop();
 }
 
+/// Zombies of that process.
+fn zombies_of(parent: &str) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let stats = processes.filter_map(|it| fs::read_to_string(it.path().join("stat")).ok());
+    let is_one = |stat: &String| {
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let mut fields = fields.split_whitespace();
+        (fields.next(), fields.next()) == (Some("Z"), Some(parent))
+    };
+    stats.filter(is_one).count()
+}
+
+/// In a container it is the first process, and given whom others leave behind.
+#[test]
+fn as_the_first_process_it_waits_for_who_was_left_behind() {
+    let can = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount-proc", "true"])
+        .status();
+    if !can.is_ok_and(|it| it.success()) {
+        eprintln!("skipped: no namespaces here");
+        return;
+    }
+    let orphan = "[hooks]\nfinally = [[\"setsid\", \"--fork\", \"sleep\", \"1\"]]\n";
+    let house = house(&format!("{TREES}{orphan}"));
+    house.run(&["backup", "source", "tree"]);
+    let kluis = house.kluis();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command
+        .arg(kluis.get_program())
+        .args(kluis.get_args())
+        .arg("serve");
+    command.env_clear().current_dir(house.path(""));
+    for (name, value) in kluis.get_envs() {
+        command.envs(value.map(|value| (name, value)));
+    }
+    let mut serve = Serve::start_with(&mut command);
+    serve.says("trees: done");
+    let unshare = serve.child.id();
+    let children = format!("/proc/{unshare}/task/{unshare}/children");
+    let first = fs::read_to_string(children).unwrap();
+    let first = first.trim();
+    wait_until("nobody was left behind", || zombies_of(first) > 0);
+    wait_until("they stay zombies", || zombies_of(first) == 0);
+}
+
 /// `serve` with a trigger, in this mode.
 fn triggered(house: &House, mode: &str) -> Command {
     let mut command = house.kluis();

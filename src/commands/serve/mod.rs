@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::format::manifest::Trigger;
 use crate::lock::{Lock, LockError, LockKind};
 use crate::operations::{OperationError, Reporter, last_starts};
+use crate::process;
 use crate::render::{ScheduleReport, ScheduleRow};
 use crate::schedule::{Agenda, Planned};
 use crate::secrets::SecretSource;
@@ -49,6 +50,7 @@ pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let settings = &session.settings;
+    process::reap_as_first_process().context("cannot watch over children that others left")?;
     let _held = hold_storage(session)?;
     let agenda = agenda(session, settings, session.now)?;
     let no_zone = no_zone(settings).filter(|_| agenda.next().is_some());
