@@ -622,6 +622,29 @@ fn on_terminal(site: &Site, arguments: &str, answers: &str) -> String {
     ended(0, &output)
 }
 
+#[test]
+fn where_nothing_can_be_written_that_is_told_before_the_archive_is_read() {
+    let Some(site) = Site::new() else { return };
+    let role = "ALTER ROLE postgres SET default_transaction_read_only";
+    site.cluster.psql("postgres", &format!("{role} = on"));
+    let mut restore = site.house.kluis();
+    restore.env("DATABASE_URL", site.cluster.url("shop"));
+    let output = restore
+        .args(["restore", "latest:shop", "--into", "copy"])
+        .output()
+        .unwrap();
+    let said = ended(1, &output);
+    assert!(
+        said.contains("default_transaction_read_only is on"),
+        "{said}"
+    );
+    assert!(said.contains("PGOPTIONS"), "{said}");
+    site.cluster.psql(
+        "postgres",
+        &format!("BEGIN READ WRITE; {role} = off; COMMIT"),
+    );
+}
+
 /// A session of a program called "tired" in the shop.
 fn connected(site: &Site) -> std::process::Child {
     let mut client = site.cluster.client("psql", "shop");

@@ -75,6 +75,9 @@ impl Server {
                 ..Preflight::default()
             },
         };
+        if let Some(read_only) = self.read_only(&ask_in)? {
+            looking.in_the_way(read_only.what, read_only.remedy);
+        }
         looking.at_destination(destination, needs.content)?;
         looking.at_room(needs);
         if let Some(content) = needs.content {

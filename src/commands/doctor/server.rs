@@ -101,6 +101,12 @@ fn inside(database: &Database) -> Result<Vec<Check>, PostgresError> {
     checks.push(readable(&rights));
     checks.push(row_security(&rights));
     checks.extend(restoring(&rights));
+    // A backup of a standby is as good as any.
+    let read_only = server.read_only(&database.name)?;
+    checks.extend(read_only.map(|it| {
+        let found = format!("{}: it can be backed up, and not restored to", it.what);
+        Check::warn(AREA, found, it.remedy)
+    }));
     let unmarked = server.unmarked(&database.name)?;
     checks.extend(unmarked.into_iter().map(|(name, statement)| {
         Check::warn(
