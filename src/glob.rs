@@ -13,6 +13,12 @@ use regex::{RegexSet, RegexSetBuilder};
 /// Some thousand globs take a tenth of it.
 const COMPILED_BYTES_MAX: usize = 256 << 20;
 
+/// Those of POSIX; each stands for ASCII characters only.
+const CLASSES: [&str; 12] = [
+    "alnum", "alpha", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "xdigit",
+];
+
 /// Why a glob can be honoured in no way.
 #[derive(Debug, thiserror::Error)]
 #[error("{glob:?} is no glob: {why}")]
@@ -233,18 +239,19 @@ impl Translation<'_> {
 
     /// `[:alpha:]` and the like, from behind its `[:`.
     fn named_class(&mut self) -> Result<(), &'static str> {
-        self.made.push_str("[:");
-        for character in self.left.by_ref() {
-            match character {
-                'a'..='z' => self.made.push(character),
-                ':' if self.left.next_if_eq(&']').is_some() => {
-                    self.made.push_str(":]");
-                    return Ok(());
-                }
-                _ => break,
+        let mut name = String::new();
+        while let Some(letter) = self.left.next_if(char::is_ascii_lowercase) {
+            name.push(letter);
+        }
+        let is_closed = self.left.next() == Some(':') && self.left.next() == Some(']');
+        match (is_closed, CLASSES.contains(&name.as_str())) {
+            (false, _) => Err("\"[:\" without its \":]\""),
+            (true, false) => Err("a class that is not known"),
+            (true, true) => {
+                self.made.push_str(&format!("[:{name}:]"));
+                Ok(())
             }
         }
-        Err("\"[:\" without its \":]\"")
     }
 }
 
