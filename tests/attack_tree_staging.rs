@@ -117,24 +117,26 @@ fn a_file_system_that_another_user_owns_whole_is_refused_with_the_remedy() {
     let Some((house, _place, alice)) = house() else {
         return;
     };
-    let out = alice.join("mounted/out");
     fs::create_dir(alice.join("mounted")).unwrap();
     let mount = format!(
         "mount -t tmpfs -o uid={ALICE},mode=755 none {} && exec \"$@\"",
         alice.join("mounted").display()
     );
-    let mut command = house.command("unshare");
-    command.args(["-m", "sh", "-c", &mount, "sh"]);
-    let output = command
-        .arg(house::program())
-        .args(arguments(&out))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("unshare") || said.contains("mount:") {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
-        return eprintln!("skipped: nothing can be mounted here: {said}");
+    // Below the mount point, and in it as it stands.
+    for out in [alice.join("mounted/out"), alice.join("mounted")] {
+        let mut command = house.command("unshare");
+        command.args(["-m", "sh", "-c", &mount, "sh"]);
+        let output = command
+            .arg(house::program())
+            .args(arguments(&out))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("unshare") || said.contains("mount:") {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
+            return eprintln!("skipped: nothing can be mounted here: {said}");
+        }
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("restore as the user"), "{said}");
     }
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("restore as the user"), "{said}");
 }

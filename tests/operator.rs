@@ -136,10 +136,10 @@ fn keep_of_a_wrong_name_keeps_nothing() {
 }
 
 #[test]
-fn a_missing_directory_is_found_before_the_first_tree_is_read() {
+fn where_nothing_is_there_to_back_up_nothing_is_made() {
     let home = tempfile::tempdir().unwrap();
     tree(home.path(), "app", "content");
-    kluis(home.path(), &["backup", "source", "app", "nosuch"])
+    kluis(home.path(), &["backup", "source", "none", "nosuch"])
         .assert()
         .code(2);
     kluis(home.path(), &["backup", "db", ""]).assert().code(2);

@@ -408,7 +408,7 @@ fn what_a_killed_run_left_is_invisible_and_swept_but_not_while_it_lives() {
 
     let swept = storage.sweep().unwrap();
     assert_eq!(swept.len(), 2, "{swept:?}");
-    assert!(swept[0].ends_with("-archive") && swept[1].ends_with("-record"));
+    assert!(swept[0].ends_with("-archive.part") && swept[1].ends_with("-record.part"));
     assert_eq!(everything_in(root.path()), ["older", "runs"]);
     assert!(everything_in(&root.path().join("runs")).is_empty());
     assert_eq!(get(&storage, "older", 0), b"older");

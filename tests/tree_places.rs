@@ -314,3 +314,34 @@ fn a_tree_is_listed_and_a_part_of_it_comes_back_with_the_directories_above() {
     assert!(said.contains("further name of \"etc/other\""), "{said}");
     assert_eq!(restore("four", 2, &["nothing"]).0, [""; 0]);
 }
+
+#[test]
+fn where_nothing_can_be_locked_backups_come_back_and_a_new_one_says_what_to_do() {
+    let home = backed_up();
+    home.run(&["backup", "source", "t"]);
+    let without_locks = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=flock",
+        "-e",
+        "inject=flock:error=ENOLCK",
+    ];
+    let to = home.path("to");
+    for (code, arguments) in [
+        (0, &["restore", "latest", "--to", text(&to)][..]),
+        (0, &["verify", "latest"]),
+        (1, &["backup", "source", "t"]),
+    ] {
+        let output = wrapped(&home, &without_locks, arguments);
+        if is_refused(&output, "strace") {
+            return;
+        }
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(said(&output).contains("local_lock=flock"), code == 1);
+    }
+    assert_eq!(fs::read(to.join("d/b")).unwrap(), b"x");
+}
