@@ -2,7 +2,7 @@
 //! mount, and what the file system says about names in it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -78,10 +78,8 @@ impl Directory {
         match rustix::fs::mkdirat(&self.fd, name, private) {
             Err(Errno::EXIST) => {}
             Err(e) => return Err(self.failed("make the directory", name, e)),
-            // By path: with an odd umask it could not even be opened yet.
             Ok(()) => {
-                rustix::fs::chmodat(&self.fd, name, private, AtFlags::empty())
-                    .or_else(ignore_without_modes)
+                make_usable(self.fd.as_fd(), Path::new(name))
                     .map_err(|e| self.failed("make private", name, e))?;
                 let made = self.open_below(name)?;
                 self.give_to_owner(&made.fd);
@@ -237,11 +235,56 @@ fn make_private(path: &Path) -> Result<(), StorageError> {
     match made {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(failed_at("make the directory", path, e)),
-        Ok(()) => {
-            let private = Mode::from_raw_mode(PRIVATE_DIRECTORY);
-            rustix::fs::chmodat(CWD, path, private, AtFlags::empty())
-                .or_else(ignore_without_modes)
-                .map_err(|e| failed_at("make private", path, e))
-        }
+        Ok(()) => make_usable(CWD, path).map_err(|e| failed_at("make private", path, e)),
+    }
+}
+
+/// An odd umask takes even the owner's rights from a directory that was made as private.
+/// Whoever may write in its parent may have put something else in its place by now: so
+/// the directory is held, no link is followed, and what others own is left as it is.
+fn make_usable(parent: BorrowedFd<'_>, name: &Path) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&made)?;
+    let is_ours = stat.st_uid == rustix::process::geteuid().as_raw();
+    if !is_ours || stat.st_mode & PRIVATE_DIRECTORY == PRIVATE_DIRECTORY {
+        return Ok(());
+    }
+    // A descriptor of this kind has no mode to change but by its name there.
+    let held = format!("/proc/self/fd/{}", made.as_raw_fd());
+    let private = Mode::from_raw_mode(PRIVATE_DIRECTORY);
+    rustix::fs::chmodat(CWD, held, private, AtFlags::empty()).or_else(ignore_without_modes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_place_of_a_directory_just_made_keeps_its_mode() {
+        let root = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let metadata = fs::metadata(root.path().join(name)).unwrap();
+            metadata.permissions().mode() & 0o7777
+        };
+        fs::write(root.path().join("theirs"), "").unwrap();
+        let before = mode("theirs");
+        symlink("theirs", root.path().join("runs")).unwrap();
+        assert!(make_usable(CWD, &root.path().join("runs")).is_err());
+        assert_eq!(mode("theirs"), before);
+    }
+
+    #[test]
+    fn a_directory_that_an_odd_umask_closed_is_opened_to_its_owner() {
+        let root = tempfile::tempdir().unwrap();
+        let made = root.path().join("made");
+        fs::create_dir(&made).unwrap();
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o300)).unwrap();
+        make_usable(CWD, &made).unwrap();
+        let mode = fs::metadata(&made).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 }

@@ -280,7 +280,10 @@ fn remove_if_abandoned(directory: &Directory, name: &str) -> Result<bool, io::Er
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file: File = match rustix::fs::openat(directory.fd(), name, flags, Mode::empty()) {
         Ok(fd) => fd.into(),
-        Err(Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP) => return Ok(false),
+        // NXIO: a socket.
+        Err(Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::LOOP | Errno::NXIO) => {
+            return Ok(false);
+        }
         Err(e) => return Err(e.into()),
     };
     let metadata = file.metadata()?;
