@@ -100,9 +100,10 @@ fn salts_of(
 ) -> Result<Vec<PassphraseSalt>, OperationError> {
     let (mut salts, mut opened) = (Vec::new(), 0);
     for (_, archive) in newest_first {
-        let head = read_head(storage, archive)?;
-        if let Ok(header) = header::open(&head, ring).map(|opened| opened.header) {
-            salts.extend(header.passphrase_salts(ring));
+        // Nor may one that cannot be read keep a backup from being made.
+        let head = read_head(storage, archive).ok();
+        if let Some(header) = head.and_then(|head| header::open(&head, ring).ok()) {
+            salts.extend(header.header.passphrase_salts(ring));
             opened += 1;
         }
         if opened == ARCHIVES_ASKED {
