@@ -203,6 +203,11 @@ impl ManifestFile {
         key.is_some_and(by_archive) || own_seal::holds(ring, Sealed::State, &bytes, &sealed.seal)
     }
 
+    /// Whether both hold the very same manifest, whatever their states.
+    pub fn has_manifest_of(&self, other: &Self) -> bool {
+        self.raw.get() == other.raw.get()
+    }
+
     /// What a seal of the state covers: it is of this manifest and no other.
     fn with_state(&self, state: &RawValue) -> Vec<u8> {
         let (manifest, state) = (self.raw.get().as_bytes(), state.get().as_bytes());

@@ -338,8 +338,9 @@ fn write_down(
     verification: Verification,
 ) -> Result<(), OperationError> {
     change_state(vault, &backup.archive, |file| {
-        let read = backup.file.as_ref().map(|file| &file.manifest.id);
-        if read.is_some_and(|read| *read != file.manifest.id) {
+        // Its id alone may come again, beside another archive.
+        let read = backup.file.as_ref();
+        if !read.is_some_and(|read| read.has_manifest_of(file)) {
             return false;
         }
         let known = file.state.verification.clone();
