@@ -1,18 +1,23 @@
 //! Somebody who can write to the storage, has no key, and read the recipient out of a
 //! header. What he makes for it opens, and is his. Each of these attacks succeeded once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 
+use hmac::{Hmac, KeyInit, Mac};
 use kluis::format::age::AgeIdentity;
 use kluis::format::header;
-use kluis::format::keyring::{KeyMaterial, Keyring};
-use kluis::format::manifest::{ProofLevel, Verification};
+use kluis::format::keyring::{KeyMaterial, Keyring, NamedKey};
+use kluis::format::manifest::{Codec, Manifest, ProofLevel, Verification};
 use kluis::format::manifest_file::{ManifestFile, SealedBy};
 use kluis::format::signing::Signer;
+use kluis::pipeline::{ArchiveMeta, Envelope, Sealing, new_archive, seal};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 #[path = "support/house.rs"]
@@ -184,6 +189,101 @@ fn a_proof_sealed_by_the_key_of_an_archive_put_in_anothers_place_is_none() {
     assert_eq!(row["why"], "its seal does not fit: it was changed", "{row}");
     keyed.run(signs, &["verify", "--pending"], 4);
     assert!(manifest_of(&keyed.house, &archive)["state"]["verification"]["level"] != "verified");
+}
+
+/// An archive for the recipient that says of itself what `manifest` says, as long as the
+/// genuine one, and the manifest sealed anew by its key: its signature is as it was.
+fn in_its_place(keyed: &Keyed, archive: &str) {
+    let path = keyed.house.storage().join(archive);
+    let beside = keyed.house.storage().join(format!("{archive}.json"));
+    let mut envelope: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_slice(&fs::read(&beside).unwrap()).unwrap();
+    let manifest: Manifest = serde_json::from_str(envelope["manifest"].get()).unwrap();
+    let mut ring = Keyring::of(KeyMaterial::parse(THEIRS).unwrap());
+    ring.push(NamedKey {
+        label: "the recipient".to_owned(),
+        material: KeyMaterial::parse(&keyed.recipient).unwrap(),
+        writes: true,
+    });
+    let meta = ArchiveMeta {
+        kind: manifest.kind,
+        name: manifest.name.clone(),
+        created: manifest.created_at,
+        codec: manifest.content.codec,
+    };
+    let sealing = Sealing {
+        codec: Codec::None,
+        level: 0,
+        workers: 1,
+        envelope: Envelope::Kluis1(Box::new(new_archive(&ring, &meta, &[0; 16]).unwrap())),
+        cancel: Default::default(),
+    };
+    let mut theirs = Vec::new();
+    seal(&mut &b"theirs"[..], &mut theirs, sealing, &|_| {}).unwrap();
+    let key = header::open(&theirs[..8192], &ring).unwrap().keys.manifest;
+    theirs.resize(fs::metadata(&path).unwrap().len() as usize, 0);
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).unwrap();
+    mac.update(envelope["manifest"].get().as_bytes());
+    let seal = hex::encode(mac.finalize().into_bytes());
+    envelope.insert("seal".to_owned(), to_raw_value(&seal).unwrap());
+    let sealed_anew = serde_json::to_vec(&envelope).unwrap();
+    let mut file = ManifestFile::parse(&sealed_anew).unwrap();
+    file.state.verification = Some(Verification {
+        level: ProofLevel::Restored,
+        at: jiff::Timestamp::now(),
+        ok: true,
+        detail: None,
+    });
+    file.seal_state(&SealedBy::Archive(&key)).unwrap();
+    fs::write(&beside, file.to_bytes().unwrap()).unwrap();
+    fs::write(&path, theirs).unwrap();
+}
+
+#[test]
+fn a_signed_manifest_sealed_anew_by_somebodys_archive_has_no_proof() {
+    let keyed = keyed();
+    let signs = Has::IdentityAndSigner;
+    fs::write(keyed.path("app/noise"), [7; 50_000]).unwrap();
+    let archive = keyed.genuine(signs);
+    in_its_place(&keyed, &archive);
+    let (_, row) = keyed.row(signs, &archive);
+    assert_eq!(row["proof"], "stored", "{row}");
+    // So it is looked at, and found.
+    keyed.run(signs, &["verify", "--pending"], 4);
+}
+
+/// His says that it was written anew, and was not: what it hides could be removed.
+#[test]
+fn an_archive_for_the_recipient_takes_the_place_of_no_backup_of_its_id() {
+    let keyed = keyed();
+    let archive = keyed.genuine(Has::Identity);
+    let mut genuine = manifest_of(&keyed.house, &archive);
+    let theirs = keyed.theirs();
+    let bytes = fs::read(keyed.path("elsewhere/storage").join(&theirs.file)).unwrap();
+    let ring = Keyring::of(KeyMaterial::parse(THEIRS).unwrap());
+    let key = header::open(&bytes[..8192], &ring).unwrap().keys.manifest;
+    let mut manifest: Manifest =
+        serde_json::from_value(theirs.manifest["manifest"].clone()).unwrap();
+    let taken = genuine["manifest"].take();
+    manifest.id = serde_json::from_value(taken["id"].clone()).unwrap();
+    manifest.reencrypted_from = Some(
+        serde_json::from_value(serde_json::json!({
+            "file": archive, "sha256": taken["stored"]["sha256"], "times": 7,
+        }))
+        .unwrap(),
+    );
+    let file = ManifestFile::seal(manifest, &SealedBy::Archive(&key), None).unwrap();
+    let storage = keyed.house.storage();
+    fs::write(storage.join(&theirs.file), bytes).unwrap();
+    fs::write(
+        storage.join(format!("{}.json", theirs.file)),
+        file.to_bytes().unwrap(),
+    )
+    .unwrap();
+    let (part, row) = keyed.row(Has::Identity, &archive);
+    assert_eq!(part, "backups", "{row}");
+    let latest = keyed.text(Has::Identity, &["show", "latest", "--json"], 0);
+    assert!(latest.contains(&archive), "{latest}");
 }
 
 #[test]

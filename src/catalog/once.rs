@@ -103,7 +103,11 @@ impl Catalog {
 
 /// With a key only what that key proved takes another's place.
 fn may_supersede(new: &Ours, trust: Trust<'_>) -> bool {
-    new.is_checked() || matches!(trust, Trust::NoKey)
+    match trust {
+        Trust::NoKey => true,
+        Trust::Unchecked => new.is_checked(),
+        Trust::Ring(ring) => new.is_checked() && ring.tells_who_wrote(),
+    }
 }
 
 /// Whether `new` is the backup `old`, written anew, and seems to be there whole. Names
@@ -133,18 +137,24 @@ struct Rank {
     /// Before what manifests say: a key that only reads may have leaked, and whoever
     /// has it writes what he likes.
     opens_by_a_writer: bool,
+    /// Where that is known of who wrote it.
     times_written_anew: u32,
+    /// Else what says that it was not comes first: nobody hides a backup by saying that
+    /// he wrote it anew.
+    is_first: bool,
     archive: String,
 }
 
 fn rank(storage: &dyn Storage, trust: Trust<'_>, ours: &Ours) -> Rank {
     let manifest = manifest(ours);
+    let times = manifest.map_or(0, Manifest::times_written_anew);
     Rank {
         is_whole: ours.standing().is_some_and(|it| it != Standing::Damaged),
         is_its_own: manifest.is_some_and(|it| it.stored.file == ours.archive),
         is_checked: ours.is_checked(),
         opens_by_a_writer: opens_by_a_writer(storage, trust, ours),
-        times_written_anew: manifest.map_or(0, Manifest::times_written_anew),
+        times_written_anew: if may_supersede(ours, trust) { times } else { 0 },
+        is_first: times == 0,
         archive: ours.archive.clone(),
     }
 }

@@ -290,7 +290,8 @@ fn with_key(key: SealKey, file: &ManifestFile) -> (Judged, Option<SecretKey>) {
 
 /// The signature is of the manifest alone. Where a key is here that opens what lies
 /// beside it, that must be what the manifest was written with; a host that only
-/// writes cannot tell.
+/// writes cannot tell. Anybody makes an archive for a recipient, and seals a manifest
+/// that is signed by that one's key: nobody's state is believed for it.
 fn judge_signed(
     ring: &Keyring,
     storage: &dyn Storage,
@@ -301,7 +302,10 @@ fn judge_signed(
         return (Ok(true), None);
     }
     match open_seal_key(ring, storage, archive) {
-        Ok(key) => with_key(key, file),
+        Ok(key) => {
+            let (judged, key) = with_key(key, file);
+            (judged, key.filter(|_| ring.has_secret()))
+        }
         // What is wrong with it is told where it is read.
         Err(_) => (Ok(true), None),
     }

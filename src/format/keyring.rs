@@ -217,6 +217,12 @@ impl Keyring {
         self.signer.is_some() || self.keys.iter().any(|key| key.material.opens())
     }
 
+    /// Whether it tells of what is ours that nobody else wrote it: what opens by an
+    /// identity alone, anybody may have written for its recipient.
+    pub fn tells_who_wrote(&self) -> bool {
+        self.has_secret() || !self.verifiers.is_empty()
+    }
+
     /// Whether nothing tells here what is ours.
     pub fn knows_nothing(&self) -> bool {
         self.keys.is_empty() && self.verifiers.is_empty()

@@ -41,6 +41,14 @@ pub(super) struct OpenedArchive {
     pub is_vouched: bool,
 }
 
+impl OpenedArchive {
+    /// Whether a key of ours vouches for each chunk of it before a byte of it is out. For
+    /// Kanbu's files the key vouches for the whole alone, by a tag at their end.
+    fn is_known_by_its_key(&self) -> bool {
+        self.form == Form::Kluis1 && self.is_vouched
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Plain,

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::{Form, OpenedArchive, at_archive, check_digests, drain, integrity, open_backup};
+use super::{OpenedArchive, at_archive, check_digests, drain, integrity, open_backup};
 use crate::catalog::Backup;
 use crate::format::witness::{Changed, Held, Noting, Witness};
 use crate::operations::{OperationError, UnusedCopy, Vault};
@@ -66,8 +66,7 @@ pub(in crate::operations) fn read_first<T>(
 /// only: for those who can throw away what came until then.
 ///
 /// Nothing else is left out. What is not encrypted, or by a key that anybody can write
-/// for, must be known to its last byte before a server runs the first one. Of Kanbu's
-/// files the key vouches for the whole alone, by a tag at their end.
+/// for, must be known to its last byte before a server runs the first one.
 pub(in crate::operations) fn read_first_unless_vouched<T>(
     vault: &Vault<'_>,
     backup: &Backup,
@@ -75,7 +74,7 @@ pub(in crate::operations) fn read_first_unless_vouched<T>(
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(Option<T>, Seen), OperationError> {
     let opened = open_backup(vault, backup)?;
-    if opened.form == Form::Kluis1 && opened.is_vouched {
+    if opened.is_known_by_its_key() {
         return Ok((None, Seen::ByItsKey));
     }
     let (value, seen) = read_opened_first(vault, backup, opened, phase, consume)?;
@@ -89,26 +88,26 @@ fn read_opened_first<T>(
     phase: &str,
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, Seen), OperationError> {
-    match opened.form {
-        Form::Kluis1 => {
+    match opened.is_known_by_its_key() {
+        true => {
             let (value, _) = read_opened(vault, backup, opened, phase, consume)?;
             Ok((value, Seen::ByItsKey))
         }
-        Form::Plain | Form::Kanbu => read_noting(vault, backup, opened, phase, consume),
+        false => read_noting(vault, backup, opened, phase, consume),
     }
 }
 
-/// What [`read_known`] wants, of a backup that nobody has read so far. What its own key
-/// vouches for needs no reading.
+/// What [`read_known`] wants, of a backup that nobody has read so far. What a key of ours
+/// vouches for needs no reading; an archive for a recipient, which anybody can make, does.
 pub(in crate::operations) fn look_first(
     vault: &Vault<'_>,
     backup: &Backup,
     phase: &str,
 ) -> Result<Seen, OperationError> {
     let opened = open_backup(vault, backup)?;
-    match opened.form {
-        Form::Kluis1 => Ok(Seen::ByItsKey),
-        Form::Plain | Form::Kanbu => Ok(read_noting(vault, backup, opened, phase, drain)?.1),
+    match opened.is_known_by_its_key() {
+        true => Ok(Seen::ByItsKey),
+        false => Ok(read_noting(vault, backup, opened, phase, drain)?.1),
     }
 }
 
@@ -135,9 +134,9 @@ pub(in crate::operations) fn read_known<T>(
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, OperationError>,
 ) -> Result<(T, ReadReport), OperationError> {
     let opened = open_backup(vault, backup)?;
-    match (seen, opened.form) {
-        (Seen::ByItsKey, Form::Kluis1) => read_opened(vault, backup, opened, phase, consume),
-        (Seen::Bytes(witness), Form::Plain | Form::Kanbu) => {
+    match (seen, opened.is_known_by_its_key()) {
+        (Seen::ByItsKey, true) => read_opened(vault, backup, opened, phase, consume),
+        (Seen::Bytes(witness), false) => {
             let stored = vault.storage.open(&backup.archive, opened.offset)?;
             let held = Held::new(stored, witness);
             read_stored(vault, backup, opened, held, phase, consume)
