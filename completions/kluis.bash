@@ -1815,7 +1815,7 @@ _kluis() {
             return 0
             ;;
         kluis__subcmd__restore)
-            opts="-t -n -O -x -c -s -v -q -h --to --into --replace --list --part --keep-old --in-place --no-pre-restore-backup --table --schema --path --as-superuser --no-owner --no-privileges --role --set --accept-differences --url --mode --container --no-links-outside --links-outside --accept-unsealed --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
+            opts="-t -n -O -x -c -s -v -q -h --to --into --replace --list --part --keep-old --in-place --no-pre-restore-backup --table --schema --path --as-superuser --no-owner --no-privileges --role --set --accept-differences --url --mode --container --no-links-outside --links-outside --accept-unsealed --keep-going --yes --dry-run --config --env-file --storage --verbose --quiet --json --no-progress --color --lock-wait --run-limit --stall-limit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

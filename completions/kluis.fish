@@ -328,6 +328,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-differenc
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-links-outside -d 'Source: leave out symlinks that lead outside the restored tree'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l links-outside -d 'Source: make symlinks that lead outside, which is what happens anyway'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l accept-unsealed -d 'Also a backup that no key of ours sealed, which may be anybody\'s work'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-going -d 'Bring back all that can be brought back, and list the rest'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l yes -d 'Do not ask; for scripts'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l dry-run -d 'Check the archive and the destination, change nothing'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'

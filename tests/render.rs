@@ -269,6 +269,7 @@ fn restored() -> RestoreReport {
         not_set: 0,
         kept_old: None,
         pre_restore_backup: None,
+        not_whole: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -28,6 +28,7 @@ Examples:
   kluis restore latest:shop --into shop --no-owner --no-privileges --role app
   kluis restore latest:source --list --path '*.conf'
   kluis restore latest:source --path etc/nginx --to /tmp/back
+  kluis restore 3f9a --to /srv/app-left --keep-going
 
 BACKUP is an id, a unique prefix of one, a file name, a path to a file,
 latest, latest:db, latest:source or latest:NAME. After a failure what was
@@ -39,8 +40,8 @@ exact. A table without a schema is looked for in every schema. What belongs to
 it comes along; what would need something that is not chosen is left out and
 named. With -t or -n the destination is --into.
 
-Exit code 3: restored, but something was left out or could not be set, or
-differences were accepted.
+Exit code 3: restored, but something was left out or could not be set,
+differences were accepted, or with --keep-going something is not whole.
 Exit code 4: the archive is damaged, or the key is not its key."
 )]
 pub struct Restore {
@@ -145,6 +146,14 @@ pub struct Restore {
     /// without one nothing can be told apart.
     #[arg(long)]
     pub accept_unsealed: bool,
+
+    /// Bring back all that can be brought back, and list the rest
+    ///
+    /// Also of a damaged archive: files with zeros in place of their lost bytes, tables
+    /// with the rows that are left, everything but the statements that fail. Each
+    /// that is not whole is named. Only beside what is there, with --to or --into.
+    #[arg(long, conflicts_with_all = ["replace", "in_place", "as_superuser", "accept_differences", "tables", "schemas", "paths", "list", "dry_run"])]
+    pub keep_going: bool,
 
     /// Do not ask; for scripts
     #[arg(long)]

@@ -29,6 +29,7 @@ mod before;
 mod confirm;
 mod globals;
 mod report;
+mod salvage;
 mod select;
 mod wizard;
 
@@ -130,10 +131,11 @@ fn carry_out(
         unsealed: accepted.unsealed,
     };
     match (&restoring.destination, wanted.dry_run) {
+        _ if wanted.keep_going => restoring.salvage(),
         (Destination::Directory(to), false) => restoring.tree(to),
         (Destination::Directory(to), true) => {
             // Dropping the target leaves nothing: it has only looked.
-            drop(restoring.open_directory(to)?);
+            drop(restoring.open_directory(to, accepted.unsealed)?);
             restoring.dry_run()
         }
         (Destination::Database(to), _) => restoring.database(to),
@@ -211,7 +213,11 @@ impl Restoring<'_> {
         self.manifest()?.database.as_ref()
     }
 
-    fn open_directory(&self, to: &Path) -> Result<Box<dyn Target>, OperationError> {
+    fn open_directory(
+        &self,
+        to: &Path,
+        without_rights: bool,
+    ) -> Result<Box<dyn Target>, OperationError> {
         // It would be swapped away from under whoever stands in it.
         if to.canonicalize().ok() == Path::new(".").canonicalize().ok() {
             let what = format!(
@@ -222,7 +228,7 @@ impl Restoring<'_> {
         }
         let options = RestoreTreeOptions {
             links_outside: !self.wanted.no_links_outside,
-            without_rights: self.unsealed,
+            without_rights,
             paths: select::paths(self.wanted)?,
         };
         let target = DirectoryTarget::new(to, options, self.session.cancel.clone())?;
@@ -231,7 +237,7 @@ impl Restoring<'_> {
 
     fn tree(&self, to: &Path) -> anyhow::Result<Exit> {
         let session = self.session;
-        let target = self.open_directory(to)?;
+        let target = self.open_directory(to, self.unsealed)?;
         let goal = self.goal(to.exists(), false);
         let steps = RestoreSteps::staged(goal, move || Ok(target));
         let vault = session.vault(&self.opened.storage, "restore", Trigger::Manual)?;

@@ -13,6 +13,10 @@ use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use super::header::CHUNK_LOG2;
 use super::keys::SecretKey;
 
+mod past_damage;
+
+pub use past_damage::{Chunk, FramesPastDamage};
+
 /// Plaintext bytes of every chunk but the last.
 pub const CHUNK_LEN: usize = 1 << CHUNK_LOG2;
 pub const TAG_LEN: usize = 16;

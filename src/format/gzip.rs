@@ -13,6 +13,11 @@ pub const MAX_MEMBER_BYTES: usize = 2 * 1024 * 1024;
 /// A member never holds more raw bytes than this.
 pub const MAX_RAW_BYTES: usize = 16 * 1024 * 1024;
 
+/// How each member of ours begins: all of its front but the sizes.
+pub const MEMBER_START: &[u8] = &[
+    0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 12, 0, b'K', b'L', 8, 0,
+];
+
 /// CRC-32 and ISIZE, little-endian (RFC 1952, 2.3.1).
 const TRAILER_BYTES: usize = 8;
 /// An empty deflate stream takes two bytes at least.

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod legacy;
 pub mod manifest;
 pub mod manifest_file;
+pub mod mended;
 pub mod names;
 pub mod own_seal;
 pub mod posix_acl;

@@ -49,11 +49,16 @@ impl<R: Read> Noting<R> {
     }
 
     /// What was read so far; the whole file, if that was read to its end.
-    pub fn finish(mut self) -> Witness {
+    pub fn finish(self) -> Witness {
+        self.into_parts().1
+    }
+
+    /// The reader, and [`Noting::finish`].
+    pub fn into_parts(mut self) -> (R, Witness) {
         if self.piece_bytes > 0 {
             self.end_piece();
         }
-        self.witness
+        (self.inner, self.witness)
     }
 
     fn end_piece(&mut self) {

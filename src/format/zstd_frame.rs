@@ -18,6 +18,9 @@ pub const MAX_FRAME_BYTES: usize = 2 * 1024 * 1024;
 /// A frame never holds more raw bytes than this.
 pub const MAX_RAW_BYTES: usize = 16 * 1024 * 1024;
 
+/// How each frame of ours begins.
+pub const FRAME_START: &[u8] = &SKIPPABLE_START;
+
 /// The first of the sixteen skippable magics, which is pzstd's, and the size 4.
 const SKIPPABLE_START: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0];
 const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];

@@ -18,6 +18,8 @@ use super::statement::{self, Statement, after_trailer, excerpt};
 use super::watch::Watch;
 use super::{Ledger, LedgerError, SequenceLedger};
 
+mod asked;
+
 /// Leaves psql's restricted mode, with the token that it was entered with.
 const UNRESTRICT: &[u8] = b"\\unrestrict ";
 
@@ -201,6 +203,9 @@ impl<W: Watch> DumpReader<W> {
         }
         let used = end.unwrap_or(rest.len());
         self.offset += used as u64;
+        if end.is_some() {
+            self.watch.copied(place, self.offset);
+        }
         used
     }
 
@@ -286,6 +291,7 @@ impl<W: Watch> DumpReader<W> {
             return Err(after_trailer(line));
         }
         if let Some(token) = line.strip_prefix(b"\\restrict ") {
+            self.watch.restricted(token);
             self.restricted = Some(token.to_vec());
             return Ok(());
         }

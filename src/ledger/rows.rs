@@ -61,6 +61,20 @@ impl Tables {
         (name.unwrap_or_default(), self.totals[place])
     }
 
+    /// `place` must come from [`Tables::place`].
+    pub fn table(&self, place: usize) -> TableLedger {
+        let names = self.places.iter().find(|(_, at)| **at == place);
+        let (schema, name) = names.map(|(names, _)| names.clone()).unwrap_or_default();
+        let totals = self.totals[place];
+        TableLedger {
+            schema,
+            name,
+            rows: totals.rows,
+            bytes: totals.bytes,
+            hash: hex_hash(totals.hash),
+        }
+    }
+
     /// Sorted by schema and name, so that the dump's order does not show.
     pub fn into_ledger(self) -> Vec<TableLedger> {
         let table = |((schema, name), place): ((String, String), usize)| {

@@ -15,6 +15,10 @@ pub(crate) trait Watch {
     /// A quote right behind a colon stands at `at`: psql would look for a variable of
     /// that name, SQL does not.
     fn after_colon(&mut self, _at: u64) {}
+    /// psql's restricted mode is entered with this token.
+    fn restricted(&mut self, _token: &[u8]) {}
+    /// Rows ended before `end`: those of the table with this place in the reader.
+    fn copied(&mut self, _place: usize, _end: u64) {}
 }
 
 /// Two watch together.

@@ -24,6 +24,7 @@ mod rekey;
 mod remove;
 mod restore;
 mod salt;
+mod salvage;
 mod state;
 mod stored;
 mod sweep;
@@ -67,6 +68,7 @@ pub use rekey::{
 };
 pub use remove::{delete, keep};
 pub use restore::{NotRestored, ReadBack, RestoreDone, RestoreSteps, restore};
+pub use salvage::{Damage, SalvageDone, SalvageSteps, salvage};
 pub use sweep::{Swept, sweep};
 pub use told::{STILL, has_record, record_told, was_told};
 pub use verify::{Depth, VerifyDone, verify};

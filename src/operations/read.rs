@@ -145,18 +145,28 @@ pub(super) fn open_backup(
     vault: &Vault<'_>,
     backup: &Backup,
 ) -> Result<OpenedArchive, OperationError> {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let encryption = manifest.and_then(|manifest| manifest.encryption.as_ref());
+    if encryption.is_none_or(|encryption| encryption.format != Form::Kluis1.name()) {
+        // Opening it may mean to read all of it.
+        refuse_longer(backup)?;
+    }
+    let opened = open_damaged(vault, backup)?;
+    refuse_longer(backup)?;
+    Ok(opened)
+}
+
+/// [`open_backup`] of an archive that need not be as long as it was.
+pub(super) fn open_damaged(
+    vault: &Vault<'_>,
+    backup: &Backup,
+) -> Result<OpenedArchive, OperationError> {
     let archive = &backup.archive;
     if backup.stored.is_none() {
         return Err(integrity(
             archive,
             "its manifest is there, but the archive is gone",
         ));
-    }
-    let manifest = backup.file.as_ref().map(|file| &file.manifest);
-    let encryption = manifest.and_then(|manifest| manifest.encryption.as_ref());
-    if encryption.is_none_or(|encryption| encryption.format != Form::Kluis1.name()) {
-        // Opening it may mean to read all of it.
-        refuse_longer(backup)?;
     }
     let opened = open_archive(vault, vault.storage, archive)
         .map_err(|error| name_missing_key(error, backup, &vault.ring))?;
@@ -176,7 +186,6 @@ pub(super) fn open_backup(
         }
         _ => {}
     }
-    refuse_longer(backup)?;
     Ok(opened)
 }
 

@@ -79,11 +79,11 @@ impl<'a> RestoreSteps<'a> {
 
 /// What has happened so far, whatever comes of it.
 #[derive(Default)]
-struct Course {
-    reached: Reached,
-    backed_up: Option<String>,
-    kept_old: Option<String>,
-    left: Vec<String>,
+pub(super) struct Course {
+    pub reached: Reached,
+    pub backed_up: Option<String>,
+    pub kept_old: Option<String>,
+    pub left: Vec<String>,
 }
 
 /// Restores `backup` as `steps` say.
@@ -113,7 +113,7 @@ pub fn restore(
     })
 }
 
-fn failed(goal: Goal, course: Course, error: OperationError) -> NotRestored {
+pub(super) fn failed(goal: Goal, course: Course, error: OperationError) -> NotRestored {
     Box::new(Failed {
         differs: matches!(error, OperationError::NotAsDumped { .. }),
         reached: course.reached,

@@ -108,6 +108,23 @@ pub(super) fn member_len(codec: Codec, prefix: &[u8]) -> Result<Option<usize>, C
     })
 }
 
+/// The whole member's length and that of what is in it, where its front is one of ours.
+pub(super) fn member_sizes(codec: Codec, prefix: &[u8]) -> Option<(u64, u64)> {
+    match codec {
+        Codec::Gzip => {
+            let header = gzip::MemberHeader::parse(prefix).ok()??;
+            Some((header.member_bytes.into(), header.raw_bytes.into()))
+        }
+        Codec::Zstd => {
+            let header = zstd_frame::FrameHeader::parse(prefix).ok()??;
+            let frame_bytes = u64::from(header.frame_bytes);
+            let member_bytes = zstd_frame::SKIPPABLE_BYTES as u64 + frame_bytes;
+            Some((member_bytes, header.raw_bytes.into()))
+        }
+        Codec::None => None,
+    }
+}
+
 /// The codec that a stream's first bytes show.
 pub(super) fn sniff(prefix: &[u8]) -> Codec {
     const ZSTD_FRAME: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];

@@ -10,9 +10,11 @@ mod digest;
 mod envelope;
 mod in_order;
 mod opened;
+mod past_damage;
 mod recycle;
 mod seal;
 mod split;
+mod stretched;
 mod unseal;
 
 pub use codec::CodecError;
@@ -21,7 +23,9 @@ pub use envelope::{
     ArchiveMeta, Envelope, NewArchive, PassphraseSalt, new_archive, new_archive_also_for, new_slot,
 };
 pub use opened::Opening;
+pub use past_damage::{Known, PastDamage, Piece};
 pub use seal::{Receipt, SealError, Sealing, seal};
+pub use stretched::{Mended, Stretched};
 pub use unseal::{UnsealError, Unsealed, Unsealing, unseal};
 
 /// Raw bytes in a block: large enough that a worker's hand-over costs nothing,

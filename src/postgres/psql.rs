@@ -95,6 +95,15 @@ impl Psql {
         Ok(Self { tool, ..self })
     }
 
+    /// Goes on behind a statement that fails, as if it had not been there: each has a
+    /// savepoint of its own.
+    pub fn going_on(self) -> Self {
+        let tool = self
+            .tool
+            .args(["--set=ON_ERROR_STOP=0", "--set=ON_ERROR_ROLLBACK=on"]);
+        Self { tool, ..self }
+    }
+
     pub fn is_restricted(&self) -> bool {
         !self.first_line.is_empty()
     }

@@ -105,6 +105,13 @@ pub(crate) fn last_message(stderr: &str) -> Option<Message<'_>> {
     })
 }
 
+/// All that tell of something that was not done, of a psql that goes on behind them.
+pub(crate) fn failures(stderr: &str) -> Vec<Message<'_>> {
+    let mut all = messages(stderr);
+    all.retain(|message| !message.is_harmless() && message.line.is_some());
+    all
+}
+
 /// The SQLSTATE of the error that a client program ended with.
 pub(crate) fn sqlstate(stderr: &str) -> Option<&str> {
     let last = last_message(stderr)?;

@@ -11,6 +11,7 @@ use super::table::{Column, table};
 use super::units::{count, counted, duration, rate, size};
 use super::{Report, View};
 use crate::format::manifest::Kind;
+use crate::format::mended::{NotWhole, PartKind};
 
 const WARNINGS_SHOWN: usize = 10;
 /// With more tables than these only those that differ are shown.
@@ -55,6 +56,9 @@ pub struct RestoreReport {
     /// The backup of what was replaced, made before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pre_restore_backup: Option<String>,
+    /// With --keep-going: what is not as it was, or not there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_whole: Vec<NotWhole>,
     pub warnings: Vec<String>,
 }
 
@@ -89,6 +93,9 @@ impl Report for RestoreReport {
             }
             (_, false, _) => Style::Red.paint("not restored: the copy differs from its dump"),
             (true, ..) => Style::Green.paint("would be restored; nothing was changed"),
+            (false, ..) if !self.not_whole.is_empty() => {
+                Style::Yellow.paint("restored as far as it could be")
+            }
             (false, _, 0) => Style::Green.paint("restored"),
             (false, ..) => Style::Yellow.paint("restored, incomplete"),
         };
@@ -111,6 +118,7 @@ impl Report for RestoreReport {
         let mut text = format!("{} {name}: {done}\n", kind_word(self.kind));
         text.push_str(&fields.into_text());
         text.push_str(&self.tables(view));
+        text.push_str(&self.lost());
         text.push_str(&self.notes());
         text
     }
@@ -127,6 +135,7 @@ impl RestoreReport {
             Kind::Source => counted(self.files, "file", "files"),
         };
         match (self.content_ok, self.has_manifest) {
+            _ if !self.not_whole.is_empty() => content,
             (true, true) => format!("{content}, as the manifest says"),
             (true, false) => format!("{content}; there is no manifest to compare with"),
             (false, _) => content,
@@ -160,6 +169,24 @@ impl RestoreReport {
             false => "",
         };
         Some(format!("{}{same}", parts.join(", ")))
+    }
+
+    /// All of it: who restores so must know of each.
+    fn lost(&self) -> String {
+        let told = self.not_whole.iter().map(|part| {
+            let kind = match part.kind {
+                PartKind::Archive => "archive",
+                PartKind::File => "file",
+                PartKind::Table => "table",
+                PartKind::Statement => "statement",
+            };
+            let at = part.line.map(|at| format!(" at line {at}"));
+            let at = at.unwrap_or_default();
+            let not_whole = Style::Red.paint("not whole:");
+            let (name, why) = (line(&part.name), line(&part.why));
+            format!("{not_whole} {kind} {name}{at}: {why}\n")
+        });
+        told.collect()
     }
 
     fn notes(&self) -> String {

@@ -94,7 +94,7 @@ impl InPlaceTarget {
         Around {
             before: Some(&self.before),
             durable: true,
-            every_grant: false,
+            ..Around::default()
         }
     }
 }
@@ -120,7 +120,7 @@ impl Target for InPlaceTarget {
         last += mark.sql();
         let before = std::mem::replace(reached, unknown());
         let error = match self.feed().commit(filled, &last, self.around()) {
-            Ok(()) => {
+            Ok(_) => {
                 *reached = Reached::Committed;
                 return Ok(());
             }

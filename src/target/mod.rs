@@ -7,6 +7,7 @@ use std::io::BufRead;
 
 use crate::dump::{Contents, Part};
 use crate::format::manifest::{DatabaseContent, TreeContent};
+use crate::format::mended::NotWhole;
 use crate::format::tar::Entry;
 use crate::ledger::{Columns, PublicSchema};
 use crate::reached::Reached;
@@ -91,6 +92,8 @@ pub struct Received {
     /// Entries that were made, but not with all that they had (owner, mode,
     /// attributes, time), each named in `warnings`.
     pub not_set: u64,
+    /// What did not come, where that is passed over.
+    pub not_whole: Vec<NotWhole>,
     /// Roles that are to be made: those that the server does not have.
     pub roles: Vec<String>,
     /// What a replaced database is called now, where it was kept.

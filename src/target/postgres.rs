@@ -58,6 +58,8 @@ pub struct DatabaseTarget {
     columns: Columns,
     /// That has not left yet.
     fill_role: Option<FillRole>,
+    /// Passes over statements that fail.
+    keeps_going: bool,
     cancel: Cancel,
 }
 
@@ -81,8 +83,17 @@ impl DatabaseTarget {
             staged: None,
             columns: Columns::default(),
             fill_role: None,
+            keeps_going: false,
             cancel,
         })
+    }
+
+    /// Passes over statements that fail, and tells them.
+    pub fn keeping_going(self) -> Self {
+        Self {
+            keeps_going: true,
+            ..self
+        }
     }
 
     /// What was found beforehand and should be known.
@@ -140,7 +151,11 @@ impl DatabaseTarget {
         if let (Some(staged), Some(role)) = (&self.staged, &self.session.role) {
             staged.open_to(role)?;
         }
-        let received = self.fill(&self.server, database, Around::default(), stream)?;
+        let around = Around {
+            goes_on: self.keeps_going,
+            ..Around::default()
+        };
+        let received = self.fill(&self.server, database, around, stream)?;
         if let (Some(staged), Some(_)) = (&self.staged, &self.session.role) {
             staged.set_public(&received.public)?;
         }
@@ -158,6 +173,7 @@ impl DatabaseTarget {
         let around = Around {
             before: Some(&role.become_owner()),
             every_grant: true,
+            goes_on: self.keeps_going,
             ..Around::default()
         };
         let filled = self

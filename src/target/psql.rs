@@ -13,10 +13,11 @@ use super::passage::{Passage, Passed, Unpassed};
 use super::{Received, TargetError};
 use crate::cancel::Cancel;
 use crate::format::manifest::DatabaseContent;
+use crate::format::mended::{NotWhole, PartKind};
 use crate::postgres::{
-    PRIVILEGE_TYPES, PSQL, PostgresError, Server, SessionOptions, Sql, last_message,
+    PRIVILEGE_TYPES, PSQL, PostgresError, Server, SessionOptions, Sql, failures, last_message,
 };
-use crate::process::{ChildWriter, ProcessError};
+use crate::process::{ChildWriter, ProcessError, Said};
 
 /// Where a dump goes.
 pub(super) struct PsqlFeed<'a> {
@@ -39,6 +40,8 @@ pub(super) struct Around<'a> {
     pub durable: bool,
     /// A grant that the server only warns of, and does not make, is a failure.
     pub every_grant: bool,
+    /// Statements that fail are passed over, and told.
+    pub goes_on: bool,
 }
 
 /// A database that holds the dump, but for the commit. Dropping it rolls back.
@@ -68,9 +71,12 @@ impl PsqlFeed<'_> {
         around: Around<'_>,
         stream: &mut dyn BufRead,
     ) -> Result<Received, TargetError> {
-        let (filled, received) = self.fill_uncommitted(around, stream)?;
+        let (filled, mut received) = self.fill_uncommitted(around, stream)?;
         let committed = self.commit(filled, &Sql::default(), around);
-        committed.map_err(|uncommitted| uncommitted.error)?;
+        let said = committed.map_err(|uncommitted| uncommitted.error)?;
+        if around.goes_on {
+            received.not_whole = failed_statements(&said, 1 + self.opening(around).lines())?;
+        }
         Ok(received)
     }
 
@@ -80,7 +86,10 @@ impl PsqlFeed<'_> {
         around: Around<'_>,
         stream: &mut dyn BufRead,
     ) -> Result<(Filled, Received), TargetError> {
-        let psql = self.server.feed(self.database)?;
+        let mut psql = self.server.feed(self.database)?;
+        if around.goes_on {
+            psql = psql.going_on();
+        }
         let mut warnings = Vec::new();
         if !psql.is_restricted() {
             warnings.push(unrestricted(self.server));
@@ -115,7 +124,7 @@ impl PsqlFeed<'_> {
         filled: Filled,
         last: &Sql,
         around: Around<'_>,
-    ) -> Result<(), Uncommitted> {
+    ) -> Result<Said, Uncommitted> {
         let Filled { mut child } = filled;
         let last = last.text().map_err(TargetError::from)?;
         child
@@ -125,8 +134,8 @@ impl PsqlFeed<'_> {
             said: Some(error.stderr().to_owned()),
             error: self.failure(error, around),
         })?;
-        match passed_over(&said.text).filter(|_| around.every_grant) {
-            None => Ok(()),
+        match passed_over(&said.text).filter(|_| around.every_grant && !around.goes_on) {
+            None => Ok(said),
             Some(detail) => {
                 let action = "grant or revoke what the dump does".to_owned();
                 let detail = detail.to_owned();
@@ -256,6 +265,34 @@ fn statement(stderr: &str, before_dump: u64) -> Option<PostgresError> {
             detail,
         },
     })
+}
+
+/// What a psql that went on tells of. That one of our own lines failed is an error.
+fn failed_statements(said: &Said, before_dump: u64) -> Result<Vec<NotWhole>, PostgresError> {
+    let mut failed = Vec::new();
+    for message in failures(&said.text) {
+        let line = message.line.and_then(|line| line.checked_sub(before_dump));
+        let (detail, _) = message.without_location();
+        let sqlstate = message.sqlstate.unwrap_or(PSQL);
+        let detail = detail.replacen(&format!("{sqlstate}: "), "", 1);
+        let Some(line @ 1..) = line else {
+            return Err(PostgresError::Query {
+                action: "make room for the dump".to_owned(),
+                sqlstate: sqlstate.to_owned(),
+                detail,
+            });
+        };
+        failed.push(NotWhole {
+            line: Some(line),
+            ..NotWhole::new(PartKind::Statement, sqlstate, detail)
+        });
+    }
+    if said.is_cut {
+        let why = "more statements failed than psql's words are kept of; `kluis decrypt` and psql \
+                   tell each";
+        failed.push(NotWhole::new(PartKind::Statement, "others", why));
+    }
+    Ok(failed)
 }
 
 /// The warning of a GRANT or REVOKE that did nothing, for want of a right: the

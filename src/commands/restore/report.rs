@@ -89,7 +89,7 @@ impl Restoring<'_> {
         }
     }
 
-    fn with_comparison(&self, comparison: &Comparison) -> RestoreReport {
+    pub(super) fn with_comparison(&self, comparison: &Comparison) -> RestoreReport {
         let tables: Vec<ComparedTable> = comparison
             .tables
             .iter()
@@ -132,7 +132,7 @@ impl Restoring<'_> {
     }
 
     /// What the manifest says was in it; a restore fills in what came.
-    fn empty(&self) -> RestoreReport {
+    pub(super) fn empty(&self) -> RestoreReport {
         let manifest = self.manifest();
         let tables = self.content().map(|content| &content.ledger.tables);
         let tree = manifest.and_then(|manifest| manifest.source.as_ref());
@@ -157,6 +157,7 @@ impl Restoring<'_> {
             not_set: 0,
             kept_old: None,
             pre_restore_backup: None,
+            not_whole: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -12,11 +12,13 @@ use std::io;
 
 mod decode;
 mod encode;
+mod mend;
 mod pax;
 mod reader;
 mod sparse;
 
 pub use encode::{EncodeError, encode, end_of_archive, padding};
+pub use mend::{FoundAgain, Hurt, HurtFile, MendedTar, mend};
 pub use reader::TarReader;
 pub use sparse::{MAX_SEGMENTS, Segment};
 

@@ -26,6 +26,9 @@ pub struct TarReader<R> {
 }
 
 /// Headers that speak about the entry after them.
+pub(super) const SINGLE_ZERO_BLOCK: &str = "is followed by a single zero block";
+pub(super) const DATA_BEHIND_END: &str = "is followed by data behind the archive's end";
+
 #[derive(Default)]
 struct Extended {
     pax: Option<Pax>,
@@ -75,6 +78,12 @@ impl<R: BufRead> TarReader<R> {
         Ok(&chunk[..chunk.len().min(at_hand)])
     }
 
+    /// Bytes of the present entry's data that were not consumed, and of what fills its
+    /// last block.
+    pub(super) fn left(&self) -> (u64, u64) {
+        (self.data_left, self.padding_left)
+    }
+
     /// Takes `bytes` of what [`TarReader::data`] gave.
     pub fn consume(&mut self, bytes: usize) {
         self.stream.consume(bytes);
@@ -113,7 +122,7 @@ impl<R: BufRead> TarReader<R> {
             return Ok(Some(block));
         }
         if self.block()?.iter().any(|&byte| byte != 0) {
-            return Err(self.refused("is followed by a single zero block"));
+            return Err(self.refused(SINGLE_ZERO_BLOCK));
         }
         loop {
             let chunk = fill(&mut self.stream)?;
@@ -122,7 +131,7 @@ impl<R: BufRead> TarReader<R> {
             }
             let bytes = chunk.len();
             if chunk.iter().any(|&byte| byte != 0) {
-                return Err(self.refused("is followed by data behind the archive's end"));
+                return Err(self.refused(DATA_BEHIND_END));
             }
             self.stream.consume(bytes);
         }

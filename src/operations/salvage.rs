@@ -1,0 +1,334 @@
+//! Gives back what is left of a backup, and lists what is not whole. For a new
+//! destination only: what is there is worth more than a part.
+//!
+//! The archive is read three times. The first reading finds what is damaged, the
+//! second what can be kept of it, by the form of what is in it; the third is the
+//! restore itself, of a stream that is whole again. Each is held to what the first one
+//! saw, so that whoever writes to the storage meanwhile brings nothing in.
+
+use std::io::{self, BufReader, Read};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::read::{OpenedArchive, at_archive, integrity, open_damaged};
+use super::remove::still_there;
+use super::restore::{Course, NotRestored, failed};
+use super::verify::remember_damage;
+use super::{OperationError, Run, Vault};
+use crate::catalog::Backup;
+use crate::format::manifest::{Codec, DatabaseContent, Kind};
+use crate::format::mended::{NotWhole, PartKind, Plan};
+use crate::format::names::ArchiveFormat;
+use crate::format::tar::mend;
+use crate::format::witness::{Held as HeldTo, Noting, Witness};
+use crate::ledger::mend_dump;
+use crate::lock::LockKind;
+use crate::pipeline::{Digesting, Known, Mended, PastDamage, Stretched, UnsealError};
+use crate::reached::{Goal, Reached, ended_before, ended_within};
+use crate::target::{Received, Target};
+
+mod told;
+
+use told::{differences, missing, told};
+
+/// As large as a block of the archive.
+const BUFFER_BYTES: usize = 1 << 20;
+
+pub struct SalvageSteps<'a> {
+    pub goal: Goal,
+    pub start: StartSalvage<'a>,
+}
+
+/// Makes the place that it goes to, once the damage is known.
+pub type StartSalvage<'a> =
+    Box<dyn FnOnce(&Damage) -> Result<Box<dyn Target>, OperationError> + 'a>;
+
+/// What was found before anything was restored.
+#[derive(Debug, Default)]
+pub struct Damage {
+    pub not_whole: Vec<NotWhole>,
+    /// Some of it may be the content of what was backed up: it must lend nobody rights.
+    pub is_doubtful: bool,
+}
+
+#[derive(Debug)]
+pub struct SalvageDone {
+    pub received: Received,
+    pub not_whole: Vec<NotWhole>,
+    pub raw_bytes: u64,
+    pub took: Duration,
+}
+
+/// Restores what is left of `backup`.
+pub fn salvage(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    now: Timestamp,
+    steps: SalvageSteps<'_>,
+) -> Result<SalvageDone, NotRestored> {
+    let begun = Instant::now();
+    let goal = steps.goal.clone();
+    let mut course = Course::default();
+    let mut run = None;
+    let result = in_order(vault, backup, now, steps, (&mut run, &mut course))
+        .map_err(|error| vault.stopped_or(error))
+        .map_err(|error| failed(goal, course, error));
+    vault.cancel.if_ended_at_once(None);
+    if let Some(run) = run {
+        run.end_reading(match &result {
+            Ok(done) => Ok(done.raw_bytes),
+            Err(failed) => Err(format!("{failed}: {}", failed.error)),
+        });
+    }
+    Ok(SalvageDone {
+        took: begun.elapsed(),
+        ..result?
+    })
+}
+
+fn in_order<'a>(
+    vault: &'a Vault<'a>,
+    backup: &Backup,
+    now: Timestamp,
+    steps: SalvageSteps<'_>,
+    (run, course): (&mut Option<Run<'a>>, &mut Course),
+) -> Result<SalvageDone, OperationError> {
+    let lock = vault.lock(LockKind::Shared, now)?;
+    still_there(vault.storage, backup)?;
+    *run = Some(Run::start_reading(vault, Some(&backup.archive), now)?);
+    let _held = super::Held::archive(vault, backup, lock)?;
+    let found = First::read(vault, backup)?;
+    if let Some(damaged) = found.damaged() {
+        remember_damage(vault, backup, &integrity(&backup.archive, &damaged), now);
+    }
+    let (plan, damage) = found.survey(vault, backup)?;
+    let to = &steps.goal.shown;
+    vault.cancel.if_ended_at_once(Some(ended_before(to, None)));
+    let mut target = (steps.start)(&damage)?;
+    course.reached = Reached::Staged;
+    let mut not_whole = damage.not_whole;
+    let filled = found.fill(vault, backup, plan, target.as_mut());
+    let committed = filled.and_then(|mut filled| {
+        not_whole.append(&mut filled.not_whole);
+        vault.cancel.check()?;
+        not_whole.extend(differences(vault, backup, &filled, target.as_mut())?);
+        vault.cancel.check()?;
+        vault.cancel.if_ended_at_once(Some(ended_within(to)));
+        target.commit(&mut course.reached)?;
+        Ok(filled)
+    });
+    if committed.is_err() {
+        course.left = target.abandon();
+    }
+    let received = committed?;
+    not_whole.extend(missing(backup, received.tree.as_ref()));
+    Ok(SalvageDone {
+        received,
+        not_whole,
+        raw_bytes: found.raw_bytes,
+        took: Duration::ZERO,
+    })
+}
+
+/// What the first reading found.
+struct First {
+    witness: Witness,
+    /// The gaps' sizes, in order.
+    gaps: Vec<Option<u64>>,
+    raw_bytes: u64,
+    /// Nothing tells which bytes are others than they were.
+    is_unclear: bool,
+}
+
+impl First {
+    fn read(vault: &Vault<'_>, backup: &Backup) -> Result<Self, OperationError> {
+        let opened = open_damaged(vault, backup)?;
+        let stored = vault.storage.open(&backup.archive, opened.offset)?;
+        let hashing = Hashing(stored, Digesting::new(io::sink()));
+        let mut noting = Noting::new(hashing);
+        let offset = opened.offset;
+        vault.reporter.phase(
+            &format!("looking for damage in {}", backup.name()),
+            Some(backup.stored_bytes()),
+        );
+        let read = read_all(vault, backup, opened, &mut noting);
+        vault.reporter.phase_done();
+        let (gaps, raw_bytes) = read?;
+        // Also what lies behind the end: the next readings meet it too.
+        io::copy(&mut noting, &mut io::sink()).map_err(UnsealError::Storage)?;
+        let (Hashing(_, digest), witness) = noting.into_parts();
+        let manifest = backup.file.as_ref().map(|file| &file.manifest);
+        let is_bare = manifest.is_some_and(|it| it.content.codec == Codec::None && offset == 0);
+        let sha256 = digest.finish().1;
+        let is_unclear = is_bare && manifest.is_some_and(|it| it.stored.sha256 != sha256);
+        Ok(Self {
+            witness,
+            gaps,
+            raw_bytes,
+            is_unclear,
+        })
+    }
+
+    fn damaged(&self) -> Option<String> {
+        let places = self.gaps.len();
+        match (places, self.is_unclear) {
+            (0, false) => None,
+            (0, true) => Some("it is not what was written".to_owned()),
+            (1, _) => Some("it is damaged in one place".to_owned()),
+            (places, _) => Some(format!("it is damaged in {places} places")),
+        }
+    }
+
+    /// The archive once more, held to what was seen.
+    fn again<'v>(
+        &self,
+        vault: &'v Vault<'_>,
+        backup: &Backup,
+    ) -> Result<Stretched<impl Read + use<'v>>, OperationError> {
+        let opened = open_damaged(vault, backup)?;
+        let stored = vault.storage.open(&backup.archive, opened.offset)?;
+        let held = HeldTo::new(stored, self.witness.clone());
+        let known = Known {
+            gaps: self.gaps.clone(),
+            ..known(backup, &opened)
+        };
+        let cancel = vault.cancel.clone();
+        let pieces = PastDamage::new(held, opened.opening, known, cancel)?;
+        Ok(Stretched::new(pieces))
+    }
+
+    /// What can be kept, and what is wrong with it.
+    fn survey(&self, vault: &Vault<'_>, backup: &Backup) -> Result<(Plan, Damage), OperationError> {
+        let stretched = self.again(vault, backup)?;
+        let mut damage = Damage::default();
+        let tells = match backup.kind() {
+            Some(Kind::Source) => "files are",
+            _ => "statements are",
+        };
+        if let Some(damaged) = self.damaged() {
+            let why = match self.is_unclear {
+                true => format!(
+                    "{damaged}, and as it is neither encrypted nor compressed nothing tells which \
+                     {tells} hurt by that"
+                ),
+                false => damaged,
+            };
+            let told = NotWhole::new(PartKind::Archive, &*backup.archive, why);
+            damage.not_whole.push(told);
+        }
+        let plan = match backup.format() {
+            Some(ArchiveFormat::Tree) => survey_tree(stretched, backup, &mut damage)?,
+            Some(ArchiveFormat::Plain) => survey_dump(stretched, backup, &mut damage)?,
+            _ if self.gaps.is_empty() => {
+                let mut all = Plan::default();
+                all.keep(0..self.raw_bytes);
+                all
+            }
+            _ => {
+                let what = "it is damaged, and of a dump in custom or directory format nothing can \
+                            be taken out then: pg_restore reads those whole or not at all";
+                return Err(integrity(&backup.archive, what));
+            }
+        };
+        Ok((plan, damage))
+    }
+
+    fn fill(
+        &self,
+        vault: &Vault<'_>,
+        backup: &Backup,
+        plan: Plan,
+        target: &mut dyn Target,
+    ) -> Result<Received, OperationError> {
+        let mended = Mended::new(self.again(vault, backup)?, plan);
+        Ok(target.receive(&mut BufReader::with_capacity(BUFFER_BYTES, mended))?)
+    }
+}
+
+fn survey_tree(
+    mut stretched: Stretched<impl Read>,
+    backup: &Backup,
+    damage: &mut Damage,
+) -> Result<Plan, OperationError> {
+    let mended = mend(&mut stretched).map_err(|error| broke(backup, error))?;
+    damage.is_doubtful = !mended.found_again.is_empty();
+    damage.not_whole.extend(told(&mended));
+    Ok(mended.plan)
+}
+
+fn survey_dump(
+    mut stretched: Stretched<impl Read>,
+    backup: &Backup,
+    damage: &mut Damage,
+) -> Result<Plan, OperationError> {
+    let content = content(backup);
+    let ledger = content.map(|content| &content.ledger);
+    let encoding = content.map_or("", |content| content.encoding.as_str());
+    let mended = mend_dump(&mut stretched, ledger, encoding);
+    let mended = mended.map_err(|error| broke(backup, error))?;
+    damage.is_doubtful = mended.is_doubtful;
+    for table in &mended.cut_tables {
+        let why = "incomplete: some of its rows are lost";
+        damage
+            .not_whole
+            .push(NotWhole::new(PartKind::Table, table, why));
+    }
+    Ok(mended.plan)
+}
+
+fn content(backup: &Backup) -> Option<&DatabaseContent> {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    manifest.and_then(|manifest| manifest.database.as_ref())
+}
+
+/// Notes each byte's part of a checksum.
+struct Hashing<R>(R, Digesting<io::Sink>);
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        io::Write::write_all(&mut self.1, &buffer[..count])?;
+        Ok(count)
+    }
+}
+
+fn known(backup: &Backup, opened: &OpenedArchive) -> Known {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    let of_header = opened.meta.as_ref().map(|meta| meta.codec);
+    Known {
+        codec: manifest.map(|it| it.content.codec).or(of_header),
+        index: manifest.and_then(|it| it.gzip_index.clone()),
+        raw_bytes: manifest.map(|it| it.content.raw_bytes),
+        gaps: Vec::new(),
+    }
+}
+
+/// The gaps, and how many bytes there are between them.
+fn read_all(
+    vault: &Vault<'_>,
+    backup: &Backup,
+    opened: OpenedArchive,
+    stored: impl Read,
+) -> Result<(Vec<Option<u64>>, u64), OperationError> {
+    let at = |error: UnsealError| at_archive(error.into(), &backup.archive);
+    let known = known(backup, &opened);
+    let cancel = vault.cancel.clone();
+    let mut pieces = PastDamage::new(stored, opened.opening, known, cancel).map_err(at)?;
+    let mut raw_bytes = 0;
+    while let Some(piece) = pieces.next_piece().map_err(at)? {
+        if let crate::pipeline::Piece::Bytes(bytes) = piece {
+            raw_bytes += bytes.len() as u64;
+            vault.reporter.advance(bytes.len() as u64);
+        }
+    }
+    Ok((pieces.gaps().to_vec(), raw_bytes))
+}
+
+/// Behind a stream there is the archive's own error.
+fn broke(backup: &Backup, error: io::Error) -> OperationError {
+    match error.downcast::<UnsealError>() {
+        Ok(error) => at_archive(error.into(), &backup.archive),
+        Err(error) => UnsealError::Storage(error).into(),
+    }
+}
