@@ -48,6 +48,8 @@ pub struct Backup {
     pub series: Option<Series>,
     /// Nothing but its own header tells that it is ours: its reading asks for that.
     pub vouched_only: bool,
+    /// No key of ours vouches for it.
+    pub is_foreign: bool,
 }
 
 impl Backup {

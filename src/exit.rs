@@ -160,6 +160,7 @@ fn of_target(error: &TargetError) -> Exit {
     match error {
         TargetError::Stream(_)
         | TargetError::Hostile { .. }
+        | TargetError::Unreadable(_)
         | TargetError::Dump(_)
         | TargetError::DoesNotRestore(_) => Exit::Integrity,
         TargetError::NothingChosen => Exit::Usage,

@@ -179,6 +179,7 @@ impl Catalog {
             series: file.as_ref().map(|file| Series::of(&file.manifest)),
             file,
             vouched_only: false,
+            is_foreign: judged.is_err(),
         };
         self.push_judged(backup, judged);
     }

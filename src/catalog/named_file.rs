@@ -38,6 +38,7 @@ impl Catalog {
         };
         self.backups.retain(|ours| ours.archive != key);
         self.foreign.retain(|it| it.described().archive != key);
+        let judged = trust.judge_alone();
         let backup = Backup {
             archive: key.to_owned(),
             stored: Some(stored),
@@ -45,8 +46,9 @@ impl Catalog {
             named: Some(named),
             series: None,
             vouched_only: false,
+            is_foreign: judged.is_err(),
         };
-        self.push_judged(backup, trust.judge_alone());
+        self.push_judged(backup, judged);
         Ok(())
     }
 }

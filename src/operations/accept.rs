@@ -50,6 +50,7 @@ pub fn accept<'a>(
             Ok(Accepted {
                 backup: Cow::Owned(Backup {
                     vouched_only: true,
+                    is_foreign: false,
                     file: backup.file.clone().filter(|_| keeps_manifest),
                     ..backup.clone()
                 }),

@@ -51,7 +51,7 @@ fn looked_into<T>(
     let bytes = result
         .as_ref()
         .map(|(_, report)| report.unsealed.raw_bytes)
-        .map_err(ToString::to_string);
+        .map_err(|error| error.recorded(backup.is_foreign));
     run.end_reading(bytes);
     let (mut received, report) = result?;
     let unused = report.unused_copy.map(|unused| unused.to_string());

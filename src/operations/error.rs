@@ -150,6 +150,7 @@ impl OperationError {
                 error,
                 TargetError::Stream(_)
                     | TargetError::Hostile { .. }
+                    | TargetError::Unreadable(_)
                     | TargetError::Dump(_)
                     | TargetError::DoesNotRestore(_)
                     | TargetError::Redump(LedgerDumpError::Dump { .. })
@@ -205,6 +206,25 @@ impl OperationError {
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";
         self.lacks_key().then(|| hint.to_owned())
+    }
+
+    /// What is written of it into the storage. `is_foreign`: of an archive that no key
+    /// of ours vouches for. A program's or server's words may hold what it found here,
+    /// where such an archive led it, and whoever wrote that may read the storage: they
+    /// are shown, and not kept.
+    pub(super) fn recorded(&self, is_foreign: bool) -> String {
+        let what = match self {
+            Self::Target(TargetError::Unreadable(_)) => "pg_restore cannot read the archive",
+            Self::Postgres(_)
+            | Self::Target(
+                TargetError::Postgres(_)
+                | TargetError::DoesNotRestore(_)
+                | TargetError::Dump(_)
+                | TargetError::Redump(_),
+            ) if is_foreign => "its dump was refused",
+            _ => return self.to_string(),
+        };
+        format!("{what}; why was told where it was read, and is not written down here")
     }
 
     /// Whether the archive could not be looked into for want of its key.

@@ -199,19 +199,24 @@ impl<'a> Run<'a> {
 
     /// The run failed. A record that cannot be written is a warning: the run's
     /// own error is what the operator must see.
-    pub fn fail(mut self, error: &OperationError) {
+    pub fn fail(self, error: &OperationError) {
+        self.fail_with(error.recorded(false));
+    }
+
+    /// The same, of an archive that no key of ours vouches for.
+    pub fn fail_of_foreign(self, error: &OperationError) {
+        self.fail_with(error.recorded(true));
+    }
+
+    fn fail_with(mut self, error: String) {
         let reporter = self.vault.reporter;
         let written = if self.leaves_work {
             // The sweep that clears up behind it keeps when it ended.
-            self.record = self.ended(RunEnd::Failed {
-                error: error.to_string(),
-            });
+            self.record = self.ended(RunEnd::Failed { error });
             self.record.status = RunStatus::Running;
             self.write()
         } else {
-            self.end(RunEnd::Failed {
-                error: error.to_string(),
-            })
+            self.end(RunEnd::Failed { error })
         };
         if let Err(error) = written {
             reporter.warn(&format!("the run's record could not be written: {error}"));

@@ -104,7 +104,10 @@ pub fn restore(
     vault.cancel.if_ended_at_once(None);
     match (run, &result) {
         (Some(run), Ok(done)) => run.end_reading(Ok(done.report.unsealed.raw_bytes)),
-        (Some(run), Err(failed)) => run.end_reading(Err(format!("{failed}: {}", failed.error))),
+        (Some(run), Err(failed)) => {
+            let why = failed.error.recorded(backup.is_foreign);
+            run.end_reading(Err(format!("{failed}: {why}")));
+        }
         (None, _) => {}
     }
     Ok(RestoreDone {

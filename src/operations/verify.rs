@@ -79,7 +79,7 @@ pub fn verify(
     }
     .map_err(|error| vault.stopped_or(error));
     let ended = result.as_ref().map(|_| backup.stored_bytes());
-    run.end_reading(ended.map_err(ToString::to_string));
+    run.end_reading(ended.map_err(|error| error.recorded(backup.is_foreign)));
     let verification = match &result {
         Ok(done) => Some(Verification {
             level: done.level,
@@ -89,7 +89,7 @@ pub fn verify(
         }),
         // Without its key nothing was seen of the archive: an earlier proof
         // stands, or a typing mistake would take it from the newest backup.
-        Err(error) => against(error, now),
+        Err(error) => against(error, backup, now),
     };
     if let (Some(verification), Some(_)) = (verification, &backup.file) {
         let _lock = match held {
@@ -293,13 +293,15 @@ pub(super) fn remember_damage(
         error,
         OperationError::Postgres(_) | OperationError::Target(_)
     );
-    if let (Some(verification), Some(_), false) = (against(error, now), &backup.file, of_server) {
+    if let (Some(verification), Some(_), false) =
+        (against(error, backup, now), &backup.file, of_server)
+    {
         note(vault, backup, verification);
     }
 }
 
 /// What is written down of a backup that something was found against.
-fn against(error: &OperationError, at: Timestamp) -> Option<Verification> {
+fn against(error: &OperationError, backup: &Backup, at: Timestamp) -> Option<Verification> {
     let level = match error.standing()? {
         Standing::Good(level) => level,
         // It was read whole before.
@@ -310,7 +312,7 @@ fn against(error: &OperationError, at: Timestamp) -> Option<Verification> {
         level,
         at,
         ok: false,
-        detail: Some(error.to_string()),
+        detail: Some(error.recorded(backup.is_foreign)),
     })
 }
 

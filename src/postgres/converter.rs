@@ -2,10 +2,12 @@
 //! in, the SQL text of a plain dump comes out. No server is needed.
 //!
 //! Invariant: what it leaves out of the text is what pg_dump would have left
-//! out of a plain dump with the same options.
+//! out of a plain dump with the same options. On this machine it reads no file but
+//! the archive's.
 
 use std::path::Path;
 
+use super::archive_walls::ArchiveWalls;
 use super::dump_options::COUNT_AT_CONVERSION;
 use super::{ClientSearch, Container, PostgresError};
 use crate::checked::RecordedOption;
@@ -15,6 +17,8 @@ use crate::process::Tool;
 #[derive(Clone, Debug)]
 pub struct Converter {
     tool: Tool,
+    /// `None` in a container, whose own walls hold.
+    walls: Option<ArchiveWalls>,
 }
 
 impl Converter {
@@ -35,7 +39,8 @@ impl Converter {
                 client.major
             ))
             .env("LC_ALL", "C");
-        Ok(Self::with_options(tool, options))
+        let walls = ArchiveWalls::around(&client.path);
+        Ok(Self::with_options(tool, Some(walls), options))
     }
 
     /// The one of a container: its directories are the container's. `major`: 0
@@ -46,28 +51,35 @@ impl Converter {
         options: &[RecordedOption],
     ) -> Result<Self, PostgresError> {
         let client = container.client("pg_restore", major)?;
-        Ok(Self::with_options(container.program(&client.path), options))
+        let tool = container.program(&client.path);
+        Ok(Self::with_options(tool, None, options))
     }
 
-    fn with_options(tool: Tool, options: &[RecordedOption]) -> Self {
+    fn with_options(tool: Tool, walls: Option<ArchiveWalls>, options: &[RecordedOption]) -> Self {
         let counts = |option: &&&str| options.iter().any(|given| given == *option);
         Self {
             tool: tool
                 .arg("--file=-")
                 .args(COUNT_AT_CONVERSION.iter().filter(counts)),
+            walls,
         }
     }
 
     /// Reads an archive in custom format from its stdin.
     pub fn of_stream(&self) -> Tool {
-        self.tool.clone().arg("--format=custom")
+        self.held(self.tool.clone().arg("--format=custom"), None)
     }
 
     /// Reads an archive in directory format.
     pub fn of_directory(&self, directory: &Path) -> Tool {
-        self.tool
-            .clone()
-            .args(["--format=directory", "--"])
-            .arg(directory)
+        let tool = self.tool.clone().args(["--format=directory", "--"]);
+        self.held(tool.arg(directory), Some(directory))
+    }
+
+    fn held(&self, tool: Tool, archive: Option<&Path>) -> Tool {
+        match &self.walls {
+            Some(walls) => walls.hold(tool, archive),
+            None => tool,
+        }
     }
 }

@@ -22,7 +22,7 @@ const PROCESSES_MAX: u64 = 200;
 const FILE_BYTES_MIN: u64 = 2 << 30;
 
 /// Libraries, what they read, and data of extensions.
-const READABLE: &[&str] = &[
+pub(super) const LIBRARIES: &[&str] = &[
     "/lib",
     "/lib32",
     "/lib64",
@@ -43,11 +43,8 @@ const READABLE: &[&str] = &[
     "/etc/pki/tls/openssl.cnf",
     "/etc/python3",
     "/etc/ssl/openssl.cnf",
-    "/dev/null",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/zero",
 ];
+const DEVICES: &[&str] = &["/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 const WRITABLE: &[&str] = &["/dev/null", "/dev/zero"];
 
 /// The walls around one server.
@@ -194,6 +191,7 @@ impl Enclosure {
         bare(tool).confined(Confinement {
             user: self.user,
             passwd: self.passwd.clone(),
+            yields: true,
             ..Confinement::default()
         })
     }
@@ -201,7 +199,8 @@ impl Enclosure {
     /// The server itself; it writes below `directories`, and no file of more than
     /// `bytes`.
     pub(super) fn holding(&self, tool: Tool, directories: &[&Path], bytes: u64) -> Tool {
-        let mut readable: Vec<PathBuf> = READABLE.iter().map(PathBuf::from).collect();
+        let readable = LIBRARIES.iter().chain(DEVICES).map(PathBuf::from);
+        let mut readable: Vec<PathBuf> = readable.collect();
         readable.extend(installation(tool.program()));
         let writable = WRITABLE.iter().map(Path::new);
         let writable = writable.chain(directories.iter().copied());
@@ -216,6 +215,7 @@ impl Enclosure {
             files: self.walls.files.then_some(files),
             calls: self.walls.calls,
             own_processes: self.walls.processes,
+            yields: true,
             file_bytes_max: Some(bytes.max(FILE_BYTES_MIN)),
             processes_max: has_own_user.then_some(PROCESSES_MAX),
         })

@@ -6,6 +6,7 @@
 //! question goes through `psql`: no protocol of our own. Reads no environment;
 //! the settings are handed in.
 
+mod archive_walls;
 mod attributes;
 mod catalogue;
 mod clients;

@@ -1,5 +1,5 @@
-//! Walls around a program that runs what strangers wrote: a throwaway server,
-//! whose dump may hold code.
+//! Walls around a program that runs or reads what strangers wrote: a throwaway
+//! server, whose dump may hold code; a `pg_restore`, whose archive names files.
 //!
 //! Inside, for good and for all that it starts: no program can be executed but
 //! the one that it is, no address can be reached and no connection made, no file
@@ -46,6 +46,8 @@ pub struct Confinement {
     pub calls: bool,
     /// What it starts ends with it.
     pub own_processes: bool,
+    /// Others come first where memory, processors or disks are short.
+    pub yields: bool,
     /// No file of its grows larger, in bytes.
     pub file_bytes_max: Option<u64>,
     /// Its user has no more processes than that. Not for users that others share.
@@ -95,6 +97,7 @@ impl Confinement {
             false => None,
         };
         let limits = self.limits();
+        let yields = self.yields;
         Ok(move || {
             if user.is_some() {
                 leave_namespaces(passwd.as_deref())?;
@@ -105,10 +108,12 @@ impl Confinement {
             for (resource, limit) in limits.into_iter().flatten() {
                 setrlimit(resource, limit)?;
             }
-            // The first that goes where memory is short.
-            let _ = first_to_be_killed();
-            // And the last that runs, or reads and writes, where others want to.
-            let _ = rustix::process::nice(NICE);
+            if yields {
+                // The first that goes where memory is short.
+                let _ = first_to_be_killed();
+                // And the last that runs, or reads and writes, where others want to.
+                let _ = rustix::process::nice(NICE);
+            }
             let _ = clear_ambient_capability_set();
             if let Some(user) = user {
                 become_user(user)?;

@@ -279,9 +279,7 @@ impl From<UnpackError> for TargetError {
 /// The archive came whole, so what pg_restore cannot read is the archive.
 fn unreadable(failure: ProcessError) -> TargetError {
     match failure {
-        ProcessError::Failed(failure) => TargetError::Hostile {
-            what: format!("pg_restore cannot read the archive: {failure}"),
-        },
+        ProcessError::Failed(failure) => TargetError::Unreadable(failure),
         other => PostgresError::from(other).into(),
     }
 }

@@ -120,6 +120,9 @@ pub enum TargetError {
     /// target, a dump without its trailer.
     #[error("refused: {what}")]
     Hostile { what: String },
+    /// The archive came whole, and the program that reads it cannot.
+    #[error("refused: pg_restore cannot read the archive: {0}")]
+    Unreadable(#[source] crate::process::Failure),
     #[error("nothing in the backup is called so: --path fits no entry; --list shows what is there")]
     NothingChosen,
     /// The place it should go to said no.

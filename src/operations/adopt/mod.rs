@@ -124,7 +124,7 @@ impl Adopting<'_> {
         let (mut place, reading) = match self.read(place, &object, make_check) {
             Ok(read) => read,
             Err(error) => {
-                run.fail(&error);
+                run.fail_of_foreign(&error);
                 return Err(error);
             }
         };
@@ -140,7 +140,7 @@ impl Adopting<'_> {
                 })
             }
             Err(error) => {
-                run.fail(&error);
+                run.fail_of_foreign(&error);
                 Err(error)
             }
         };

@@ -147,6 +147,7 @@ fn receive(
         file: None,
         series: None,
         vouched_only: false,
+        is_foreign: true,
         named: Some(ArchiveName {
             name: match found.is_globals {
                 true => GLOBALS_NAME.to_owned(),

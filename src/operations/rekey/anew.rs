@@ -329,6 +329,7 @@ impl Reencrypting<'_> {
             file: Some(file.clone()),
             series: None,
             vouched_only: false,
+            is_foreign: false,
         };
         if read_head(vault.storage, &archive)? != head {
             let what = "its header does not read back as it was written";

@@ -46,6 +46,7 @@ impl Target {
             file: self.file.clone(),
             series: None,
             vouched_only: false,
+            is_foreign: false,
             named: ArchiveName::parse(&self.archive),
         }
     }
