@@ -240,7 +240,9 @@ impl DirectorySource {
         self.content.files += 1;
         // A tree of sparse files may claim more than can be counted.
         self.content.bytes = self.content.bytes.saturating_add(bytes);
-        self.linked.add(self.walk.path(), status, birth);
+        if let Err(full) = self.linked.add(self.walk.path(), status, birth) {
+            self.report("changed", full.to_string());
+        }
         self.body_path.clear();
         self.body_path.extend_from_slice(self.walk.path());
         self.body = Some(match unannounced.is_empty() {
