@@ -225,7 +225,7 @@ impl Storage for LocalStorage {
         let key = self.key(key)?;
         let directory = self.directory_to_read(key.is_record)?;
         let file = open_regular(&directory, key.name, OFlags::RDONLY)?;
-        Ok(data_bytes(&file).ok().flatten())
+        Ok(data_bytes(&file).ok())
     }
 
     fn hold(&self, key: &str) -> Result<Option<Hold>, StorageError> {
@@ -284,21 +284,22 @@ impl Storage for LocalStorage {
 }
 
 /// Asks the file system where its holes are: blocks that are counted tell of
-/// compression too, and some count those of a new file late or never. `None` of a
-/// file of very many pieces.
-fn data_bytes(file: &File) -> Result<Option<u64>, Errno> {
+/// compression too, and some count those of a new file late or never. Of a file of very
+/// many pieces they are all the same what is told.
+fn data_bytes(file: &File) -> Result<u64, Errno> {
     const PIECES_MAX: u32 = 10_000;
     let (mut data, mut at) = (0, 0);
     for _ in 0..PIECES_MAX {
         let begin = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
-            Err(Errno::NXIO) => return Ok(Some(data)),
+            Err(Errno::NXIO) => return Ok(data),
             begin => begin?,
         };
         let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(begin))?;
         data += end.saturating_sub(begin);
         at = end.max(begin + 1);
     }
-    Ok(None)
+    let blocks = rustix::fs::fstat(file)?.st_blocks;
+    Ok(u64::try_from(blocks).unwrap_or(0).saturating_mul(512))
 }
 
 const NOT_REGULAR: &str = "it is not a regular file";
