@@ -59,6 +59,17 @@ pub fn listed(names: &[impl AsRef<str>]) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
+/// A name as a word of a command to paste, as a POSIX shell wants it: a storage's names
+/// may be anybody's.
+pub fn shell_word(name: &str) -> Cow<'_, str> {
+    // No shell has a word with a NUL in it.
+    let word = shlex::try_quote(name).unwrap_or(Cow::Borrowed("NAME"));
+    match name.starts_with('-') {
+        true => Cow::Owned(format!("-- {word}")),
+        false => word,
+    }
+}
+
 macro_rules! checked {
     ($(#[$doc:meta])* $name:ident, $what:literal, $check:path) => {
         $(#[$doc])*
@@ -214,6 +225,18 @@ pub fn json_has_nul(json: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_word_of_a_command_whatever_stands_in_it() {
+        assert_eq!(
+            shell_word("a_2026-01-01T00-00-00.tar.gz"),
+            "a_2026-01-01T00-00-00.tar.gz"
+        );
+        for name in ["it's $(here)", "", "a;b", "a\nb", "`a` \"b\" \\ *"] {
+            assert_eq!(shlex::split(&shell_word(name)).unwrap(), [name]);
+        }
+        assert_eq!(shell_word("--all"), "-- --all");
+    }
 
     #[test]
     fn a_name_holds_everything_but_a_nul() {

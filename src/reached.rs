@@ -4,6 +4,7 @@
 //! until then, here and nowhere else. Who changes something says so to [`Reached`]
 //! before the step whose answer may be lost, and after it.
 
+use crate::checked::shell_word;
 use std::error::Error;
 use std::fmt;
 
@@ -95,7 +96,8 @@ impl<E> Failed<E> {
         match (&self.kept_old, &self.backed_up) {
             (Some(old), _) => Some(format!("the old one is kept as database {old}")),
             (None, Some(file)) => Some(format!(
-                "to go back: kluis restore {file} --replace{in_place}"
+                "to go back: kluis restore {} --replace{in_place}",
+                shell_word(file)
             )),
             (None, None) => None,
         }

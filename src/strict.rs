@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
+use crate::checked::shell_word;
 use crate::paths::{Chain, Rule};
 use crate::process;
 
@@ -235,8 +236,7 @@ fn another_place(offender: &Path) -> String {
 }
 
 fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    shlex::try_quote(&text).map_or_else(|_| text.to_string(), |quoted| quoted.into_owned())
+    shell_word(&path.to_string_lossy()).into_owned()
 }
 
 /// Whether others than its owner may read a file: for a warning.

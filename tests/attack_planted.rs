@@ -136,3 +136,34 @@ fn a_planted_record_has_nothing_removed_and_hides_nothing() {
     fs::rename(&kept, &manifest).unwrap();
     assert_eq!(listed(&house).0, [genuine]);
 }
+
+/// What stands between `before` and `after`, as a shell takes it apart.
+fn command(output: &std::process::Output, before: &str, after: &str) -> Vec<String> {
+    let words = [&output.stdout[..], &output.stderr].concat();
+    let said = String::from_utf8(words).unwrap().replace('\n', " ");
+    let (_, from) = said.split_once(before).unwrap_or_else(|| panic!("{said}"));
+    let (command, _) = from.split_once(after).unwrap_or_else(|| panic!("{said}"));
+    shlex::split(command).unwrap()
+}
+
+#[test]
+fn a_command_to_paste_holds_a_planted_name_as_one_word() {
+    let house = house();
+    genuine(&house);
+    let planted = "a;touch PWNED;$(id)_source_2026-01-01T00-00-00.tar.gz";
+    let archive = house.storage().join(planted);
+    let mut tar = std::process::Command::new("tar");
+    tar.arg("-C").arg(house.path("app")).arg("-czf");
+    assert!(tar.arg(&archive).arg(".").status().unwrap().success());
+    let all = house.kluis().args(["verify", "--all"]).output().unwrap();
+    let adopt = command(
+        &all,
+        "a key of ours (no manifest): counts nowhere; kluis ",
+        " makes",
+    );
+    assert_eq!(adopt, ["adopt", planted]);
+    let restore = ["restore", planted, "--to", "out", "--yes"];
+    let refused = house.kluis().args(restore).output().unwrap();
+    let adopt = command(&refused, "where it is from, `kluis ", "` makes");
+    assert_eq!(adopt, ["adopt", archive.to_str().unwrap()]);
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::catalog::Backup;
+use crate::checked::shell_word;
 use crate::cli::Restore;
 use crate::dump::Needs;
 use crate::event::{Event, EventBackup, EventKind};
@@ -70,10 +71,11 @@ pub fn run(session: &Session<'_>, wanted: &Restore) -> anyhow::Result<Exit> {
 fn tell_unsealed(session: &Session<'_>, storage: &LocalStorage, accepted: &Accepted<'_>) {
     let archive = &accepted.backup.archive;
     if let Some(why) = &accepted.without_manifest {
+        let named = format!("{}/{archive}", storage.location());
         session.console.warn(&format!(
             "{archive}: its manifest is passed over ({why}); only what the archive itself shows \
-             counts. kluis adopt {}/{archive} writes one that is sealed",
-            storage.location()
+             counts. kluis adopt {} writes one that is sealed",
+            shell_word(&named)
         ));
     }
     if accepted.unsealed {

@@ -1,6 +1,7 @@
 //! `kluis verify`.
 
 use crate::catalog::{Backup, Foreign, Named, Unproven};
+use crate::checked::shell_word;
 use crate::cli::Verify;
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of, hint_of};
@@ -178,7 +179,7 @@ fn counts_nowhere(named: Named<'_>) -> Option<String> {
     let foreign = named.foreign()?;
     let archive = &foreign.described().archive;
     let remedy = match foreign.why.lacks_seal() {
-        true => format!("kluis adopt {archive} makes it ours"),
+        true => format!("kluis adopt {} makes it ours", shell_word(archive)),
         false => Unproven::OTHER_KEY_REMEDY.to_owned(),
     };
     Some(format!(
@@ -208,7 +209,7 @@ fn right(backup: &Backup, done: VerifyDone) -> VerifyRow {
     let is_refused =
         backup.standing() == Some(Standing::DoesNotRestore) && done.level < ProofLevel::Restored;
     let refused = is_refused.then(|| {
-        let archive = &backup.archive;
+        let archive = shell_word(&backup.archive);
         format!("an earlier proof found that it does not restore; kluis verify --restore {archive} tries again")
     });
     // Of an undamaged copy this is worth a note.
@@ -274,7 +275,6 @@ fn finding(error: &OperationError) -> VerifyFinding {
 
 fn remedy(backup: &Backup, finding: VerifyFinding) -> Option<String> {
     let name = backup.name();
-    let archive = &backup.archive;
     let kind = match backup.kind() {
         Some(Kind::Source) => "source",
         _ => "db",
@@ -285,8 +285,9 @@ fn remedy(backup: &Backup, finding: VerifyFinding) -> Option<String> {
              keep this one until the new one is proven"
         )),
         VerifyFinding::DoesNotRestore => Some(format!(
-            "all its data is there: `kluis decrypt {archive}` writes it out; mend in {name} what \
-             the server refuses, make a new one with kluis backup {kind}, and prove that"
+            "all its data is there: `kluis decrypt {}` writes it out; mend in {name} what the \
+             server refuses, make a new one with kluis backup {kind}, and prove that",
+            shell_word(&backup.archive)
         )),
         VerifyFinding::NotProvable | VerifyFinding::NotDone => None,
     }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::OperationError;
 use super::read::{Form, read_head};
 use crate::catalog::{Backup, Named, Unproven};
+use crate::checked::shell_word;
 use crate::format::header;
 use crate::format::keyring::Keyring;
 use crate::storage::Storage;
@@ -110,10 +111,12 @@ pub(super) fn named_by_anybody(storage: &dyn Storage, archive: &str) -> Operatio
 
 fn refused(storage: &dyn Storage, archive: &str, why: &str) -> OperationError {
     let place = storage.location();
+    let named = format!("{place}/{archive}");
+    let word = shell_word(&named);
     OperationError::Usage {
         what: format!(
             "{archive} is not sealed by a key of ours ({why}): whoever can write to {place} may \
-             have put it there. If you know where it is from, `kluis adopt {place}/{archive}` makes it \
+             have put it there. If you know where it is from, `kluis adopt {word}` makes it \
              ours, or --accept-unsealed takes it once, without setuid, devices and security \
              attributes",
         ),

@@ -3,7 +3,7 @@
 use super::compare::Comparison;
 use crate::cancel::Cancelled;
 use crate::catalog::CatalogError;
-use crate::checked::NotThat;
+use crate::checked::{NotThat, shell_word};
 use crate::format::header::HeaderError;
 use crate::format::legacy::LegacyError;
 use crate::format::manifest::Standing;
@@ -91,7 +91,8 @@ pub enum OperationError {
     /// It was not read: days of a hole.
     #[error(
         "{archive} is not read: of its {bytes} bytes {data} are data and all others a hole, as no \
-         backup has it; if it is yours all the same, `kluis {command} {archive}` reads it"
+         backup has it; if it is yours all the same, `kluis {command} {}` reads it",
+        shell_word(.archive)
     )]
     Hollow {
         archive: String,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::checked::shell_word;
 use crate::format::header::{CopyName, HeaderError};
 
 /// The copy that did not open. The archive restores by the other one.
@@ -22,7 +23,7 @@ impl UnusedCopy {
     /// The next step; `backup` as a command takes it.
     pub fn remedy(&self, backup: &str) -> String {
         match self.is_damaged() {
-            true => format!("kluis key repair {backup} writes it anew"),
+            true => format!("kluis key repair {} writes it anew", shell_word(backup)),
             false => "run the key rotation once more, it goes on where it ended".to_owned(),
         }
     }

@@ -9,6 +9,7 @@ use super::prune::candidate;
 use super::state::change_state;
 use super::{OperationError, Run, Vault};
 use crate::catalog::{Backup, Catalog, Foreign, MANIFEST_BYTES_MAX, read_whole};
+use crate::checked::shell_word;
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
 use crate::lock::{self, Lock, LockKind};
@@ -94,8 +95,9 @@ fn refuse_the_last(catalog: &Catalog, backups: &[&Backup]) -> Result<(), Operati
         if backup.file.as_ref().is_some_and(|file| file.state.pinned) {
             return Err(OperationError::Refused {
                 what: format!(
-                    "{archive} is kept; `kluis keep --release {archive}` lets it go, or delete \
-                     it with --force"
+                    "{archive} is kept; `kluis keep --release {}` lets it go, or delete it \
+                     with --force",
+                    shell_word(archive)
                 ),
             });
         }

@@ -18,6 +18,7 @@ use crate::catalog::{
     Catalog, RECORDS_READ_MAX, Trust, UNSEALED_TOLD, read_record, sort_by_last_word, storage_id,
     with_common_salts,
 };
+use crate::checked::shell_word;
 use crate::format::names::manifest_key;
 use crate::format::run_record::{RunKey, RunRecord, RunStatus};
 use crate::process;
@@ -292,10 +293,11 @@ fn tell_unsealed(vault: &Vault<'_>, record: &RunRecord) -> Result<(), OperationE
         return Ok(());
     };
     if is_orphan(vault.storage, archive)? {
+        let word = shell_word(archive);
         vault.reporter.warn(&format!(
             "{archive} has no manifest, and the record that calls it the leavings of a run that \
-             died is not sealed by a key of ours: it stays; `kluis verify {archive}` tells what \
-             it is, `kluis delete {archive}` removes it"
+             died is not sealed by a key of ours: it stays; `kluis verify {word}` tells what \
+             it is, `kluis delete {word}` removes it"
         ));
     }
     Ok(())

@@ -48,7 +48,7 @@ mod throwaway;
 mod triggers;
 mod watch;
 
-use crate::checked::SqlName;
+use crate::checked::{SqlName, shell_word};
 use crate::process::{Failure, ProcessError};
 
 pub use attributes::DatabaseAttributes;
@@ -306,8 +306,9 @@ fn is_class_of_place(sqlstate: &str) -> bool {
 fn remedy_for_roles(globals: Option<&str>) -> String {
     match globals {
         Some(backup) => format!(
-            "bring them back first with `kluis restore {backup} --in-place`, or make them with \
-             CREATE ROLE"
+            "bring them back first with `kluis restore {} --in-place`, or make them with \
+             CREATE ROLE",
+            shell_word(backup)
         ),
         None => "make them first with CREATE ROLE (there is no backup of the server's roles; \
                  `kluis backup db --globals` makes one)"

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use crate::catalog::Backup;
+use crate::checked::shell_word;
 use crate::cli::{Destination, Restore};
 use crate::commands::list::proof;
 use crate::commands::session::Session;
@@ -121,13 +122,14 @@ fn ask_destination(session: &Session<'_>, backup: &Backup) -> anyhow::Result<Des
 /// Tells the command that does the same without a question.
 pub fn tell_command(session: &Session<'_>, answered: &Restore) {
     let mut words = vec!["kluis restore".to_owned()];
-    words.extend(answered.backup.clone());
+    let backup = answered.backup.as_deref();
+    words.extend(backup.map(|backup| shell_word(backup).into_owned()));
     let flags = &answered.destination;
     if let Some(to) = &flags.to {
-        words.push(format!("--to {}", quoted(&to.to_string_lossy())));
+        words.push(format!("--to {}", shell_word(&to.to_string_lossy())));
     }
     if let Some(into) = &flags.into {
-        words.push(format!("--into {}", quoted(into)));
+        words.push(format!("--into {}", shell_word(into)));
     }
     if flags.replace {
         words.push("--replace --yes".to_owned());
@@ -136,25 +138,4 @@ pub fn tell_command(session: &Session<'_>, answered: &Restore) {
     session.console.info(&format!(
         "\nThe same, with the other flags as now and no question: {command}"
     ));
-}
-
-/// As a POSIX shell wants it.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn names_are_quoted_where_a_shell_would_take_them_apart() {
-        assert_eq!(quoted("shop_restored"), "shop_restored");
-        assert_eq!(quoted("it's $(here)"), "'it'\\''s $(here)'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::read::{integrity, name_fits};
 use super::remove::remove_if_there;
 use super::{MakeCheck, Marker, OperationError, Run, UnusedCopy, Vault, random_id, sweep};
-use crate::checked::Sha256Hex;
+use crate::checked::{Sha256Hex, shell_word};
 use crate::format::manifest::{Kind, Manifest, ProofLevel, Verification};
 use crate::format::manifest_file::{ManifestFile, SealedBy};
 use crate::format::names::{archive_of_manifest, manifest_key};
@@ -202,8 +202,8 @@ impl Adopting<'_> {
         }
         if self.file.elsewhere.is_some() && there.contains_key(key) {
             let what = format!(
-                "the storage has a {key} already; kluis adopt {key} adopts that one, or rename \
-                 yours"
+                "the storage has a {key} already; kluis adopt {} adopts that one, or rename yours",
+                shell_word(key)
             );
             return Err(usage(what));
         }

@@ -2,6 +2,7 @@
 
 use super::Target;
 use super::slots::{DroppedKey, KeyChange};
+use crate::checked::shell_word;
 use crate::format::header::{self, ArchiveKeys, Header, PAYLOAD_OFFSET};
 use crate::format::keyring::{KeyMaterial, NamedKey};
 use crate::format::keys::SecretKey;
@@ -65,7 +66,8 @@ pub(super) fn unknown_legacy(archive: &str) -> OperationError {
     OperationError::Refused {
         what: format!(
             "{archive} is Kanbu's and has no manifest, so it may still want the old key: `kluis \
-             adopt {archive}` makes one, then rotate with --reencrypt"
+             adopt {}` makes one, then rotate with --reencrypt",
+            shell_word(archive)
         ),
     }
 }

@@ -2,6 +2,7 @@
 //! itself, and would be nobody's once that key is gone.
 
 use super::{KeyOutcome, KeyPlan, Target, without_slots};
+use crate::checked::shell_word;
 use crate::format::manifest_file::ManifestFile;
 use crate::format::names::manifest_key;
 use crate::operations::{OperationError, Vault};
@@ -29,7 +30,8 @@ pub(super) fn reseal(
             vault.reporter.warn(&format!(
                 "{} stays sealed by a key that writes no more, for none that writes can seal: \
                  without that key it counts no longer; kluis adopt {}, where the new key is",
-                target.archive, target.archive
+                target.archive,
+                shell_word(&target.archive)
             ));
         }
         return passed_over();

@@ -4,6 +4,7 @@
 //! before or with those of after. So the copy that is not in use goes first, is
 //! made durable and read back, and only then the one that is in use.
 
+use crate::checked::shell_word;
 use crate::format::header::{HEADER_LEN, HeaderError, Opened, PAYLOAD_OFFSET, copy_holds};
 use crate::format::slots::Slot;
 use crate::operations::read::{integrity, read_head};
@@ -34,7 +35,8 @@ pub(super) fn rewrite(
             let other = copy.other();
             let what = format!(
                 "copy {copy} of its header does not read back as it was written; it still opens \
-                 by copy {other}. Look after the disk, then kluis key repair {archive}"
+                 by copy {other}. Look after the disk, then kluis key repair {}",
+                shell_word(archive)
             );
             return Err(integrity(archive, &what));
         }
