@@ -2,6 +2,7 @@
 //! or gives its name to another file. Each of these attacks succeeds on 1b39f1b.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use kluis::storage::{LocalStorage, Storage};
@@ -99,4 +100,27 @@ fn what_was_not_read_is_not_written_over() {
         .overwrite("archive", 2, b"was here", b"is here.")
         .unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"x is here.");
+}
+
+/// Each of its pieces is a block of the disk; between them there are 8 TiB to read.
+#[test]
+fn a_hollow_archive_of_very_many_pieces_is_not_read() {
+    let house = house();
+    genuine(&house);
+    let archive = house.storage().join("a_source_2026-01-01T00-00-00.tar");
+    let file = File::create_new(&archive).unwrap();
+    for piece in 0..10_100 {
+        file.write_all_at(b"x", piece << 20).unwrap();
+    }
+    if !lengthen(&archive) {
+        return;
+    }
+    let mut verify = house.command("timeout");
+    verify
+        .arg("60")
+        .arg(house::program())
+        .args(["verify", "--all"]);
+    let output = verify.output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("all others a hole"), "{said}");
 }
