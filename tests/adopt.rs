@@ -108,7 +108,13 @@ fn a_legacy_archive_of_a_dump_restores_into_a_real_server() {
     assert!(manifest["seal"].is_string());
     let tables = &manifest["manifest"]["database"]["tables"];
     let (table, rows) = (&tables[0]["name"], tables[0]["rows"].as_u64().unwrap());
-    home.run(&["restore", "latest:kanbu", "--into", "copy"]);
+    home.run(&[
+        "restore",
+        "latest:kanbu",
+        "--into",
+        "copy",
+        "--as-superuser",
+    ]);
     let sql = format!("SELECT count(*) FROM public.{}", table.as_str().unwrap());
     assert_eq!(cluster.psql("copy", &sql), rows.to_string());
     home.run(&["verify", "latest:kanbu", "--restore"]);
@@ -205,7 +211,9 @@ fn loose_dumps_of_every_format_restore_and_are_compared() {
         }
         assert_ne!(database["server_version"], "", "{file}");
         let into = format!("copy{at}");
-        let report = home.json(&["restore", &format!("latest:{name}"), "--into", &into]);
+        let latest = format!("latest:{name}");
+        let restore = ["restore", &latest, "--into", &into, "--as-superuser"];
+        let report = home.json(&restore);
         assert_eq!(report["content_ok"], true, "{report}");
         // Of an empty table a dump of INSERTs says nothing.
         let tables = 2 - usize::from(*file == "inserts.sql");

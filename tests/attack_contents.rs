@@ -166,7 +166,7 @@ impl Attack {
         let harmless = in_each_place(&[b"SELECT 1;".to_vec()], archive);
         for content in &harmless[0][..2] {
             fs::write(&path, content).unwrap();
-            let into = ["restore", file, "--into", "copy", "--yes"];
+            let into = ["restore", file, "--into", "copy", "--yes", "--as-superuser"];
             let output = self.field.try_to(&into);
             assert_eq!(output.status.code(), Some(0), "{file}: {output:?}");
             self.cluster.psql("postgres", "DROP DATABASE copy");
@@ -187,7 +187,14 @@ impl Attack {
                 let mut commands: Vec<&[&str]> = vec![
                     &["adopt", "THIS"],
                     &["verify", "THIS"],
-                    &["restore", "THIS", "--into", "copy", "--yes"],
+                    &[
+                        "restore",
+                        "THIS",
+                        "--into",
+                        "copy",
+                        "--yes",
+                        "--as-superuser",
+                    ],
                 ];
                 if turn % if all { 10 } else { 30 } == 0 {
                     commands.push(&["verify", "--restore", "THIS"]);
@@ -303,8 +310,15 @@ fn hostile_globals_do_nothing_beside() {
             &[
                 &["verify", "THIS"],
                 &["adopt", "THIS"],
-                &["restore", "THIS", "--in-place", "--yes"],
-                &["restore", "THIS", "--in-place", "--yes", "--dry-run"],
+                &["restore", "THIS", "--in-place", "--yes", "--as-superuser"],
+                &[
+                    "restore",
+                    "THIS",
+                    "--in-place",
+                    "--yes",
+                    "--dry-run",
+                    "--as-superuser",
+                ],
             ],
         );
         let made = "SELECT coalesce(string_agg(format('DROP ROLE %I;', rolname), ' '), '')

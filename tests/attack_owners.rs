@@ -154,7 +154,98 @@ fn who_owns_something_is_told_by_the_dump_itself() {
     config.push_str("dump_options = [\"--no-owner\"]\n");
     fs::write(house.path("kluis.toml"), config).unwrap();
     backs_up(&house, &cluster, &[]);
-    warns(&house, &cluster, "");
+    refuses(
+        &house,
+        &cluster,
+        "latest:pin",
+        "does not tell whom it belongs to",
+    );
+}
+
+/// A restore by a superuser changes nothing, and says `why` and the ways on.
+fn refuses(house: &House, cluster: &Cluster, backup: &str, why: &str) {
+    let restore = ["restore", backup, "--into", "copy", "--yes"];
+    let (output, said) = kluis(house, cluster, &restore);
+    assert!(!is_superuser(cluster), "mallory is superuser: {said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(why), "{why}: {said}");
+    assert!(said.contains("--as-superuser"), "{said}");
+    let made = "SELECT count(*) FROM pg_database WHERE datname ~ 'copy|kluis'";
+    assert_eq!(cluster.psql("postgres", made), "0");
+}
+
+#[test]
+fn a_schemas_name_is_no_owner() {
+    let Some((cluster, house)) = pin() else {
+        return;
+    };
+    let odd = "CREATE SCHEMA \"s; Owner: dba\"; CREATE TABLE \"s; Owner: dba\".t (i int);
+         CREATE SCHEMA \"s; Type: ACL; Schema: -\";
+         CREATE TABLE \"s; Type: ACL; Schema: -\".t (i int)";
+    cluster.psql(
+        "pin",
+        &format!("DROP TABLE public.dbas; SET ROLE mallory; {RISING} {odd}"),
+    );
+    for format in ["plain", "custom"] {
+        backs_up(&house, &cluster, &["--format", format]);
+        let restore = ["restore", "latest:pin", "--into", "copy"];
+        let (output, said) = kluis(&house, &cluster, &restore);
+        assert!(!is_superuser(&cluster), "mallory is superuser: {said}");
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(!said.contains("runs with its rights"), "{said}");
+        cluster.psql("postgres", "DROP DATABASE copy");
+    }
+}
+
+#[test]
+fn an_adopted_dump_takes_no_rights_of_a_role_that_it_names() {
+    let Some((cluster, house)) = pin() else {
+        return;
+    };
+    let hers = "DROP TABLE public.dbas; REVOKE ALL ON SCHEMA public FROM dba; SET ROLE mallory;";
+    cluster.psql("pin", &format!("{hers} {RISING}"));
+    let dump = cluster.client("pg_dump", "pin").output().unwrap();
+    let file = "eve_backup_2026-01-18T10-30-00.sql";
+    fs::create_dir_all(house.storage()).unwrap();
+    fs::write(house.storage().join(file), dump.stdout).unwrap();
+    house.run(&["adopt", file]);
+    refuses(&house, &cluster, file, "it names the roles mallory");
+    // The operator names it, and no more than its rights are taken.
+    let named = ["restore", file, "--into", "copy", "--role", "mallory"];
+    let (output, said) = kluis(&house, &cluster, &named);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(!is_superuser(&cluster), "mallory is superuser: {said}");
+}
+
+#[test]
+fn a_manifest_that_is_not_sealed_lends_no_rights() {
+    let Some((cluster, house)) = pin() else {
+        return;
+    };
+    cluster.psql("pin", &format!("SET ROLE mallory; {RISING}"));
+    backs_up(&house, &cluster, &["--no-encrypt"]);
+    let manifest = fs::read_dir(house.storage()).unwrap();
+    let mut manifest = manifest.map(|entry| entry.unwrap().path());
+    let manifest = manifest
+        .find(|path| path.to_str().unwrap().ends_with(".sql.gz.json"))
+        .unwrap();
+    for owner in ["postgres", "mallory"] {
+        let text = fs::read(&manifest).unwrap();
+        let mut edited: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let database = &mut edited["manifest"]["database"];
+        database["owners"] = serde_json::json!([owner]);
+        database["superusers"] = serde_json::json!(["postgres"]);
+        edited.as_object_mut().unwrap().remove("seal");
+        fs::write(&manifest, edited.to_string()).unwrap();
+        let archive = manifest.file_name().unwrap().to_str().unwrap();
+        let archive = archive.strip_suffix(".json").unwrap();
+        let restore = ["restore", archive, "--into", "copy", "--accept-unsealed"];
+        let (output, said) = kluis(&house, &cluster, &restore);
+        assert!(!is_superuser(&cluster), "mallory is superuser: {said}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(owner), "{said}");
+        assert!(said.contains("sealed by no key of ours"), "{said}");
+    }
 }
 
 #[test]
@@ -200,7 +291,7 @@ fn a_superusers_name_is_no_superuser_from_another_server() {
         "postgres",
         "ALTER ROLE boss NOSUPERUSER; GRANT postgres TO boss",
     );
-    warns(&house, &ours, "boss");
+    refuses(&house, &ours, "latest:pin", "may come to all rights");
 }
 
 #[test]

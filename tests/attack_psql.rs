@@ -109,7 +109,7 @@ fn a_schema_with_a_nul_runs_no_command_where_a_dump_is_restored() {
         let selection = json!({ "tables": ["public.t"] });
         edit(&manifest, |database| database["selection"] = selection);
     }
-    let output = planted.run(&["restore", file, "--into", "copy", "--yes"]);
+    let output = planted.run(&["restore", file, "--into", "copy", "--yes", "--as-superuser"]);
     assert!(!ran.exists(), "a command ran on the host: {output:?}");
     assert_ne!(output.status.code(), Some(0), "{output:?}");
     let databases = "SELECT datname FROM pg_database WHERE datname ~ 'copy|kluis'";

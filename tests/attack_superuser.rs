@@ -2,7 +2,7 @@
 //! run for each row that a restore copies in. Those of a proof on the server and of a
 //! restore succeed on 861f450: the owner is superuser after them.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -311,7 +311,7 @@ fn a_role_that_a_killed_restore_leaves_is_swept_and_no_other() {
 }
 
 #[test]
-fn a_server_that_lets_no_other_role_in_is_told_with_whose_code_runs() {
+fn a_server_that_lets_no_other_role_in_runs_no_code_as_superuser_unless_that_is_said() {
     let mut hba = tempfile::NamedTempFile::new_in("/tmp").unwrap();
     let rules = "local all postgres,mallory trust\nlocal all all reject\n";
     hba.write_all(rules.as_bytes()).unwrap();
@@ -327,12 +327,68 @@ fn a_server_that_lets_no_other_role_in_is_told_with_whose_code_runs() {
     let Some((cluster, house)) = mallorys_on(cluster, "") else {
         return;
     };
-    let dry_run = ["restore", "latest", "--into", "copy", "--dry-run"];
-    let output = kluis(&house, &cluster.url("shop"), &dry_run);
+    is_refused(&cluster, &house, "pg_hba.conf");
+    let trusted = ["restore", "latest", "--into", "copy", "--as-superuser"];
+    let output = kluis(&house, &cluster.url("shop"), &trusted);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(said(&output).contains("runs with its rights"), "{output:?}");
-    assert!(said(&output).contains("pg_hba.conf"), "{output:?}");
-    assert_eq!(leftovers(&cluster), "");
+}
+
+/// A restore that cannot try the role that fills changes nothing and says the way.
+fn is_refused(cluster: &Cluster, house: &House, why: &str) {
+    for flag in ["--yes", "--dry-run"] {
+        let restore = ["restore", "latest", "--into", "copy", flag];
+        let output = kluis(house, &cluster.url("shop"), &restore);
+        assert!(!is_superuser(cluster), "mallory is superuser: {output:?}");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said(&output).contains(why), "{output:?}");
+        assert!(said(&output).contains("--as-superuser"), "{output:?}");
+        assert_eq!(leftovers(cluster), "");
+    }
+}
+
+#[test]
+fn whoever_holds_all_connections_gains_no_rights_by_it() {
+    let settings = ["max_connections=8", "superuser_reserved_connections=5"];
+    let options = ClusterOptions {
+        settings: settings.map(str::to_owned).to_vec(),
+        ..ClusterOptions::default()
+    };
+    let Some(cluster) = Cluster::start_with(options) else {
+        return;
+    };
+    let Some((cluster, house)) = mallorys_on(cluster, "") else {
+        return;
+    };
+    let held: Vec<Child> = (0..3).map(|_| held_open(&cluster)).collect();
+    is_refused(&cluster, &house, "connection");
+    for mut child in held {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// A session of mallory's that stands. While another one ends it may not come in.
+fn held_open(cluster: &Cluster) -> Child {
+    let begun = Instant::now();
+    loop {
+        let mut psql = cluster.client("psql", "shop");
+        psql.args(["-qAtX"]).env("PGUSER", "mallory");
+        let mut psql = psql
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Of one that was not let in the input is closed.
+        let _ = psql.stdin.as_mut().unwrap().write_all(b"SELECT 'in';\n");
+        let mut line = String::new();
+        let answers = psql.stdout.as_mut().unwrap();
+        BufReader::new(answers).read_line(&mut line).unwrap();
+        if line == "in\n" {
+            return psql;
+        }
+        psql.wait().unwrap();
+        assert!(begun.elapsed() < PATIENCE, "it is not let in");
+    }
 }
 
 #[test]

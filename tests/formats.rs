@@ -330,7 +330,7 @@ fn bare_files_are_read_by_what_their_names_say() {
     let meant = ["restore", text(&bare), "--into", "copy"];
     bench
         .home
-        .run(&[&meant[..], &["--accept-unsealed"]].concat());
+        .run(&[&meant[..], &["--accept-unsealed", "--as-superuser"]].concat());
     same(&before, &bench.dump("copy"));
     let cut = fs::read(&bare).unwrap();
     fs::write(&bare, &cut[..cut.len() / 2]).unwrap();
@@ -492,7 +492,7 @@ fn options_of_pg_dump_count_in_every_format() {
         bench.home.run(&["verify", name(&archive)]);
         bench
             .home
-            .run(&["restore", name(&archive), "--into", &copy]);
+            .run(&["restore", name(&archive), "--into", &copy, "--as-superuser"]);
         let ask = |sql| bench.cluster.psql(&copy, sql);
         assert_eq!(ask("SELECT count(*) FROM log"), "0", "{format}");
         assert_eq!(ask("SELECT count(*) FROM kept"), "2", "{format}");

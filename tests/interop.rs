@@ -282,11 +282,11 @@ fn a_legacy_dump_is_restored_from_its_storage_and_by_its_path() {
         return;
     };
     let home = legacy_storage(PASSPHRASE).set("DATABASE_URL", &cluster.url("postgres"));
-    home.run(&["restore", "kanbu_backup", "--into", "one"]);
+    home.run(&["restore", "kanbu_backup", "--into", "one", "--as-superuser"]);
     let file = home
         .storage()
         .join("kanbu_backup_2025-11-02T03-00-00.sql.gz.enc");
-    home.run(&["restore", text(&file), "--into", "two"]);
+    home.run(&["restore", text(&file), "--into", "two", "--as-superuser"]);
     for database in ["one", "two"] {
         let rows = cluster.psql(database, "SELECT count(*), max(id) FROM t");
         assert_eq!(rows, "300|299");

@@ -136,7 +136,7 @@ fn a_backup_without_owners_and_grants_needs_none() {
     };
     for id in backups(&home) {
         home.run(&["verify", &id, "--restore"]);
-        home.run(&["restore", &id, "--into", "copy"]);
+        home.run(&["restore", &id, "--into", "copy", "--as-superuser"]);
         assert_eq!(other.psql("copy", FOREIGN), "0 postgres");
         other.psql("postgres", "DROP DATABASE copy");
     }

@@ -369,6 +369,7 @@ impl Restoring<'_> {
             raw_bytes: self.manifest().map(|manifest| manifest.content.raw_bytes),
             globals: globals.as_deref(),
             session: Some(&session),
+            unvouched: self.unsealed,
             as_superuser: self.wanted.as_superuser,
         };
         let cancel = self.session.cancel.clone();

@@ -14,6 +14,7 @@ pub(super) fn from_title(title: ObjectTitle) -> Entry {
         object_type,
         schema,
         owner,
+        ..
     } = title;
     let mut entry = Entry {
         object_type,

@@ -26,6 +26,9 @@ pub(crate) struct ObjectTitle {
     pub schema: String,
     /// Empty for what has no owner.
     pub owner: String,
+    /// Whose it may be, where names hold the same marks and it can be read in more than
+    /// one way.
+    pub(super) unclear_owners: Vec<String>,
 }
 
 /// Puts comment lines together to blocks.
@@ -87,8 +90,7 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
     if object_type.is_empty() || !object_type.iter().all(is_type) {
         return None;
     }
-    // The first mark counts: a role's name that holds one as well is taken whole.
-    let owner_at = memchr::memmem::find(rest, b"; Owner:").unwrap_or(rest.len());
+    let owner_at = memchr::memmem::rfind(rest, b"; Owner:").unwrap_or(rest.len());
     let (schema, owner) = rest.split_at(owner_at);
     let owner = owner.strip_prefix(b"; Owner:").unwrap_or_default();
     let end = memchr::memmem::rfind(owner, b"; Tablespace: ").unwrap_or(owner.len());
@@ -97,7 +99,26 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
         object_type: shown(object_type),
         schema: shown(schema),
         owner: owner_name(&owner[..end]),
+        unclear_owners: unclear_owners(text),
     })
+}
+
+/// What stands behind each mark of an owner, where the text can be read in more than one
+/// way.
+fn unclear_owners(text: &[u8]) -> Vec<String> {
+    let mark: &[u8] = b"; Owner: ";
+    let marks = |mark: &[u8]| memchr::memmem::find_iter(text, mark).collect::<Vec<_>>();
+    if marks(mark).len() < 2 && marks(b"; Type: ").len() < 2 {
+        return Vec::new();
+    }
+    let behind = |at: usize| {
+        let owner = &text[at + mark.len()..];
+        let cuts = memchr::memmem::find_iter(owner, b"; Tablespace: ");
+        let ends = cuts.chain([owner.len()]);
+        ends.map(|end| owner_name(&owner[..end]))
+            .collect::<Vec<_>>()
+    };
+    marks(mark).into_iter().flat_map(behind).collect()
 }
 
 /// Blanks at its ends belong to a role's name: another role may be called the rest.
@@ -134,7 +155,15 @@ mod tests {
             object_type: object_type.to_owned(),
             schema: schema.to_owned(),
             owner: owner.to_owned(),
+            unclear_owners: Vec::new(),
         })
+    }
+
+    fn unclear(mut title: Title, owners: &[&str]) -> Title {
+        if let Title::Object(title) = &mut title {
+            title.unclear_owners = owners.iter().map(|&owner| owner.to_owned()).collect();
+        }
+        title
     }
 
     #[test]
@@ -143,7 +172,10 @@ mod tests {
         let cases = [
             (
                 " Name: a; Type: X; Type: INDEX; Schema: s; Owner: o; Tablespace: fast",
-                titled("a; Type: X", "INDEX", "s", "o"),
+                unclear(
+                    titled("a; Type: X", "INDEX", "s", "o"),
+                    &["o", "o; Tablespace: fast"],
+                ),
             ),
             (
                 " Name: EXTENSION x; Type: COMMENT; Schema: -; Owner: ",
@@ -152,6 +184,20 @@ mod tests {
             (
                 " Data for Name: t; Type: TABLE DATA; Schema: s; Owner: -",
                 titled("t", "TABLE DATA", "s", ""),
+            ),
+            (
+                " Name: t; Type: TABLE; Schema: s; Owner: dba; Owner: o",
+                unclear(
+                    titled("t", "TABLE", "s; Owner: dba", "o"),
+                    &["dba; Owner: o", "o"],
+                ),
+            ),
+            (
+                " Name: 7; Type: BLOB; Schema: -; Owner: m; Type: TABLE; Schema: -",
+                unclear(
+                    titled("7; Type: BLOB; Schema: -; Owner: m", "TABLE", "", ""),
+                    &["m; Type: TABLE; Schema: -"],
+                ),
             ),
         ];
         for (line, expected) in cases {

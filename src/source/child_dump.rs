@@ -21,8 +21,8 @@ use crate::process::{ChildReader, ProcessError, Said};
 #[derive(Default)]
 pub struct Seen {
     pub ledger: Ledger,
-    /// Roles that the dump names as owners.
-    pub owners: BTreeSet<String>,
+    /// Roles that the dump names as owners; `None`: it does not tell.
+    pub owners: Option<BTreeSet<String>>,
     /// What of the server's the dump's text names.
     pub needs: Needs,
     /// Statements of a dump of globals that a restore will not run, by kind.

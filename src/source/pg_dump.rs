@@ -107,7 +107,7 @@ impl Witness for DumpReader<(Owners, Needs)> {
 /// What a reader that has all of a dump saw.
 fn seen(reader: DumpReader<(Owners, Needs)>) -> io::Result<Seen> {
     let (ledger, (owners, needs), _) = reader.finish_watched().map_err(io::Error::other)?;
-    let owners = owners.into_names();
+    let owners = owners.into_names(&needs.roles);
     Ok(Seen {
         ledger,
         owners,

@@ -1,6 +1,6 @@
 //! What is known of a dump that is to be restored, and of how.
 
-use crate::checked::SqlName;
+use crate::checked::{SqlName, listed};
 use crate::dump::Needs;
 use crate::format::manifest::DatabaseContent;
 use crate::postgres::SessionOptions;
@@ -18,6 +18,9 @@ pub struct RestoreNeeds<'a> {
     pub globals: Option<&'a str>,
     /// How its session differs from what the dump says.
     pub session: Option<&'a SessionOptions>,
+    /// Nobody vouches for what the manifest says of owners: whoever wrote it could lend
+    /// the dump any role's rights.
+    pub unvouched: bool,
     /// Whose code runs with a superuser's rights is no question.
     pub as_superuser: bool,
 }
@@ -26,6 +29,28 @@ impl<'a> RestoreNeeds<'a> {
     /// The role that the session becomes.
     pub(super) fn role(self) -> Option<&'a str> {
         self.session?.role.as_deref()
+    }
+
+    /// Who owns something in the dump, where somebody knows that.
+    pub(super) fn owners(self) -> Option<&'a [SqlName]> {
+        let known = self.content.filter(|_| !self.unvouched);
+        known?.owners.as_deref()
+    }
+
+    /// Why they are not known.
+    pub(super) fn not_known(self) -> String {
+        let why = match self.content {
+            Some(_) if self.unvouched => "its manifest is sealed by no key of ours",
+            Some(_) => "its manifest does not tell whom it belongs to",
+            None => "there is no manifest that tells whom it belongs to",
+        };
+        let named = self
+            .content
+            .map(|it| it.owners.as_ref().unwrap_or(&it.roles));
+        match named.filter(|roles| !roles.is_empty()) {
+            Some(roles) => format!("{why}, though it names the roles {}", listed(roles)),
+            None => why.to_owned(),
+        }
     }
 
     /// The roles that must be there. Without owners and grants few statements name any (a

@@ -20,36 +20,48 @@ impl Looking<'_> {
         destination: Destination<'_>,
         ask_in: &str,
     ) {
-        let content = needs.content;
         let role = &self.facts.role;
         if !self.facts.can_do_everything {
             return;
         }
-        let known = content.and_then(|content| content.owners.as_deref());
-        let others = content.map_or(Vec::new(), |content| self.untrusted(content));
-        if others.is_empty() && known.is_some() {
+        let known = needs.owners();
+        let others = known.map(|_| needs.content.map_or(Vec::new(), |it| self.untrusted(it)));
+        if others.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
-        let whose = match &others[..] {
-            [] => "it does not tell whom it belongs to".to_owned(),
-            others => format!("things in it are of the roles {}", listed(others)),
-        };
-        let why = match self.filler(needs, destination) {
-            Ok(filler) => match FillRole::try_login(self.server, ask_in, &filler) {
+        let filler = self.filler(needs, destination);
+        let why = match (filler, others) {
+            (Ok(filler), _) => match FillRole::try_login(self.server, ask_in, &filler) {
                 Ok(()) => {
                     self.preflight.fill_as = Some(filler);
                     return;
                 }
-                Err(error) => format!("no role of ours is made for it ({error})"),
+                // Whose code it is may have made it fail.
+                Err(error) => {
+                    let owner = &filler.owner;
+                    format!("no role with the rights of {owner:?} fills it: {error}")
+                }
             },
-            Err(why) => why,
+            (Err(why), None) => why,
+            (Err(why), Some(others)) => {
+                self.preflight.warnings.push(format!(
+                    "{role:?} is a superuser or can become one, and code that stands in the dump \
+                     (checks, defaults, indexes, triggers) runs with its rights: things in it are \
+                     of the roles {others}; it is not filled with its owner's rights, as {why}; \
+                     unless these roles are trusted, restore as the role that owns it",
+                    others = listed(&others)
+                ));
+                return;
+            }
         };
-        self.preflight.warnings.push(format!(
-            "{role:?} is a superuser or can become one, and code that stands in the dump \
-             (checks, defaults, indexes, triggers) runs with its rights: {whose}; it is not \
-             filled with its owner's rights, as {why}; unless these roles are trusted, restore \
-             as the role that owns it"
-        ));
+        self.in_the_way(
+            format!(
+                "{role:?} is a superuser or can become one, and code that stands in the dump \
+                 (checks, defaults, indexes, triggers) would run with its rights: {why}"
+            ),
+            "restore as the role that owns it, or name with --role the one whose rights fill it; \
+             or, if whoever wrote the dump may be superuser here, --as-superuser",
+        );
     }
 
     /// What is restored into a database belongs to whoever owns that, with all that role
@@ -106,14 +118,18 @@ impl Looking<'_> {
         destination: Destination<'_>,
     ) -> Result<Filler, String> {
         let content = needs.content;
-        if let (Some(content), Some(role)) = (content, needs.role()) {
+        if let Some(role) = needs.role() {
             let owner = SqlName::new(role).map_err(|error| error.to_string())?;
+            let unknown = DatabaseContent::default();
+            let content = content.unwrap_or(&unknown);
             return self.may_fill(content, destination, &owner, false);
         }
         if needs.session.is_some_and(|session| session.no_owner) {
             return Err("its owners are left out (name another with --role)".to_owned());
         }
-        let owners = content.map_or(&[][..], owners);
+        let Some(owners) = needs.owners() else {
+            return Err(needs.not_known());
+        };
         let (whoever, named): (Vec<_>, Vec<_>) =
             owners.iter().partition(|owner| **owner == WHOEVER_OWNS_IT);
         let (Some(content), [owner]) = (content, &named[..]) else {

@@ -22,7 +22,7 @@ impl Dumped {
         &self,
         server: &Server,
         content: &mut DatabaseContent,
-        seen: BTreeSet<String>,
+        seen: Option<BTreeSet<String>>,
     ) -> Result<(), PostgresError> {
         add_left_out(&mut content.left_out, server.left_out(&self.database)?);
         self.look_for_subscriptions(server, content)?;
@@ -30,6 +30,9 @@ impl Dumped {
             content.owners = None;
         }
         let Some(before) = content.owners.take() else {
+            return Ok(());
+        };
+        let Some(seen) = seen else {
             return Ok(());
         };
         let now = server.facts(&self.database)?.owners;
