@@ -264,14 +264,36 @@ fn wait_until_ready(postmaster: &mut ChildServer, data: &Path) -> Result<(), Pos
     }
 }
 
+/// What a dump makes the server run may lay another server's socket in its socket's
+/// place: no password of ours is there for that one, and none may be asked for.
 fn connection(sockets: &Path, superuser: &str) -> Result<ConnectionSettings, PostgresError> {
     let host = sockets
         .to_str()
         .ok_or_else(|| trouble("the work directory's path is not UTF-8 text"))?;
-    let variables = [("PGHOST", host), ("PGPORT", "5432"), ("PGUSER", superuser)];
+    let variables = [
+        ("PGHOST", host),
+        ("PGPORT", "5432"),
+        ("PGUSER", superuser),
+        // Can never be there; of what is there and is no file libpq would complain.
+        ("PGPASSFILE", "/dev/null/none"),
+        ("PGREQUIREAUTH", "none"),
+    ];
     let variables: BTreeMap<String, String> = variables
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     Ok(ConnectionSettings::from_environment(&variables))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_goes_to_what_stands_in_the_servers_place() {
+        let settings = connection(Path::new("/tmp/s"), "kluis_0").unwrap();
+        let variables = settings.variables();
+        assert_eq!(variables["PGPASSFILE"], "/dev/null/none");
+        assert_eq!(variables["PGREQUIREAUTH"], "none");
+    }
 }
