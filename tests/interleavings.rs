@@ -544,12 +544,8 @@ fn interleave(number: u64) {
     }
     storage.house.run(&["verify", "--all"]);
     eprintln!("{ROUNDS} rounds: {:?}", storage.told);
-    for (what, least) in [
-        ("kills", 40),
-        ("conflicts", 20),
-        ("left", 5),
-        ("removed", 20),
-    ] {
+    // How many kills left something is the machine's mood, and `kill_nine` has each point.
+    for (what, least) in [("kills", 40), ("conflicts", 20), ("removed", 20)] {
         assert!(storage.told[what] >= least, "only {:?}", storage.told);
     }
 }

@@ -121,7 +121,7 @@ fn kind_of(name: &str) -> String {
 /// How many bytes the archive's temporary has, `None` while there is none.
 fn growth(storage: &Path) -> Option<u64> {
     let entries = fs::read_dir(storage).ok()?.flatten();
-    let is_archive = |name: &str| name.starts_with(".kluis-tmp") && name.ends_with(".enc");
+    let is_archive = |name: &str| name.starts_with(".kluis-tmp") && name.ends_with(".enc.part");
     let mut sizes = entries
         .filter(|entry| entry.file_name().to_str().is_some_and(is_archive))
         .filter_map(|entry| Some(entry.metadata().ok()?.len()));
