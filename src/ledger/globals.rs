@@ -514,10 +514,7 @@ mod tests {
                     --\n-- PostgreSQL database dump complete\n--\n\n";
         assert_eq!(refused(text), LedgerError::HeaderMissing);
         let whole_cluster = dump("\\connect template1\n");
-        assert!(matches!(
-            refused(&whole_cluster),
-            LedgerError::MetaCommand { .. }
-        ));
+        assert_eq!(refused(&whole_cluster), LedgerError::WholeCluster);
     }
 
     #[test]
