@@ -12,7 +12,7 @@ use kluis::cancel::Cancel;
 use kluis::checked::SqlName;
 use kluis::format::manifest::{DatabaseContent, Selection};
 use kluis::postgres::{
-    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, Server,
+    Access, ClientSearch, ConnectionSettings, DumpOptions, PostgresError, RestoreNeeds, Server,
 };
 use kluis::reached::Reached;
 use kluis::source::{PgDumpSource, Produced, Source};
@@ -58,13 +58,23 @@ fn plain_dump(cluster: &Cluster, database: &str) -> String {
         .collect()
 }
 
+/// A dump without a manifest is a superuser's own here.
+fn needs(content: Option<&DatabaseContent>) -> RestoreNeeds<'_> {
+    RestoreNeeds {
+        content,
+        as_superuser: content.is_none(),
+        ..RestoreNeeds::default()
+    }
+}
+
 fn restored(
     server: &Server,
     placement: Placement,
     content: Option<&DatabaseContent>,
     dump: &[u8],
 ) -> Result<Received, TargetError> {
-    let target = DatabaseTarget::new(server.clone(), placement, content, Cancel::default())?;
+    let needs = needs(content);
+    let target = DatabaseTarget::new(server.clone(), placement, needs, Cancel::default())?;
     let mut target = Box::new(target);
     let received = target.receive(&mut BufReader::new(Cursor::new(dump)))?;
     let mut reached = Reached::default();
@@ -436,7 +446,7 @@ fn a_stream_that_breaks_or_lacks_its_trailer_changes_nothing() {
         matches!(result, Err(TargetError::Hostile { .. })),
         "{result:?}"
     );
-    let target = DatabaseTarget::new(server, replace("db", false), None, Cancel::default());
+    let target = DatabaseTarget::new(server, replace("db", false), needs(None), Cancel::default());
     let mut stream = BufReader::new(Cursor::new(whole).chain(Broken));
     let result = target.unwrap().receive(&mut stream);
     assert!(matches!(result, Err(TargetError::Stream(_))), "{result:?}");
@@ -449,7 +459,8 @@ fn a_target_without_commit_leaves_nothing() {
         return;
     };
     let server = server(&cluster, "postgres", None);
-    let mut target = DatabaseTarget::new(server, into("new"), None, Cancel::default()).unwrap();
+    let mut target =
+        DatabaseTarget::new(server, into("new"), needs(None), Cancel::default()).unwrap();
     let dump = dump_of("CREATE TABLE a (b integer);");
     target.receive(&mut Cursor::new(dump)).unwrap();
     assert_eq!(databases(&cluster).len(), 1, "the staging database");
@@ -491,7 +502,12 @@ fn into_refuses_what_was_filled_while_it_restored() {
         if prepared {
             cluster.create_db("raced");
         }
-        let target = DatabaseTarget::new(server.clone(), into("raced"), None, Cancel::default());
+        let target = DatabaseTarget::new(
+            server.clone(),
+            into("raced"),
+            needs(None),
+            Cancel::default(),
+        );
         let mut target = Box::new(target.unwrap());
         target
             .receive(&mut Cursor::new(dump_of("SELECT 1;")))
