@@ -96,12 +96,15 @@ impl Child {
             let ours = rustix::process::getpid();
             before_the_program(&mut command, move || pid_namespace::enter(ours));
         }
+        let was_stopping = registry::is_stopping();
         let mut process =
             spawn_from_lasting_thread(command).map_err(|error| not_started(tool, error))?;
         let stderr = process.stderr.take();
         // A process id of 0 or below does not come from a successful spawn.
-        let ticket = Pid::from_raw(process.id().cast_signed())
-            .map(|leader| registry::enter(leader, tool.ends_by.unwrap_or(Signal::TERM)));
+        let ticket = Pid::from_raw(process.id().cast_signed()).map(|leader| {
+            let ends_by = tool.ends_by.unwrap_or(Signal::TERM);
+            registry::enter(leader, ends_by, was_stopping)
+        });
         let mut child = Self {
             tool: tool.clone(),
             process,

@@ -33,11 +33,16 @@ fn living() -> MutexGuard<'static, Living> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn enter(leader: Pid, ends_by: Signal) -> u64 {
+/// `was_stopping`: what [`is_stopping`] said before the child was started. Where that
+/// has changed, the child was not among those that were asked to end, and is asked now.
+pub(super) fn enter(leader: Pid, ends_by: Signal, was_stopping: bool) -> u64 {
     let mut living = living();
     let ticket = living.next;
     living.next += 1;
     living.leaders.insert(ticket, (leader, ends_by));
+    if is_stopping() && !was_stopping {
+        let _ = kill_process_group(leader, ends_by);
+    }
     ticket
 }
 
