@@ -128,6 +128,22 @@ impl From<DumpError> for OperationError {
     }
 }
 
+/// Words that may stand in the storage, in a record or a state. Made of an error by
+/// [`OperationError::recorded`] alone.
+#[derive(Debug)]
+pub(super) struct Recorded(String);
+
+impl Recorded {
+    /// Behind our own words of what stands where.
+    pub(super) fn behind(self, what: &impl std::fmt::Display) -> Self {
+        Self(format!("{what}: {}", self.0))
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 impl OperationError {
     /// Whether the archive is at fault (corrupt, wrong key, differs), rather
     /// than the place where it lies or goes to.
@@ -213,7 +229,7 @@ impl OperationError {
     /// of ours vouches for. A program's or server's words may hold what it found here,
     /// where such an archive led it, and whoever wrote that may read the storage: they
     /// are shown, and not kept.
-    pub(super) fn recorded(&self, is_foreign: bool) -> String {
+    pub(super) fn recorded(&self, is_foreign: bool) -> Recorded {
         let what = match self {
             Self::Target(TargetError::Unreadable(_)) => "pg_restore cannot read the archive",
             Self::Postgres(_)
@@ -223,9 +239,11 @@ impl OperationError {
                 | TargetError::Dump(_)
                 | TargetError::Redump(_),
             ) if is_foreign => "its dump was refused",
-            _ => return self.to_string(),
+            _ => return Recorded(self.to_string()),
         };
-        format!("{what}; why was told where it was read, and is not written down here")
+        Recorded(format!(
+            "{what}; why was told where it was read, and is not written down here"
+        ))
     }
 
     /// Whether the archive could not be looked into for want of its key.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::error::Recorded;
 use super::salt::seal_salt;
 use super::{Actor, OperationError, Vault, random_id};
 use crate::catalog::storage_id;
@@ -208,7 +209,8 @@ impl<'a> Run<'a> {
         self.fail_with(error.recorded(true));
     }
 
-    fn fail_with(mut self, error: String) {
+    fn fail_with(mut self, error: Recorded) {
+        let error = error.into_text();
         let reporter = self.vault.reporter;
         let written = if self.leaves_work {
             // The sweep that clears up behind it keeps when it ended.
@@ -225,14 +227,16 @@ impl<'a> Run<'a> {
 
     /// Ends a run that only read: with its bytes, or why it failed. There a record
     /// that cannot be written is a warning.
-    pub fn end_reading(mut self, result: Result<u64, String>) {
+    pub(super) fn end_reading(mut self, result: Result<u64, Recorded>) {
         let reporter = self.vault.reporter;
         let end = match result {
             Ok(bytes) => {
                 self.record.bytes = Some(bytes);
                 RunEnd::Completed
             }
-            Err(error) => RunEnd::Failed { error },
+            Err(error) => RunEnd::Failed {
+                error: error.into_text(),
+            },
         };
         if let Err(error) = self.end(end) {
             reporter.warn(&format!("the run's record could not be written: {error}"));

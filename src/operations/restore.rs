@@ -102,18 +102,23 @@ pub fn restore(
         .inspect_err(|error| remember_damage(vault, backup, error, now))
         .map_err(|error| failed(goal, course, error));
     vault.cancel.if_ended_at_once(None);
-    match (run, &result) {
-        (Some(run), Ok(done)) => run.end_reading(Ok(done.report.unsealed.raw_bytes)),
-        (Some(run), Err(failed)) => {
-            let why = failed.error.recorded(backup.is_foreign);
-            run.end_reading(Err(format!("{failed}: {why}")));
-        }
-        (None, _) => {}
-    }
+    let read = result.as_ref().map(|done| done.report.unsealed.raw_bytes);
+    record_end(run, backup, read);
     Ok(RestoreDone {
         took: begun.elapsed(),
         ..result?
     })
+}
+
+/// Writes down what a restore came to, and what stands at its destination where it
+/// failed. `read`: the bytes of the content.
+pub(super) fn record_end(run: Option<Run<'_>>, backup: &Backup, read: Result<u64, &NotRestored>) {
+    if let Some(run) = run {
+        run.end_reading(read.map_err(|failed| {
+            let why = failed.error.recorded(backup.is_foreign);
+            why.behind(failed)
+        }));
+    }
 }
 
 pub(super) fn failed(goal: Goal, course: Course, error: OperationError) -> NotRestored {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::read::{OpenedArchive, at_archive, integrity, open_damaged};
 use super::remove::still_there;
-use super::restore::{Course, NotRestored, failed};
+use super::restore::{Course, NotRestored, failed, record_end};
 use super::verify::remember_damage;
 use super::{OperationError, Run, Vault};
 use crate::catalog::Backup;
@@ -75,12 +75,7 @@ pub fn salvage(
         .map_err(|error| vault.stopped_or(error))
         .map_err(|error| failed(goal, course, error));
     vault.cancel.if_ended_at_once(None);
-    if let Some(run) = run {
-        run.end_reading(match &result {
-            Ok(done) => Ok(done.raw_bytes),
-            Err(failed) => Err(format!("{failed}: {}", failed.error)),
-        });
-    }
+    record_end(run, backup, result.as_ref().map(|done| done.raw_bytes));
     Ok(SalvageDone {
         took: begun.elapsed(),
         ..result?

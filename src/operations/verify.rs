@@ -312,7 +312,7 @@ fn against(error: &OperationError, backup: &Backup, at: Timestamp) -> Option<Ver
         level,
         at,
         ok: false,
-        detail: Some(error.recorded(backup.is_foreign)),
+        detail: Some(error.recorded(backup.is_foreign).into_text()),
     })
 }
 
