@@ -9,8 +9,11 @@ use serde_json::Value;
 
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/rules.rs"]
+mod rules;
 
 use house::House;
+use rules::KEEP_LAST_1;
 
 fn json(mut command: Command) -> Value {
     let output = command.output().unwrap();
@@ -106,15 +109,7 @@ fn an_archive_that_was_cut_stands_for_no_whole_one() {
     }
     let mut check = house.kluis();
     assert_eq!(check.arg("check").status().unwrap().code(), Some(5));
-    let rules = [
-        "--keep-last",
-        "1",
-        "--keep-daily",
-        "0",
-        "--keep-weekly",
-        "0",
-    ];
-    house.run(&[&["prune"], &rules[..], &["--keep-monthly", "0"]].concat());
+    house.run(&KEEP_LAST_1);
     assert!(
         house.storage().join(&whole).exists(),
         "the whole one is gone"

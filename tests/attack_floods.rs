@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 mod house;
 #[path = "support/planting.rs"]
 mod planting;
+#[path = "support/rules.rs"]
+mod rules;
 
 use house::House;
 use planting::{genuine, house, listed, manifest_of};
+use rules::KEEP_LAST_1;
 
 const HEADER: usize = 4096;
 
@@ -174,18 +177,9 @@ fn what_a_prune_could_not_remove_is_not_told_as_removed() {
     for file in &held {
         file.lock_shared().unwrap();
     }
-    let rules = [
-        "--keep-last",
-        "1",
-        "--keep-daily",
-        "0",
-        "--keep-weekly",
-        "0",
-    ];
-    let rules = [&rules[..], &["--keep-monthly", "0"]].concat();
     let pruned = |json: &[&str]| {
         let mut kluis = house.kluis();
-        kluis.arg("prune").args(&rules).args(json).output().unwrap()
+        kluis.args(KEEP_LAST_1).args(json).output().unwrap()
     };
     let output = pruned(&["--json"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");

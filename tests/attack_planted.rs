@@ -8,8 +8,11 @@ use std::os::unix::fs::PermissionsExt;
 mod house;
 #[path = "support/planting.rs"]
 mod planting;
+#[path = "support/rules.rs"]
+mod rules;
 
 use planting::{archives, genuine, house, listed, made_elsewhere, manifest_of, plant_record};
+use rules::KEEP_LAST_1;
 
 const OTHER_KEY: (&str, &str) = (
     "BACKUP_ENCRYPTION_KEY",
@@ -83,16 +86,7 @@ fn planted_backups_displace_no_genuine_one() {
         planted.of_this_second(number).put(&house);
     }
     assert_eq!(archives(&house).len(), 7);
-    let rules = [
-        "--keep-last",
-        "1",
-        "--keep-daily",
-        "0",
-        "--keep-weekly",
-        "0",
-    ];
-    let rules = [&rules[..], &["--keep-monthly", "0"]].concat();
-    let pruned = house.kluis().arg("prune").args(rules).output().unwrap();
+    let pruned = house.kluis().args(KEEP_LAST_1).output().unwrap();
     assert!(pruned.status.success(), "{pruned:?}");
     let left = archives(&house);
     for name in &genuine {

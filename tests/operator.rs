@@ -8,6 +8,11 @@ use assert_cmd::Command;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
 
+#[path = "support/rules.rs"]
+mod rules;
+
+use rules::KEEP_LAST_1;
+
 fn kluis(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));
     command.current_dir(home).env_clear().env("HOME", home);
@@ -29,16 +34,6 @@ fn back_up(home: &Path, path: &str) -> String {
     let made = json(home, &["backup", "source", "--no-encrypt", path]);
     made["backups"][0]["file"].as_str().unwrap().to_owned()
 }
-
-const KEEP_LAST_1: [&str; 7] = [
-    "prune",
-    "--keep-last=1",
-    "--keep-daily=0",
-    "--keep-weekly=0",
-    "--keep-monthly=0",
-    "--keep-hourly=0",
-    "--keep-yearly=0",
-];
 
 #[test]
 fn two_trees_of_one_name_never_push_each_other_out() {

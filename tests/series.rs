@@ -9,19 +9,11 @@ use serde_json::Value;
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/rules.rs"]
+mod rules;
 
 use home::{Home, text};
-
-/// Keeps the newest alone.
-const KEEP_LAST_1: [&str; 7] = [
-    "prune",
-    "--keep-last=1",
-    "--keep-hourly=0",
-    "--keep-daily=0",
-    "--keep-weekly=0",
-    "--keep-monthly=0",
-    "--keep-yearly=0",
-];
+use rules::KEEP_LAST_1;
 
 fn home() -> Home {
     Home::new().configure("[retention]\nkeep_at_least = 1\n")

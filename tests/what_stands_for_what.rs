@@ -5,20 +5,13 @@ use serde_json::Value;
 
 #[path = "support/home.rs"]
 mod home;
+#[path = "support/rules.rs"]
+mod rules;
 mod support;
 
 use home::Home;
+use rules::KEEP_LAST_1;
 use support::Cluster;
-
-const KEEP_LAST_1: [&str; 7] = [
-    "prune",
-    "--keep-last=1",
-    "--keep-hourly=0",
-    "--keep-daily=0",
-    "--keep-weekly=0",
-    "--keep-monthly=0",
-    "--keep-yearly=0",
-];
 
 fn shop() -> Option<(Cluster, Home)> {
     let cluster = Cluster::start()?;
