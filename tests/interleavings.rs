@@ -15,11 +15,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/noise.rs"]
 mod noise;
 
+use dice::Dice;
 use house::House;
 use noise::noise;
 
@@ -45,25 +48,8 @@ name = \"wiki\"
 keep_last = 5
 ";
 
-/// SplitMix64: the same numbers for the same seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
-    }
-
-    fn micros(&mut self) -> Duration {
-        Duration::from_micros(self.below(SPREAD_MICROS as usize) as u64)
-    }
-
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
+fn micros(dice: &mut Dice) -> Duration {
+    Duration::from_micros(dice.below(SPREAD_MICROS as usize) as u64)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,8 +224,8 @@ impl Storage {
             let act = self.any_act(number);
             let dice = &mut self.dice;
             let waits = dice.below(3) == 0;
-            let kill = (dice.below(3) == 0).then(|| dice.micros());
-            planned.push((act, waits, dice.micros(), kill));
+            let kill = (dice.below(3) == 0).then(|| micros(dice));
+            planned.push((act, waits, micros(dice), kill));
         }
         let _ = fs::remove_dir_all(self.house.path("restored"));
         fs::create_dir(self.house.path("restored")).unwrap();

@@ -9,10 +9,13 @@ use std::process::Output;
 
 use serde_json::Value;
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/house.rs"]
 mod house;
 mod support;
 
+use dice::Dice;
 use house::House;
 use support::Cluster;
 
@@ -20,18 +23,6 @@ const HEADS: usize = 8192;
 const CHUNK: usize = 1 << 16;
 const BLOCK: usize = 1 << 20;
 const TABLES: usize = 50;
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        ((self.0 >> 33) as usize) % end.max(1)
-    }
-}
 
 struct Site {
     cluster: Cluster,

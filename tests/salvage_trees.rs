@@ -12,30 +12,20 @@ use std::process::{Command, Output};
 use kluis::format::tar::{TarReader, display_path};
 use serde_json::Value;
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/house.rs"]
 mod house;
 #[path = "support/trees.rs"]
 mod trees;
 
+use dice::Dice;
 use house::House;
 use trees::{Seen, seen};
 
 const HEADS: usize = 8192;
 const CHUNK: usize = 1 << 16;
 const BLOCK: u64 = 1 << 20;
-
-/// The same numbers on every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        ((self.0 >> 33) as usize) % end.max(1)
-    }
-}
 
 /// Text that shrinks to a half or so.
 fn content(dice: &mut Dice, bytes: usize) -> Vec<u8> {
