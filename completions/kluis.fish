@@ -53,6 +53,7 @@ complete -c kluis -n "__fish_kluis_needs_command" -f -a "delete" -d 'Delete back
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "keep" -d 'Keep backups whatever the retention says'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "decrypt" -d 'Decrypt an archive file'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "adopt" -d 'Make manifests for files that have none'
+complete -c kluis -n "__fish_kluis_needs_command" -f -a "series" -d 'See which backups belong together, and move those of a renamed host'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "key" -d 'Make keys, see what they open, add, drop and exchange them'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "doctor" -d 'Check everything that backups and restores need'
 complete -c kluis -n "__fish_kluis_needs_command" -f -a "serve" -d 'Run the schedules of kluis.toml, and listen for triggers'
@@ -432,6 +433,56 @@ complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s q -l quiet -d 'Say
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l json -d 'Print the result as one JSON document'
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -l no-progress -d 'Show no progress bar'
 complete -c kluis -n "__fish_kluis_using_subcommand adopt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -f -a "list" -d 'List the series: what retention, check and latest count together'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and not __fish_seen_subcommand_from list move" -f -a "move" -d 'Give the backups of a renamed host or server its new label'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l kind -d 'Only this kind' -r -f -a "db\t'Databases'
+source\t'Source trees'"
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l name -d 'Only backups of this name' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -s s -l storage -d 'The directory that holds the backups' -r -F
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l color -d 'When to use colour' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l lock-wait -d 'Wait this long for another run to end, such as 30s or 10m' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l run-limit -d 'Stop the run after this long, such as 12h; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l dry-run -d 'Print what would be moved; change nothing'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l yes -d 'Do not ask'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l force -d 'Also where both labels made backups at the same time, as two hosts would'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more about what is done and why; -vv each step of it too'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Say nothing but results, warnings and errors'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l json -d 'Print the result as one JSON document'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -l no-progress -d 'Show no progress bar'
+complete -c kluis -n "__fish_kluis_using_subcommand series; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s c -l config -d 'Read settings from this file, instead of looking for kluis.toml' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -l env-file -d 'Read environment variables from KEY=VALUE lines; real ones win' -r -F
 complete -c kluis -n "__fish_kluis_using_subcommand key; and not __fish_seen_subcommand_from generate list drill add drop rotate repair" -s s -l storage -d 'The directory that holds the backups' -r -F

@@ -12,12 +12,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::format::manifest::{DatabaseContent, Kind, Manifest};
+use crate::format::manifest::{DatabaseContent, Kind, Manifest, State};
 
 mod labels;
 mod reference;
 
-pub use labels::{Place, host_label, server_label};
+pub use labels::{LABEL_CHARS_MAX, Place, host_label, is_label, renamed, server_label};
 pub use reference::{Reference, Titles, titles};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +42,18 @@ pub enum Variant {
 }
 
 impl Series {
-    /// What the manifest says of itself. Older ones have no label: then it is the
-    /// host's, or the container's on that host. See [`series_of`] for how they
-    /// belong to newer ones.
-    pub fn of(manifest: &Manifest) -> Self {
+    /// What the manifest says of itself, but for a label that it was given since.
+    /// Older ones have none: then it is the host's, or the container's on that host.
+    /// See [`series_of`] for how they belong to newer ones.
+    pub fn of(manifest: &Manifest, state: &State) -> Self {
+        match label(manifest, state) {
+            Some(label) => Self::labelled(manifest, label.to_owned()),
+            None => Self::as_made(manifest),
+        }
+    }
+
+    /// The same, whatever its label is now.
+    pub fn as_made(manifest: &Manifest) -> Self {
         let database = manifest.database.as_ref();
         let label = manifest.label.clone().unwrap_or_else(|| {
             let host = labels::host_of_older(&manifest.host);
@@ -54,6 +62,10 @@ impl Series {
                 None => host.to_owned(),
             }
         });
+        Self::labelled(manifest, label)
+    }
+
+    fn labelled(manifest: &Manifest, label: String) -> Self {
         let tree = manifest.source.as_ref();
         let root = tree.map(|tree| tree.given.as_ref().unwrap_or(&tree.root));
         Self {
@@ -80,6 +92,11 @@ impl Series {
     pub fn is_whole(&self) -> bool {
         self.variant == Variant::Whole
     }
+}
+
+/// `None` of one that was made before there were any.
+fn label<'a>(manifest: &'a Manifest, state: &'a State) -> Option<&'a str> {
+    state.label.as_deref().or(manifest.label.as_deref())
 }
 
 fn variant(manifest: &Manifest) -> Variant {
@@ -187,15 +204,19 @@ impl<'a> Trace<'a> {
     }
 }
 
-/// The series of each of the manifests of a storage, in their order.
+/// The series of each of the manifests of a storage, beside their states, in their
+/// order.
 ///
 /// Manifests without a label were made before there were any, when all of one name
 /// were counted together. Where exactly one series with a label goes on with what
 /// they are (kind, name, variant, machine, way to the server, directory), they are
 /// its beginning: else it would start anew, and they would grow old by themselves
 /// for ever. Where several do, nobody knows whose they are, and they stay apart.
-pub fn series_of(manifests: &[&Manifest]) -> Vec<Series> {
-    let mut series: Vec<Series> = manifests.iter().map(|it| Series::of(it)).collect();
+pub fn series_of(all: &[(&Manifest, &State)]) -> Vec<Series> {
+    let of = |(manifest, state): &(&Manifest, &State)| Series::of(manifest, state);
+    let mut series: Vec<Series> = all.iter().map(of).collect();
+    let manifests: Vec<&Manifest> = all.iter().map(|(manifest, _)| *manifest).collect();
+    let is_labelled = |at: usize| label(all[at].0, all[at].1).is_some();
     let mut labelled: BTreeMap<(Kind, &str, Variant), BTreeMap<Trace<'_>, Vec<usize>>> =
         BTreeMap::new();
     let key = |at: usize| {
@@ -203,7 +224,7 @@ pub fn series_of(manifests: &[&Manifest]) -> Vec<Series> {
         (manifests[at].kind, &*manifests[at].name, variant)
     };
     for (at, manifest) in manifests.iter().enumerate() {
-        if manifest.label.is_some() {
+        if is_labelled(at) {
             let traces = labelled.entry(key(at)).or_default();
             let known = traces.entry(Trace::of(manifest)).or_default();
             if !known.iter().any(|&other| series[other] == series[at]) {
@@ -221,7 +242,7 @@ pub fn series_of(manifests: &[&Manifest]) -> Vec<Series> {
         let first = heirs.next()?;
         heirs.all(|other| other == first).then(|| first.clone())
     };
-    let older = (0..manifests.len()).filter(|&at| manifests[at].label.is_none());
+    let older = (0..manifests.len()).filter(|&at| !is_labelled(at));
     let joined: Vec<(usize, Series)> = older.filter_map(|at| Some((at, heir(at)?))).collect();
     for (at, heir) in joined {
         series[at] = heir;

@@ -13,7 +13,7 @@ use super::trust::Judged;
 use super::{
     Backup, Catalog, CatalogError, RECORDS_READ_MAX, Trust, Unreadable, read_record, storage_id,
 };
-use crate::format::manifest::Manifest;
+use crate::format::manifest::{Manifest, State};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveName, MARKER_KEY, archive_of_manifest, manifest_key};
 use crate::format::run_record::{RunKey, RunStatus};
@@ -81,8 +81,8 @@ impl Catalog {
     /// manifest says joins nothing.
     fn join_series(&mut self) {
         let files = self.backups.iter().filter_map(|ours| ours.file.as_ref());
-        let manifests: Vec<&Manifest> = files.map(|file| &file.manifest).collect();
-        let mut series = series_of(&manifests).into_iter();
+        let all: Vec<(&Manifest, &State)> = files.map(|it| (&it.manifest, &it.state)).collect();
+        let mut series = series_of(&all).into_iter();
         for ours in self.backups.iter_mut().filter(|ours| ours.file.is_some()) {
             ours.set_series(series.next());
         }
@@ -176,7 +176,7 @@ impl Catalog {
             archive: archive.to_owned(),
             named: ArchiveName::guess(archive, modified),
             stored,
-            series: file.as_ref().map(|file| Series::of(&file.manifest)),
+            series: file.as_ref().map(|it| Series::of(&it.manifest, &it.state)),
             file,
             vouched_only: false,
             is_foreign: judged.is_err(),

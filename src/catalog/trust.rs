@@ -213,7 +213,8 @@ impl Trust<'_> {
     }
 
     /// Of a manifest and the archive beside it. Reads one copy of its header. What
-    /// its state says was proven is forgotten where no key of ours sealed that.
+    /// its state says was proven, and where it was moved to, is forgotten where no key
+    /// of ours sealed that.
     pub(super) fn judge(
         self,
         storage: &dyn Storage,
@@ -246,9 +247,9 @@ impl Trust<'_> {
     ) -> (Judged, Option<SecretKey>) {
         let (judged, key) = self.judge_manifest(storage, archive, file);
         if let Self::Ring(ring) = self {
-            let claims = ring.seals() && file.state.verification.is_some();
+            let claims = ring.seals() && file.state.claims();
             if claims && !file.state_seal_holds(key.as_ref(), ring) {
-                file.state.verification = None;
+                file.state.forget_claims();
             }
         }
         (judged, key)

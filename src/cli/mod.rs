@@ -22,6 +22,7 @@ mod key;
 mod notify;
 mod report;
 mod restore;
+mod series;
 mod serve;
 mod server;
 mod stored;
@@ -38,6 +39,7 @@ pub use key::{KeyAdd, KeyCommand, KeyDrill, KeyDrop, KeyGenerate, KeyList, KeyRe
 pub use notify::{NotifyCommand, NotifyTest};
 pub use report::Report;
 pub use restore::{Decrypt, Destination, Restore};
+pub use series::{SeriesCommand, SeriesList, SeriesMove};
 pub use serve::{RunFlags, Serve};
 pub use server::{ModeArg, ServerFlags};
 pub use stored::{Delete, Keep, KindArg, List, Prune, RetentionFlags, Show, SortArg, Verify};
@@ -168,6 +170,8 @@ pub enum Command {
     Keep(Keep),
     Decrypt(Decrypt),
     Adopt(Adopt),
+    #[command(subcommand)]
+    Series(SeriesCommand),
     #[command(subcommand)]
     Key(KeyCommand),
     Doctor(Doctor),

@@ -8,6 +8,7 @@ use crate::cli::Check;
 use crate::event::{Event, EventKind};
 use crate::exit::Exit;
 use crate::format::manifest::{Kind, Trigger};
+use crate::format::manifest_file::ManifestFile;
 use crate::health::{Facts, Finding, Level, judge, worst};
 use crate::operations::{self, HistoryFilter, Reporter};
 use crate::render::{
@@ -173,9 +174,9 @@ fn uncovered(session: &Session<'_>, opened: &Opened) -> anyhow::Result<Vec<Strin
         let series = backup.series.as_ref();
         // Those without a label may be any server's.
         let file = backup.file.as_ref();
-        let may_be_of = |series: &Series| {
-            series.label == label || file.is_some_and(|file| file.manifest.label.is_none())
-        };
+        let is_unlabelled =
+            |it: &ManifestFile| it.manifest.label.is_none() && it.state.label.is_none();
+        let may_be_of = |series: &Series| series.label == label || file.is_some_and(is_unlabelled);
         series.is_some_and(|it| it.kind == Kind::Db && it.is_whole() && may_be_of(it))
     };
     let databases = backups.filter(covers);

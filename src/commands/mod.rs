@@ -33,6 +33,7 @@ mod notify;
 mod remove;
 mod report;
 mod restore;
+mod series;
 mod serve;
 mod session;
 mod verify;
@@ -138,6 +139,7 @@ fn dispatch(session: &Session<'_>, command: Command) -> anyhow::Result<Exit> {
         Command::Keep(wanted) => remove::keep(session, &wanted),
         Command::Decrypt(wanted) => decrypt::run(session, &wanted),
         Command::Adopt(wanted) => adopt::run(session, &wanted),
+        Command::Series(wanted) => series::run(session, &wanted),
         Command::Key(wanted) => key::run(session, &wanted),
         Command::Doctor(wanted) => doctor::run(session, &wanted),
         Command::Notify(NotifyCommand::Test(wanted)) => notify::test(session, &wanted),

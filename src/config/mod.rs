@@ -30,7 +30,7 @@ mod secret_files;
 mod serve;
 mod settings;
 mod show;
-mod values;
+pub mod values;
 
 pub use environment::{Environment, asks_for_json, journal_stream};
 pub use file::ConfigFile;

@@ -9,6 +9,7 @@ use super::{ConfigError, Sourced};
 use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::retention::Age;
+use crate::series::{LABEL_CHARS_MAX, is_label};
 
 /// libdeflate's scale.
 const GZIP_LEVEL_MAX: u32 = 12;
@@ -28,19 +29,20 @@ pub fn parse_days(text: &str) -> Result<Age, &'static str> {
     days.ok_or("not a number of days, 1 or more")
 }
 
-/// A label of a host or server: it stands before a slash in what operators write.
-pub fn checked_label(label: Sourced<String>) -> Result<Sourced<String>, ConfigError> {
-    const CHARS_MAX: usize = 255;
-    let text = &label.value;
-    let is_odd = |c: char| c == '/' || c.is_control() || c.is_whitespace();
-    match text.is_empty() || text.chars().any(is_odd) || text.chars().count() > CHARS_MAX {
-        false => Ok(label),
-        true => Err(wrong(
-            &label.origin,
-            format!(
-                "{text:?} is no label: it has 1 to {CHARS_MAX} characters, without blanks and /"
-            ),
+pub fn parse_label(text: &str) -> Result<String, String> {
+    match is_label(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no label: it has 1 to {LABEL_CHARS_MAX} characters, without blanks and /"
         )),
+    }
+}
+
+/// A label of a host or server.
+pub fn checked_label(label: Sourced<String>) -> Result<Sourced<String>, ConfigError> {
+    match parse_label(&label.value) {
+        Ok(_) => Ok(label),
+        Err(why) => Err(wrong(&label.origin, why)),
     }
 }
 

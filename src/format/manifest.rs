@@ -275,9 +275,25 @@ pub struct State {
     pub pinned: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// The label that its series goes on under, where the host or server was renamed
+    /// since: in place of the manifest's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// A newer kluis' list, kept as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
+}
+
+impl State {
+    /// Whether it says something that is believed only where a key of ours sealed it.
+    pub fn claims(&self) -> bool {
+        self.verification.is_some() || self.label.is_some()
+    }
+
+    pub fn forget_claims(&mut self) {
+        self.verification = None;
+        self.label = None;
+    }
 }
 
 /// JSON that is not looked into: understood, it would take 30 times the memory.

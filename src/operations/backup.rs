@@ -172,24 +172,28 @@ fn last_of_series(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Opti
     let of_plan = keys.iter().filter_map(|key| Some((created(key)?, key)));
     let mut before: Vec<(Timestamp, &String)> = of_plan.collect();
     before.sort_unstable_by(|a, b| b.cmp(a));
-    let is_same = |manifest: &Manifest| {
-        let series = Series::of(manifest);
-        let is_labelled = manifest.label.is_none() || series.label == plan.label;
-        is_labelled && series.root == plan.given_root
+    let is_same = |file: &ManifestFile| {
+        let ManifestFile {
+            manifest, state, ..
+        } = file;
+        let series = Series::of(manifest, state);
+        let is_unlabelled = manifest.label.is_none() && state.label.is_none();
+        (is_unlabelled || series.label == plan.label) && series.root == plan.given_root
     };
     let read = |(_, key): &(Timestamp, &String)| {
         let bytes = read_whole(vault.storage, key, MANIFEST_BYTES_MAX).map_err(|error| {
             let text = format!("an earlier backup cannot be looked at: {error}");
             vault.reporter.warn(&text);
         });
-        Some(ManifestFile::parse(&bytes.ok()?).ok()?.manifest)
+        ManifestFile::parse(&bytes.ok()?).ok()
     };
     // Names tell seconds, and of those of one second a free number is taken again.
     let newest = |of_second: &[(Timestamp, &String)]| {
         let same = of_second.iter().filter_map(read).filter(is_same);
-        same.max_by_key(|manifest| manifest.created_at)
+        same.max_by_key(|file| file.manifest.created_at)
     };
-    before.chunk_by(|a, b| a.0 == b.0).find_map(newest)
+    let last = before.chunk_by(|a, b| a.0 == b.0).find_map(newest)?;
+    Some(last.manifest)
 }
 
 /// Whether the tree had files when it was last backed up.

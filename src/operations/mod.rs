@@ -25,6 +25,7 @@ mod remove;
 mod restore;
 mod salt;
 mod salvage;
+mod series_move;
 mod state;
 mod stored;
 mod sweep;
@@ -69,6 +70,7 @@ pub use rekey::{
 pub use remove::{delete, keep};
 pub use restore::{NotRestored, ReadBack, RestoreDone, RestoreSteps, restore};
 pub use salvage::{Damage, SalvageDone, SalvageSteps, salvage};
+pub use series_move::{MovePlan, MovedSeries, SeriesMove, move_series, plan_move};
 pub use sweep::{Swept, sweep};
 pub use told::{STILL, has_record, record_told, was_told};
 pub use verify::{Depth, VerifyDone, verify};

@@ -1,4 +1,4 @@
-//! Changes what stands beside a manifest: pins and proofs. The manifest's sealed
+//! Changes what stands beside a manifest: pins, proofs and labels. The manifest's sealed
 //! bytes stay as they are, and the state is sealed anew.
 //!
 //! Invariant: what is written was either believed when it was read, or is seen by
@@ -6,6 +6,7 @@
 
 use super::{OperationError, Vault};
 use crate::catalog::{MANIFEST_BYTES_MAX, read_whole};
+use crate::format::keys::SecretKey;
 use crate::format::manifest_file::{ManifestFile, SealedBy};
 use crate::format::names::manifest_key;
 
@@ -15,6 +16,36 @@ pub(super) fn change_state(
     vault: &Vault<'_>,
     archive: &str,
     change: impl FnOnce(&mut ManifestFile) -> bool,
+) -> Result<(), OperationError> {
+    change_and_write(vault, archive, change, |_, _| Ok(()))
+}
+
+/// [`change_state`] of what is believed only with a seal. Where a key of ours is to
+/// make one and cannot, nothing is written.
+pub(super) fn change_sealed_state(
+    vault: &Vault<'_>,
+    archive: &str,
+    change: impl FnOnce(&mut ManifestFile) -> bool,
+) -> Result<(), OperationError> {
+    change_and_write(vault, archive, change, |file, archive_key| {
+        let ring = &vault.ring;
+        match ring.knows_nothing() || file.state_seal_holds(archive_key, ring) {
+            true => Ok(()),
+            false => Err(OperationError::Refused {
+                what: format!(
+                    "no key here can seal what is to stand beside {archive}; do it where a key is \
+                     that opens it"
+                ),
+            }),
+        }
+    })
+}
+
+fn change_and_write(
+    vault: &Vault<'_>,
+    archive: &str,
+    change: impl FnOnce(&mut ManifestFile) -> bool,
+    check: impl FnOnce(&ManifestFile, Option<&SecretKey>) -> Result<(), OperationError>,
 ) -> Result<(), OperationError> {
     let key = manifest_key(archive);
     let of_archive = |source| OperationError::Manifest {
@@ -39,6 +70,7 @@ pub(super) fn change_state(
         None => file.seal_state(&SealedBy::Ring(&vault.ring, vault.seal_salt().as_ref())),
     };
     sealed.map_err(of_archive)?;
+    check(&file, archive_key.as_ref())?;
     let bytes = file.to_bytes().map_err(of_archive)?;
     Ok(vault.storage.replace(&key, &bytes)?)
 }

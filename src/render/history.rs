@@ -154,6 +154,7 @@ impl HistoryRow {
             false => word.to_owned(),
         };
         let what = self.error.clone().or_else(|| self.about());
+        let what = what.or_else(|| self.detail.clone());
         let by = match &self.sudo_user {
             Some(person) => format!("{} ({person})", self.user),
             None => self.user.clone(),

@@ -34,6 +34,7 @@ mod report;
 mod restore;
 mod roles;
 mod schedule;
+mod series;
 mod settings;
 mod show;
 mod simulate;
@@ -75,6 +76,7 @@ pub use report::{
 pub use restore::{Compared, ComparedTable, RestoreReport};
 pub use roles::RolesReport;
 pub use schedule::{ScheduleReport, ScheduleRow};
+pub use series::{ForeignSeriesRow, MovedSeriesRow, SeriesListReport, SeriesMoveReport, SeriesRow};
 pub use settings::SettingsReport;
 pub use show::ShowReport;
 pub use simulate::{SimulateReport, SimulatedPoint, SimulatedRow};

@@ -13,7 +13,7 @@ use crate::format::manifest::{
     Codec, DatabaseContent, Manifest, State, TreeContent, TreeProblem, TreeSpecial, Trigger,
 };
 use crate::ledger::TableLedger;
-use crate::series::left_out_by_options;
+use crate::series::{Series, left_out_by_options};
 
 /// The largest tables are shown, the others counted.
 const TABLES_SHOWN: usize = 20;
@@ -63,7 +63,13 @@ impl Report for ShowReport {
             ),
         );
         fields.optional("note", manifest.note.as_deref());
-        fields.line("series", &line(&self.series));
+        let made = Series::as_made(manifest);
+        let moved = self.state.label.as_ref().filter(|it| **it != made.label);
+        let series = match moved {
+            Some(_) => format!("{}, moved; made as {made}", self.series),
+            None => self.series.clone(),
+        };
+        fields.line("series", &line(&series));
         if let Some(lack) = manifest.lack() {
             fields.line("incomplete", &lack);
         }

@@ -64,6 +64,33 @@ fn is_this_machine(name: &str) -> bool {
         || address.is_ok_and(|address| address.is_loopback())
 }
 
+pub const LABEL_CHARS_MAX: usize = 255;
+
+/// It stands before a slash in what operators write.
+pub fn is_label(text: &str) -> bool {
+    let is_odd = |c: char| c == '/' || c.is_control() || c.is_whitespace();
+    !text.is_empty() && !text.chars().any(is_odd) && text.chars().count() <= LABEL_CHARS_MAX
+}
+
+/// What a label becomes where the host or server that is called `old` is called `new`
+/// from now on: the host's own, and those of servers that this host reaches under a
+/// name of its own. `None` of another's.
+pub fn renamed(label: &str, old: &str, new: &str) -> Option<String> {
+    if label == old {
+        return Some(new.to_owned());
+    }
+    let is_ports = |text: &str| {
+        let digits = |c: char| c.is_ascii_digit() || c == ',';
+        !text.is_empty() && text.chars().all(digits)
+    };
+    let ports = label.strip_prefix(old).and_then(|it| it.strip_prefix(':'));
+    if let Some(ports) = ports.filter(|it| is_ports(it)) {
+        return Some(format!("{new}:{ports}"));
+    }
+    let place = label.strip_suffix(old)?.strip_suffix('@')?;
+    Some(format!("{place}@{new}"))
+}
+
 /// Whether it is the same server whoever says it: `db` and `192.168.0.7` are not.
 fn is_one_everywhere(name: &str) -> bool {
     const LOCAL: [&str; 4] = [".local", ".localhost", ".internal", ".lan"];

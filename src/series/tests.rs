@@ -40,7 +40,18 @@ fn tree(own: Value, root: &str) -> Manifest {
 
 /// Which of them share a series, as the number of the first.
 fn together(manifests: &[Manifest]) -> Vec<usize> {
-    let all = series_of(&manifests.iter().collect::<Vec<_>>());
+    moved(&manifests.iter().map(|it| (it, "")).collect::<Vec<_>>())
+}
+
+/// The same, where each has been given another label since, if one stands there.
+fn moved(manifests: &[(&Manifest, &str)]) -> Vec<usize> {
+    let state = |label: &str| State {
+        label: (!label.is_empty()).then(|| label.to_owned()),
+        ..State::default()
+    };
+    let states: Vec<State> = manifests.iter().map(|(_, label)| state(label)).collect();
+    let all = manifests.iter().map(|(manifest, _)| *manifest);
+    let all = series_of(&all.zip(&states).collect::<Vec<_>>());
     let first = |series| all.iter().position(|other| other == series).unwrap();
     all.iter().map(first).collect()
 }
@@ -105,6 +116,39 @@ fn what_was_made_before_labels_goes_on_in_the_one_series_that_fits() {
 }
 
 #[test]
+fn what_was_moved_belongs_to_its_new_label_and_takes_older_ones_along() {
+    let of = |label: &str| tree(json!({"label": label}), "/x/app");
+    let (alpha, beta) = (of("alpha"), of("beta"));
+    assert_eq!(
+        moved(&[(&beta, ""), (&alpha, "beta"), (&alpha, "")]),
+        [0, 0, 2]
+    );
+    let old = tree(json!({}), "/x/app");
+    assert_eq!(moved(&[(&alpha, "beta"), (&old, "")]), [0, 0]);
+    // It says itself now where it belongs.
+    assert_eq!(moved(&[(&old, "beta"), (&alpha, "")]), [0, 1]);
+}
+
+#[test]
+fn a_renamed_host_takes_along_the_servers_that_it_calls_so() {
+    let renamed = |label| renamed(label, "alpha", "beta");
+    for (label, expected) in [
+        ("alpha", Some("beta")),
+        ("alpha:5432", Some("beta:5432")),
+        ("alpha:5432,5433", Some("beta:5432,5433")),
+        ("db:5432@alpha", Some("db:5432@beta")),
+        ("service shop@alpha", Some("service shop@beta")),
+        ("alpha2", None),
+        ("alpha:x", None),
+        ("alpha:", None),
+        ("db:5432@not-alpha", None),
+        ("", None),
+    ] {
+        assert_eq!(renamed(label).as_deref(), expected, "{label}");
+    }
+}
+
+#[test]
 fn a_container_made_anew_stays_one_series() {
     let in_container = |host: &str| tree(json!({"host": host}), "/app");
     let all = [in_container("3f2a9bc01d77"), in_container("77d10cb9a2f3")];
@@ -161,7 +205,7 @@ fn a_name_that_fits_two_series_is_ambiguous_and_a_longer_one_takes_one() {
         ),
     ]
     .iter()
-    .map(Series::of)
+    .map(Series::as_made)
     .collect();
     for text in ["app", "/x/app", "alpha/app", "db"] {
         let found = named(text, &all);

@@ -36,11 +36,12 @@ pub(super) fn describe(
     }
 }
 
-/// It was just read whole, so it is verified; what was proven of the old archive
+/// Its series is the old one's. It was just read whole, so it is verified; what was proven of the old archive
 /// beyond that is not proven of this one.
 pub(super) fn state(old: &State, now: Timestamp) -> State {
     State {
         pinned: old.pinned,
+        label: old.label.clone(),
         verification: Some(Verification {
             level: ProofLevel::Verified,
             at: now,
