@@ -2,23 +2,16 @@
 //! that lost their manifest, become backups like any other; what is damaged or
 //! cut does not, and nothing is written of it.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/programs.rs"]
-mod programs;
-mod support;
-#[path = "support/trees.rs"]
-mod trees;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use home::{Home, text};
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::programs;
+use crate::support::trees::{assert_same, seen};
 use serde_json::Value;
-use support::Cluster;
-use trees::{assert_same, seen};
 
 const PASSPHRASE: &str = "correct horse battery staple – ünïcode";
 const LEGACY_DUMP: &str = "kanbu_backup_2026-01-18T10-30-00.sql.gz.enc";

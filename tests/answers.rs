@@ -5,15 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-#[path = "support/front.rs"]
-mod front;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use front::{Front, Refusals};
-use house::House;
-use support::{Cluster, ClusterOptions};
+use crate::support::front::{Front, Refusals};
+use crate::support::house::House;
+use crate::support::{Cluster, ClusterOptions};
 
 /// A house whose docker command only leaves a mark that it was started.
 fn watching_docker() -> House {

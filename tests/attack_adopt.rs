@@ -5,13 +5,8 @@ use std::fs;
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::House;
-use planting::{archives, genuine, house, listed, made_elsewhere};
+use crate::support::house::House;
+use crate::support::planting::{archives, genuine, house, listed, made_elsewhere};
 
 fn adopt(house: &House, arguments: &[&str], code: i32) -> Value {
     let mut kluis = house.kluis();

@@ -7,20 +7,13 @@
 //! In the archive formats the text stands where pg_restore copies it from: in a
 //! statement of the table of contents, and in the rows.
 
-#[path = "support/field.rs"]
-mod field;
-#[path = "support/hostile.rs"]
-mod hostile;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
 use std::fs;
 use std::process::Command;
 
-use field::Field;
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::field::Field;
+use crate::support::house;
+use crate::support::house::House;
 
 /// `FILE` is a file that must not come to be, `PORT` one where nobody may connect.
 const TEXTS: &[&str] = &[

@@ -7,13 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/rules.rs"]
-mod rules;
-
-use house::House;
-use rules::KEEP_LAST_1;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::rules::KEEP_LAST_1;
 
 fn json(mut command: Command) -> Value {
     let output = command.output().unwrap();

@@ -4,12 +4,8 @@
 
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// The database `app` of postgres, in which eve owns a schema and may make things in
 /// `public`. Her function does what it can wherever it runs in a copy.

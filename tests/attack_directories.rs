@@ -3,14 +3,12 @@
 //! Succeeds on 861f450: all of them are kept to the end, and the restore dies for
 //! want of memory.
 
-#[path = "support/house.rs"]
-mod house;
-
 use std::fs::{self, File};
 
+use crate::support::house;
+use crate::support::house::House;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use house::House;
 
 /// With as much address space as this, of which the program and its threads take
 /// a part; the attributes together are twice as large.

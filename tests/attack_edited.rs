@@ -6,20 +6,13 @@
 //! Also what nobody sealed, for trees. What takes long is done by turns, as in
 //! attack_manifests.rs.
 
-#[path = "support/field.rs"]
-mod field;
-#[path = "support/hostile.rs"]
-mod hostile;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
 use std::fs;
 
-use field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE, one_in};
-use house::House;
+use crate::support::Cluster;
+use crate::support::field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE, one_in};
+use crate::support::hostile;
+use crate::support::house::House;
 use serde_json::Value;
-use support::Cluster;
 
 /// Everything that takes backups away; what counts is said in as few words as can be.
 const PRUNES: &[&[&str]] = &[

@@ -7,10 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-#[path = "support/house.rs"]
-mod house;
-
-use house::House;
+use crate::support::house::House;
 
 const SECRETS: [&str; 6] = [
     "DATABASE_URL",

@@ -3,12 +3,8 @@
 
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// `shop` is mallory's, who is nobody; hstore is hers too.
 const WRITTEN: &str = "ALTER DATABASE shop OWNER TO mallory;

@@ -8,16 +8,10 @@ use kluis::format::keyring::{KeyMaterial, Keyring};
 use kluis::format::run_record::RunRecord;
 use serde_json::{Value, json};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-#[path = "support/rules.rs"]
-mod rules;
-
-use house::House;
-use planting::{genuine, house, listed, manifest_of};
-use rules::KEEP_LAST_1;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::planting::{genuine, house, listed, manifest_of};
+use crate::support::rules::KEEP_LAST_1;
 
 const HEADER: usize = 4096;
 

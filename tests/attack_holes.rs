@@ -7,12 +7,8 @@ use std::path::Path;
 
 use kluis::storage::{LocalStorage, Storage};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use planting::{archives, genuine, house};
+use crate::support::house;
+use crate::support::planting::{archives, genuine, house};
 
 /// Nothing here could be read to its end.
 const TERABYTES: u64 = 8 << 40;

@@ -11,13 +11,6 @@
 //! takes his step as his own user, and the process goes on. 240 rounds by
 //! default; KLUIS_ROUNDS asks for another number.
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/stopping.rs"]
-mod stopping;
-#[path = "support/tracing.rs"]
-mod tracing;
-
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -25,7 +18,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use house::House;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::stopping;
 
 const ATTACKER: u32 = 65534;
 const SECRET: &str = "nobody else is to read this";

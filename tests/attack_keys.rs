@@ -12,13 +12,8 @@ use kluis::format::signing::Signer;
 use kluis::format::slots::Slot;
 use zeroize::Zeroizing;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::program;
-use planting::{archives, genuine, house, listed, made_elsewhere};
+use crate::support::house::program;
+use crate::support::planting::{archives, genuine, house, listed, made_elsewhere};
 
 #[test]
 fn without_the_key_that_the_backups_have_none_is_made_in_plain_text() {

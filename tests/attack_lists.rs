@@ -4,13 +4,9 @@
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
+use crate::support::Cluster;
+use crate::support::house::House;
 use serde_json::Value;
-use support::Cluster;
 
 fn server() -> Option<(Cluster, House)> {
     let cluster = Cluster::start()?;

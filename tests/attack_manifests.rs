@@ -10,19 +10,11 @@
 //! proven and restored by turns, one in 397, and the sharpest ones always.
 //! KLUIS_ROUNDS=20 does it for one in 20, KLUIS_ROUNDS=all for each.
 
-#[path = "support/field.rs"]
-mod field;
-#[path = "support/hostile.rs"]
-mod hostile;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
 use std::fs;
 
-use field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE, around, one_in};
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE, around, one_in};
+use crate::support::house::House;
 
 const SCHEMA: &str = "CREATE ROLE owner_of_it; CREATE SCHEMA s; CREATE SEQUENCE s.q;
     CREATE TABLE s.t (a int, m money); ALTER TABLE s.t OWNER TO owner_of_it;

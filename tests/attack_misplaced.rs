@@ -9,13 +9,8 @@ use std::process::Output;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::House;
-use planting::{genuine, house, listed};
+use crate::support::house::House;
+use crate::support::planting::{genuine, house, listed};
 
 const KINDS: [&str; 3] = ["fifo", "directory", "symlink"];
 

@@ -8,17 +8,12 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/majors.rs"]
-mod majors;
-#[path = "support/planting.rs"]
-mod planting;
-mod support;
-
-use house::House;
-use planting::{genuine, manifest_of};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::majors;
+use crate::support::planting;
+use crate::support::planting::{genuine, manifest_of};
 
 const ARCHIVE: &str = "x_backup_2026-01-01T00-00-00.dir.tar";
 /// From 16 on the lists of large objects are named in the table of contents.

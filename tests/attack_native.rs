@@ -12,12 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::{Cluster, open_directory};
+use crate::support::house::House;
+use crate::support::{Cluster, open_directory};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

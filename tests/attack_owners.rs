@@ -5,12 +5,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// Makes its owner superuser as soon as a superuser copies rows in.
 const RISING: &str = "CREATE FUNCTION public.rise(i int) RETURNS boolean LANGUAGE plpgsql AS $$

@@ -4,15 +4,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-#[path = "support/rules.rs"]
-mod rules;
-
-use planting::{archives, genuine, house, listed, made_elsewhere, manifest_of, plant_record};
-use rules::KEEP_LAST_1;
+use crate::support::planting::{
+    archives, genuine, house, listed, made_elsewhere, manifest_of, plant_record,
+};
+use crate::support::rules::KEEP_LAST_1;
 
 const OTHER_KEY: (&str, &str) = (
     "BACKUP_ENCRYPTION_KEY",

@@ -5,13 +5,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::House;
-use planting::{genuine, house, manifest_of};
+use crate::support::house::House;
+use crate::support::planting;
+use crate::support::planting::{genuine, house, manifest_of};
 
 fn proof() -> Value {
     json!({"level": "restored", "at": "2026-11-29T00:00:00Z", "ok": true})

@@ -10,12 +10,9 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::{House, names};
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::house::{House, names};
 
 /// A database's unencrypted backup in a house without a key.
 struct Planted {

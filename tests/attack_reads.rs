@@ -2,15 +2,9 @@
 
 use std::fs::{self, File};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-#[path = "support/tracing.rs"]
-mod tracing;
-
-use house::program;
-use planting::{genuine, house};
+use crate::support::house::program;
+use crate::support::planting::{genuine, house};
+use crate::support::tracing;
 
 /// A manifest of 3 GiB, of which nothing is on the disk.
 #[test]

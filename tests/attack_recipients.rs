@@ -20,13 +20,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::House;
-use planting::{Planted, archives, made_elsewhere, manifest_of};
+use crate::support::house::House;
+use crate::support::planting;
+use crate::support::planting::{Planted, archives, made_elsewhere, manifest_of};
 
 const THEIRS: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 

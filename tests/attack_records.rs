@@ -6,13 +6,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/planting.rs"]
-mod planting;
-
-use house::House;
-use planting::{genuine, house};
+use crate::support::house::House;
+use crate::support::planting::{genuine, house};
 
 const NIGHTLY: &str = "[source]\npaths = [\"app\"]\n\
     [[schedule]]\nname = \"nightly\"\nwhat = \"source\"\ncron = \"17 3 * * *\"\n";

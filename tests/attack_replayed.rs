@@ -8,10 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-
-use house::{House, names};
+use crate::support::house::{House, names};
 
 /// A house with a tree, and keys 1 to 4 in files of its own.
 fn house() -> House {

@@ -7,10 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "support/house.rs"]
-mod house;
-
-use house::House;
+use crate::support::house::House;
 
 const NOBODY: Option<u32> = Some(65534);
 

@@ -11,12 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// Makes the shadows of one schema, given as `:schema`; `:names` is an array of words,
 /// `:file` where a call is told. What cannot be declared so, such as a plpgsql function

@@ -4,12 +4,10 @@
 //! Succeeds on 861f450: the sizes' sum wraps round, the backup exits 0, and its
 //! restore exits 4 with nothing restored.
 
-#[path = "support/house.rs"]
-mod house;
-
 use std::fs::{self, File};
 
-use house::House;
+use crate::support::house;
+use crate::support::house::House;
 use serde_json::Value;
 
 const LARGEST: u64 = i64::MAX as u64;

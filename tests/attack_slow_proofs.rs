@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::house;
+use crate::support::house::House;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -4,12 +4,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -5,13 +5,9 @@
 use std::net::TcpListener;
 use std::process::{Child, Output, Stdio};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
+use crate::support::Cluster;
+use crate::support::house::House;
 use serde_json::Value;
-use support::Cluster;
 
 /// A dump reads the value of a sequence, and waits for its lock without a limit.
 const HELD: &str = "BEGIN; ALTER SEQUENCE m.s RENAME TO elsewhere; SELECT pg_sleep(1000000)";

@@ -7,10 +7,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-
-use house::House;
+use crate::support::house::House;
 
 /// Who is neither root nor whoever runs the test.
 const STRANGER: u32 = 54_321;

@@ -6,12 +6,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::{Cluster, ClusterOptions};
+use crate::support::house::House;
+use crate::support::{Cluster, ClusterOptions};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

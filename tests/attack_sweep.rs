@@ -5,13 +5,9 @@ use std::process::Output;
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
+use crate::support::Cluster;
+use crate::support::house::House;
 use kluis::postgres::{Leftover, Marks};
-use support::Cluster;
 
 fn kluis(house: &House, cluster: &Cluster, arguments: &[&str]) -> Output {
     let mut command = house.kluis();

@@ -3,12 +3,8 @@
 
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// A backup of the database `bobs`, and eve, who may make databases.
 fn bobs() -> Option<(Cluster, House)> {

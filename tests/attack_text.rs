@@ -3,12 +3,8 @@
 //! format. Each succeeds on 861f450: a row that anybody could insert made a backup
 //! that no restore took, and a procedure came back without its COMMIT.
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 const TEXTS: &str = r#"
 CREATE TABLE oneline (line text);

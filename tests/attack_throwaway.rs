@@ -13,12 +13,9 @@ use std::process::Output;
 
 use tempfile::TempDir;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::{Cluster, open_directory};
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::{Cluster, open_directory};
 
 struct Attack {
     house: House,

@@ -4,19 +4,14 @@
 //! Each succeeds on 861f450: there the staging directory lies in his own
 //! directory, where he can rename it, and a link of his leads root anywhere.
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/stopping.rs"]
-mod stopping;
-#[path = "support/tracing.rs"]
-mod tracing;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use house::House;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::stopping;
 
 const ALICE: u32 = 65534;
 

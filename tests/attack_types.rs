@@ -10,14 +10,10 @@
 use std::fs;
 use std::path::Path;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::house::House;
+use crate::support::majors;
 
 /// `FILE`: what a superuser's call is told to. Others cannot write there, and go on.
 const PLANTED: &str = r#"

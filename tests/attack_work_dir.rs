@@ -6,20 +6,15 @@
 //! `root_does_not_work_where_another_user_could_exchange_everything`: it works
 //! there. The others hold what closes them.
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/stopping.rs"]
-mod stopping;
-#[path = "support/tracing.rs"]
-mod tracing;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use house::House;
+use crate::support::house;
+use crate::support::house::House;
+use crate::support::stopping;
 
 /// A house with a tree, and a work directory as `/var/tmp` is.
 fn house() -> (House, PathBuf) {

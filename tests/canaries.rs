@@ -2,10 +2,6 @@
 //! for wherever it says or writes something: argument vectors, environments of
 //! children, stdout and stderr at -vv and --json, the storage, temporary files.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -18,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use home::{Home, text};
-use support::{Cluster, ClusterOptions};
+use crate::support;
+use crate::support::home::{Home, text};
+use crate::support::{Cluster, ClusterOptions};
 
 /// A secret, in each form in which it could be seen.
 #[derive(Clone)]

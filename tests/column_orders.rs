@@ -2,14 +2,9 @@
 //! and restore must say of them what is so. Inheritance trees, dropped columns,
 //! attached partitions, odd names, tables without columns.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use home::{Home, text};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::majors;
 
 const ORDERS: &str = include_str!("data/column_orders.sql");
 

@@ -3,18 +3,14 @@
 //! ledgers are of dumps that are made of the database and of its copy. The same
 //! through the real binary, where the copy is damaged while it is restored.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
 use std::path::PathBuf;
 
 use kluis::cancel::Cancel;
 use kluis::ledger::{Columns, Ledger};
 use kluis::postgres::{Access, ClientSearch, ConnectionSettings, DumpOptions, Server, dump_ledger};
 
-use home::Home;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::Home;
 
 const SHOP: &str = "
     CREATE TABLE item (id integer PRIMARY KEY, name text, price numeric, at timestamptz, picture bytea);

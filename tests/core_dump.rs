@@ -1,14 +1,11 @@
 //! A crash of kluis writes no core file: its memory has keys in it.
 
-#[path = "support/home.rs"]
-mod home;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use home::{Home, text};
+use crate::support::home::{Home, text};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A shell that lifts the limit as far as it may, then becomes the program.

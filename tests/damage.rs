@@ -12,12 +12,7 @@ use kluis::operations::{Encryption, OperationError, VerifyDone};
 use kluis::storage::Storage;
 use serde_json::Value;
 
-#[path = "support/damaged.rs"]
-mod damaged;
-#[path = "support/in_process.rs"]
-mod in_process;
-
-use damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
+use crate::support::damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
 
 /// The content that makes an archive of 256 KiB with its 8 KiB of headers.
 const CONTENT_BYTES: usize = 254_000;

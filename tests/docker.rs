@@ -10,16 +10,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-#[path = "support/docker.rs"]
-mod docker;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use docker::{Container, ContainerOptions, wait_until};
-use house::House;
+use crate::support;
+use crate::support::docker::{Container, ContainerOptions, wait_until};
+use crate::support::house::House;
+use crate::support::majors;
 
 /// Far more than a keeper needs, far less than a dump would wait for a lock.
 const END_MAX: Duration = Duration::from_secs(20);

@@ -3,14 +3,12 @@
 //! To renew them: `cargo run -- man man`, and `cargo run -- completions SHELL`
 //! for each file under `completions/`.
 
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::programs;
 use clap::Parser;
 use clap_complete::Shell;
 use kluis::cli::Cli;

@@ -4,12 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
-use home::{Home, text};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
 
 /// The report, and the exit code that came with it.
 fn report(home: &Home, arguments: &[&str]) -> (Value, Option<i32>) {

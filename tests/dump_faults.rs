@@ -8,11 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
+use crate::support;
+use crate::support::house::House;
 
 struct Bench {
     house: House,

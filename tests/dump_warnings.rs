@@ -7,12 +7,8 @@ use std::process::Output;
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::{Cluster, ClusterOptions};
+use crate::support::house::House;
+use crate::support::{Cluster, ClusterOptions};
 
 /// A house whose database `shop` a role may read that is no superuser.
 struct Bench {

@@ -18,16 +18,9 @@ use kluis::operations::{DecryptDone, Encryption, OperationError, decrypt};
 use kluis::pipeline::{ArchiveMeta, Envelope, Sealing, UnsealError, new_archive, seal};
 use kluis::storage::{MemoryStorage, Storage};
 
-#[path = "support/damaged.rs"]
-mod damaged;
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/in_process.rs"]
-mod in_process;
-
-use damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
-use home::{Home, text};
-use in_process::{KEY, Witness, noise, vault};
+use crate::support::damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
+use crate::support::home::{Home, text};
+use crate::support::in_process::{KEY, Witness, noise, vault};
 
 const HEADS: usize = PAYLOAD_OFFSET as usize;
 const SEALED_LEN: usize = CHUNK_LEN + TAG_LEN;

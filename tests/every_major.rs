@@ -2,17 +2,12 @@
 //! everything that a dump has to carry is backed up, restored beside itself and
 //! in its own place, and must dump as before.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use home::{Home, text};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::majors;
 
 const ROLES: &str =
     r#"CREATE ROLE kluis_reader; CREATE ROLE kluis_writer; CREATE ROLE "kluis ""odd"" rôle";"#;

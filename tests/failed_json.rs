@@ -5,10 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-
-use home::{Home, text};
+use crate::support::home::{Home, text};
 
 /// A home with a backup of a small tree; the archive's name.
 fn backed_up() -> (Home, String) {

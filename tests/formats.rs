@@ -1,10 +1,6 @@
 //! Custom and directory archives, made and given back by the real binary: the
 //! same database comes back as from a plain dump, and what is damaged is found.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
 use std::fs;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -18,8 +14,8 @@ use kluis::postgres::{ClientSearch, Converter};
 use kluis::reached::Reached;
 use kluis::target::{FromCustom, Received, Target, TargetError};
 
-use home::{Home, text};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
 
 const EVERY_TYPE: &str = include_str!("data/every_type.sql");
 const FORMATS: [&str; 3] = ["plain", "custom", "directory"];

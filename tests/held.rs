@@ -8,13 +8,8 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/noise.rs"]
-mod noise;
-
-use home::Home;
-use noise::noise;
+use crate::support::home::Home;
+use crate::support::noise::noise;
 
 fn storage() -> Home {
     let home = Home::new();

@@ -4,12 +4,8 @@
 
 use std::fs;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/programs.rs"]
-mod programs;
-
-use home::{Home, text};
+use crate::support::home::{Home, text};
+use crate::support::programs;
 
 /// Hooks that write down when they were called and what they were told.
 fn noting(home: &Home, moments: &[&str]) -> String {

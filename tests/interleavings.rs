@@ -15,16 +15,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-#[path = "support/dice.rs"]
-mod dice;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/noise.rs"]
-mod noise;
-
-use dice::Dice;
-use house::House;
-use noise::noise;
+use crate::support::dice::Dice;
+use crate::support::house::House;
+use crate::support::noise::noise;
 
 /// Four tests share the 300, so that they run beside each other.
 const ROUNDS: u64 = 75;

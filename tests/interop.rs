@@ -2,23 +2,16 @@
 //! codec goes with every encryption; and the files of the service that kluis
 //! replaces are decrypted, verified and restored.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/programs.rs"]
-mod programs;
-mod support;
-#[path = "support/trees.rs"]
-mod trees;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use home::{Home, text};
-use support::Cluster;
-use trees::{Seen, assert_same, seen};
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::programs;
+use crate::support::trees::{Seen, assert_same, seen};
 
 const PASSPHRASE: &str = "correct horse battery staple – ünïcode";
 

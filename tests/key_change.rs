@@ -7,10 +7,8 @@ use std::process::Output;
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-
-use house::House;
+use crate::support::house;
+use crate::support::house::House;
 
 /// The key that a house is configured with.
 fn old_key() -> String {

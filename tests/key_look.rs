@@ -1,13 +1,10 @@
 //! `kluis key list` and `kluis key drill` with the real binary: which key opens
 //! which backup, and what the loss of one would cost.
 
-#[path = "support/home.rs"]
-mod home;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use home::{Home, text};
+use crate::support::home::{Home, text};
 use kluis::render::{
     DrillKeyRow, ElsewhereRow, KeyDrillReport, KeyListReport, KeyName, KeyRow, Report, UnopenedRow,
     View,

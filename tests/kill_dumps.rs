@@ -12,15 +12,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[path = "support/docker.rs"]
-mod docker;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use docker::{Container, wait_until};
-use house::{House, names};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::docker::{Container, wait_until};
+use crate::support::house::{House, names};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

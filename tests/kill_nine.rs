@@ -12,17 +12,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/noise.rs"]
-mod noise;
-mod support;
-#[path = "support/tracing.rs"]
-mod tracing;
-
-use house::{House, names};
-use noise::noise;
-use tracing::{can_trace, kluis_meeting};
+use crate::support;
+use crate::support::house::{House, names};
+use crate::support::noise::noise;
+use crate::support::tracing::{can_trace, kluis_meeting};
 
 const GROWTH_POINTS: u64 = 130;
 const CALL_POINTS: usize = 140;

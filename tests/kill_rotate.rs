@@ -15,19 +15,10 @@ use kluis::format::keyring::Keyring;
 use kluis::operations::{Encryption, Vault};
 use kluis::storage::LocalStorage;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/rings.rs"]
-mod rings;
-#[path = "support/tracing.rs"]
-mod tracing;
-
-use house::{House, names as names_in};
-use in_process::{Witness, at, back_up, tree_of, vault};
-use rings::{healthy, hex_key, is_whole, names, opened, ring};
-use tracing::{can_trace, kluis_meeting};
+use crate::support::house::{House, names as names_in};
+use crate::support::in_process::{Witness, at, back_up, tree_of, vault};
+use crate::support::rings::{healthy, hex_key, is_whole, names, opened, ring};
+use crate::support::tracing::{can_trace, kluis_meeting};
 
 const PASSPHRASE: &str = "correct horse";
 const SIGKILL: i32 = 9;

@@ -37,6 +37,22 @@ fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// One that `suite.rs` forgets would never run.
+#[test]
+fn every_file_of_tests_is_in_the_suite() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let suite = fs::read_to_string(tests.join("suite.rs")).unwrap();
+    let files = fs::read_dir(tests)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let rust = files.filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    let names = rust.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
+    let forgotten: Vec<String> = names
+        .filter(|name| name != "suite" && !suite.contains(&format!("\nmod {name};")))
+        .collect();
+    assert_eq!(forgotten, [""; 0], "name them in tests/suite.rs");
+}
+
 fn source_files() -> Vec<SourceFile> {
     let mut files = Vec::new();
     let mut directories = vec![src()];

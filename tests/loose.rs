@@ -1,13 +1,10 @@
 //! Archives that kluis did not make, in a storage: every one is seen, nothing is said
 //! to be right that nobody looked at, and the only one of its name is not lost.
 
-#[path = "support/home.rs"]
-mod home;
-
 use std::fs;
 use std::process::Output;
 
-use home::Home;
+use crate::support::home::Home;
 use serde_json::Value;
 
 /// A whole dump in pg_dump's form, of one table with two rows.

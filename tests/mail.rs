@@ -9,12 +9,8 @@ use kluis::render::test_wording;
 use kluis::secrets::SecretText;
 use serde_json::{Value, json};
 
-#[path = "support/programs.rs"]
-mod programs;
-#[path = "support/receivers.rs"]
-mod receivers;
-
-use receivers::{Certificates, PythonServer, event, notice, patience, python_has};
+use crate::support::programs;
+use crate::support::receivers::{Certificates, PythonServer, event, notice, patience, python_has};
 
 const PASSWORD: &str = "c4n4ry-passw0rd";
 const LONG: Duration = Duration::from_secs(30);

@@ -13,12 +13,10 @@ use kluis::notify::{
 use kluis::secrets::SecretText;
 use serde_json::json;
 
-#[path = "support/programs.rs"]
-mod programs;
-#[path = "support/receivers.rs"]
-mod receivers;
-
-use receivers::{Answer, Certificates, PythonServer, Web, event, notice, patience, python_has};
+use crate::support::programs;
+use crate::support::receivers::{
+    Answer, Certificates, PythonServer, Web, event, notice, patience, python_has,
+};
 
 /// What must not be told by anything.
 const TOKEN: &str = "c4n4ry-t0ken";

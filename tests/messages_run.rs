@@ -11,13 +11,8 @@ use std::sync::{Arc, Mutex};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/receivers.rs"]
-mod receivers;
-
-use home::Home;
-use receivers::{Answer, Web};
+use crate::support::home::Home;
+use crate::support::receivers::{Answer, Web};
 
 const TOKEN: &str = "c4n4ry-t0ken";
 const SECRET: &str = "c4n4ry-s3cret";

@@ -3,12 +3,8 @@
 
 use std::fs;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 const SHOP: &str = "
 CREATE ROLE clerk; CREATE ROLE reader; CREATE ROLE \"Odd, role\"; CREATE ROLE writer;

@@ -4,12 +4,8 @@
 use std::path::Path;
 use std::process::Output;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// Each as SQL writes it, but for the quotes around it. `RAN` is a file's path.
 const NAMES: [&str; 5] = [

@@ -1,12 +1,8 @@
 //! Roles whose names are bytes in no encoding, as a database in SQL_ASCII takes them:
 //! what they own is backed up, proven and restored.
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// `caf` and a byte that is no UTF-8.
 const ROLE: &str = "convert_from('\\x636166e9', 'SQL_ASCII')";

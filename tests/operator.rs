@@ -8,10 +8,7 @@ use assert_cmd::Command;
 use rustix::fs::FlockOperation;
 use serde_json::Value;
 
-#[path = "support/rules.rs"]
-mod rules;
-
-use rules::KEEP_LAST_1;
+use crate::support::rules::KEEP_LAST_1;
 
 fn kluis(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));

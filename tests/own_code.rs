@@ -1,14 +1,9 @@
 //! Code of a database's own that writes while a dump fills it: what stays still, and
 //! what may be taken all the same.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use home::{Home, text};
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::majors;
 
 /// Notes each command. The view is refreshed behind the trigger, last of all.
 const NOTED: &str = "

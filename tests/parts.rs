@@ -4,15 +4,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use house::House;
-use majors::programs;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
+use crate::support::majors::programs;
 
 const SHOP: &str = "
 CREATE EXTENSION hstore;

@@ -1,7 +1,5 @@
 //! The dump source and the database target against a real server.
 
-mod support;
-
 use std::fs;
 use std::io::{self, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +16,7 @@ use kluis::reached::Reached;
 use kluis::source::{PgDumpSource, Produced, Source};
 use kluis::target::{DatabaseTarget, Placement, Received, Target, TargetError};
 
-use support::{Cluster, ClusterOptions};
+use crate::support::{Cluster, ClusterOptions};
 
 const EVERY_TYPE: &str = include_str!("data/every_type.sql");
 

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::only;
 use kluis::process::{ChildReader, ProcessError, Tool, terminate_all};
 
 const PLAY: &str = "KLUIS_TEST_PLAY";
@@ -14,7 +15,8 @@ const PLAY: &str = "KLUIS_TEST_PLAY";
 /// This program again, with only the test `name`, which then plays its part.
 fn played(name: &str) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
+        .args(only(module_path!(), name))
+        .arg("--nocapture")
         .env(PLAY, "1")
         .stdout(Stdio::piped())
         .spawn()

@@ -11,12 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::{House, names};
-use support::{Cluster, ClusterOptions};
+use crate::support;
+use crate::support::house::{House, names};
+use crate::support::{Cluster, ClusterOptions};
 
 /// A house with a work directory that a server without our rights can get to.
 struct Proof {

@@ -4,14 +4,10 @@
 
 use std::fs;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/majors.rs"]
-mod majors;
-mod support;
-
-use home::{Home, text};
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::majors;
 
 const ROLES: [&str; 3] = ["kluis_reader", "kluis_writer", r#""kluis ""odd"" rôle""#];
 const EVERY_TYPE: &str = include_str!("data/every_type.sql");

@@ -13,13 +13,8 @@ use kluis::reached::{Goal, Reached};
 use kluis::storage::{MemoryStorage, PendingWrite, StorageError, StoredObject};
 use kluis::target::{Received, Target, TargetError};
 
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/opening.rs"]
-mod opening;
-
-use in_process::{Witness, at, back_up, tree_of, vault};
-use opening::reads_otherwise;
+use crate::support::in_process::{Witness, at, back_up, tree_of, vault};
+use crate::support::opening::reads_otherwise;
 
 /// Counts what is read of the archive.
 struct Counting<'a> {

@@ -1,21 +1,15 @@
 //! Real input, end to end with the real binary: what an operator has is backed
 //! up, verified, restored and compared with what it was before.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-#[path = "support/trees.rs"]
-mod trees;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::Stdio;
 
-use home::{Home, text};
-use support::Cluster;
-use trees::{assert_same, seen};
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
+use crate::support::trees::{assert_same, seen};
 use xxhash_rust::xxh3::Xxh3;
 
 const EVERY_TYPE: &str = include_str!("data/every_type.sql");

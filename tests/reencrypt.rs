@@ -19,16 +19,11 @@ use kluis::postgres::ClientSearch;
 use kluis::storage::{MemoryStorage, Storage};
 use kluis::wiring::{ArchivePrograms, check_target};
 
-#[path = "support/faulting.rs"]
-mod faulting;
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/rings.rs"]
-mod rings;
-
-use faulting::{FaultPlan, Faulting, Manner};
-use in_process::{Witness, at, back_up, prove, tree_of, vault};
-use rings::{Keys, archives, copied, counts, healthy, hex_key, names, opened, ring};
+use crate::support::faulting::{FaultPlan, Faulting, Manner};
+use crate::support::in_process::{Witness, at, back_up, prove, tree_of, vault};
+use crate::support::rings::{
+    Keys, archives, copied, counts, healthy, hex_key, names, opened, ring,
+};
 
 const TREE_BYTES: usize = 70_000;
 

@@ -15,19 +15,12 @@ use kluis::operations::{
 use kluis::source::{Produced, Source};
 use kluis::storage::{LocalStorage, MemoryStorage, Storage};
 
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/rings.rs"]
-mod rings;
-#[path = "support/watched.rs"]
-mod watched;
-
-use in_process::{Witness, at, back_up, plan, tree_of, vault};
-use rings::{
+use crate::support::in_process::{Witness, at, back_up, plan, tree_of, vault};
+use crate::support::rings::{
     Keys, archives, change, copied, counts, failure, head_of, healthy, hex_key, is_whole, names,
     opened, ring, rotate,
 };
-use watched::{Reaches, Tear, Watched};
+use crate::support::watched::{Reaches, Tear, Watched};
 
 const NOBODY: u8 = 0xee;
 

@@ -1,14 +1,5 @@
 //! The report: text, JSON, and the page in a real Chromium.
 
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/past.rs"]
-mod past;
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,9 +7,10 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use browser::{Browser, ENTER, SPACE};
-use home::{Home, text};
-use past::Past;
+use crate::support::browser::{Browser, ENTER, SPACE};
+use crate::support::home::{Home, text};
+use crate::support::past::Past;
+use crate::support::programs;
 
 const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp;";
 const TURNING: &str = "shop\u{202e}gpj.exe";

@@ -9,15 +9,10 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/programs.rs"]
-mod programs;
-mod support;
-
-use house::House;
+use crate::support::Cluster;
+use crate::support::house::House;
+use crate::support::programs;
 use kluis::postgres::{Leftover, Marks};
-use support::Cluster;
 
 const SHOP: &str = "
     CREATE TABLE item (id serial PRIMARY KEY, name text);

@@ -9,15 +9,9 @@ use std::process::Output;
 
 use serde_json::Value;
 
-#[path = "support/dice.rs"]
-mod dice;
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use dice::Dice;
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::dice::Dice;
+use crate::support::house::House;
 
 const HEADS: usize = 8192;
 const CHUNK: usize = 1 << 16;

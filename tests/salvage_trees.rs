@@ -12,16 +12,10 @@ use std::process::{Command, Output};
 use kluis::format::tar::{TarReader, display_path};
 use serde_json::Value;
 
-#[path = "support/dice.rs"]
-mod dice;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/trees.rs"]
-mod trees;
-
-use dice::Dice;
-use house::House;
-use trees::{Seen, seen};
+use crate::support::dice::Dice;
+use crate::support::house::House;
+use crate::support::trees;
+use crate::support::trees::{Seen, seen};
 
 const HEADS: usize = 8192;
 const CHUNK: usize = 1 << 16;

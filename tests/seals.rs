@@ -14,10 +14,7 @@ use kluis::operations::{Encryption, OperationError, Vault, VerifyDone};
 use kluis::storage::{MemoryStorage, Storage};
 use serde_json::Value;
 
-#[path = "support/in_process.rs"]
-mod in_process;
-
-use in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
+use crate::support::in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
 
 const PASSPHRASE: &str = "a passphrase of several words";
 const HEADER_LEN: usize = 4096;

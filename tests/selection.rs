@@ -1,22 +1,18 @@
 //! One table or schema out of a dump: what comes, what stays, and that psql
 //! makes of it what was there before.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use home::{Home, text};
+use crate::support::Cluster;
+use crate::support::home::{Home, text};
 use kluis::cancel::Cancel;
 use kluis::dump::{Choice, ChoiceError, Contents, Pattern};
 use kluis::ledger::DumpReader;
 use kluis::reached::Reached;
 use kluis::target::{ContentsCheck, Received, Selected, Target, TargetError};
-use support::Cluster;
 
 /// Keeps what it receives, and reads it as a dump.
 struct Keep(Arc<Mutex<Vec<u8>>>);

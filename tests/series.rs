@@ -7,13 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/rules.rs"]
-mod rules;
-
-use home::{Home, text};
-use rules::KEEP_LAST_1;
+use crate::support::home::{Home, text};
+use crate::support::rules::KEEP_LAST_1;
 
 fn home() -> Home {
     Home::new().configure("[retention]\nkeep_at_least = 1\n")

@@ -6,13 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/rules.rs"]
-mod rules;
-
-use home::{Home, text};
-use rules::KEEP_LAST_1;
+use crate::support::home::{Home, text};
+use crate::support::rules::KEEP_LAST_1;
 
 const MOVE: [&str; 5] = ["series", "move", "alpha", "beta", "--yes"];
 

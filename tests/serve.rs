@@ -12,11 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::{House, names};
+use crate::support;
+use crate::support::house::{House, names};
 
 const KEY: &str = "correct-horse-battery";
 const TREES: &str = "[source]\npaths = [\"tree\"]\n\

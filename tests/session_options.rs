@@ -1,12 +1,8 @@
 //! Restores that differ from what the dump says: without its owners and grants, as
 //! another role, with a setting of the operator's.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
-use home::Home;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::Home;
 
 const FORMATS: [&str; 3] = ["plain", "custom", "directory"];
 

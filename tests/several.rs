@@ -1,17 +1,13 @@
 //! Several databases in one run, and what they share: one archive each, one time
 //! for all, and one that fails does not stop the others.
 
-#[path = "support/home.rs"]
-mod home;
-mod support;
-
 use std::fs;
 use std::process::Output;
 
-use home::Home;
+use crate::support::home::Home;
+use crate::support::{Cluster, ClusterOptions};
 use kluis::postgres::{Leftover, Marks};
 use serde_json::Value;
-use support::{Cluster, ClusterOptions};
 
 struct Bench {
     home: Home,

@@ -13,11 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::{House, names};
+use crate::support;
+use crate::support::house::{House, names};
 
 const SIGNALS: [(Signal, i32, &str); 2] = [
     (Signal::INT, 130, "interrupted by SIGINT"),

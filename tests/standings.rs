@@ -7,10 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-
-use home::Home;
+use crate::support::home::Home;
 
 /// A tree that was backed up once for each of `contents`, the oldest first; the
 /// archives.

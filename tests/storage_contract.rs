@@ -8,9 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use kluis::storage::{ErrorKind, LocalStorage, MemoryStorage, Storage, StorageError};
 
-#[path = "support/faulting.rs"]
-mod faulting;
-use faulting::{FaultPlan, Faulting, Manner};
+use crate::support::faulting::{FaultPlan, Faulting, Manner};
+use crate::support::only;
 
 /// Every case is a function over a storage; each driver runs all of them.
 macro_rules! contract {
@@ -288,7 +287,8 @@ fn helper(name: &str, umask: &str, root: &Path) -> Command {
     command
         .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--ignored", "--nocapture"])
+        .args(only(module_path!(), name))
+        .args(["--ignored", "--nocapture"])
         .env(HELPER_ROOT, root);
     command
 }
@@ -343,7 +343,8 @@ fn a_commit_that_fails_at_any_step_leaves_nothing_visible() {
             .args(["-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:error={error}:when={when}")])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "helper_stores_with_its_umask", "--ignored"])
+            .args(only(module_path!(), "helper_stores_with_its_umask"))
+            .arg("--ignored")
             .env(HELPER_ROOT, root.path())
             .output()
             .unwrap();

@@ -16,19 +16,11 @@ use kluis::operations::{Encryption, OperationError, PruneScope, Vault, delete, p
 use kluis::retention::KeepRules;
 use kluis::storage::{MemoryStorage, Storage};
 
-#[path = "support/faulting.rs"]
-mod faulting;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/tracing.rs"]
-mod tracing;
-
-use faulting::{FaultPlan, Faulting, Manner};
-use house::House;
-use in_process::{Witness, at, back_up, prove, tree_of, vault};
-use tracing::{can_trace, kluis_meeting};
+use crate::support::faulting::{FaultPlan, Faulting, Manner};
+use crate::support::house::House;
+use crate::support::in_process;
+use crate::support::in_process::{Witness, at, back_up, prove, tree_of, vault};
+use crate::support::tracing::{can_trace, kluis_meeting};
 
 /// A storage with three encrypted backups of a tree, made at hours 0, 1 and 2.
 struct Stage {

@@ -1,16 +1,12 @@
 //! What stands around a run: whose the storage is, who listens on stderr, a clock's
 //! zone that nobody knows, and who is left behind in a container.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::process::{Command, Stdio};
 
-use home::Home;
+use crate::support::home::Home;
+use crate::support::programs;
 
 fn is_root() -> bool {
     let is = rustix::process::geteuid().is_root();

@@ -14,16 +14,9 @@ use kluis::operations::{Encryption, OperationError, delete, keep, sweep};
 use kluis::process;
 use kluis::storage::{MemoryStorage, Storage};
 
-#[path = "support/faulting.rs"]
-mod faulting;
-#[path = "support/house.rs"]
-mod house;
-#[path = "support/in_process.rs"]
-mod in_process;
-
-use faulting::{FaultPlan, Faulting, Manner};
-use house::{House, names};
-use in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
+use crate::support::faulting::{FaultPlan, Faulting, Manner};
+use crate::support::house::{House, names};
+use crate::support::in_process::{KEY, Witness, at, back_up, prove, tree_of, vault};
 
 /// What stands in a storage between an archive and its manifest.
 const ARCHIVE: &str = "shop_source_2026-01-18T01-00-00.tar.gz.enc";

@@ -9,10 +9,7 @@ use std::process::{Command, Output};
 
 use kluis::format::posix_acl;
 
-#[path = "support/home.rs"]
-mod home;
-
-use home::{Home, text};
+use crate::support::home::{Home, text};
 
 const NOBODY: u32 = 65534;
 

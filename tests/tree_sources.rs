@@ -8,10 +8,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-
-use home::{Home, text};
+use crate::support::home::{Home, text};
 
 fn write(home: &Home, paths: &[&str]) {
     for path in paths {

@@ -1,13 +1,11 @@
 //! The examples for systemd and cron: the service manager finds nothing to say
 //! about the units, and every command line in them is one that kluis takes.
 
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::programs;
 use clap::Parser;
 use jiff::tz::TimeZone;
 use kluis::cli::Cli;

@@ -4,13 +4,6 @@
 //! every one, by the page's names of errors. `tests/data/vectors/index.json` says
 //! what each of them is.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/in_process.rs"]
-mod in_process;
-#[path = "support/programs.rs"]
-mod programs;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -32,8 +25,10 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use home::{Home, text};
-use in_process::Witness;
+use crate::support::home::{Home, text};
+use crate::support::in_process;
+use crate::support::in_process::Witness;
+use crate::support::programs;
 
 /// Debian's: its package python3-cryptography is what an operator has.
 const PYTHON: &str = "/usr/bin/python3";
@@ -669,7 +664,7 @@ fn rows(bytes: usize) -> Vec<u8> {
 /// Not a test: writes what this version writes, once. What is there stays as it
 /// is, and another version's files get other names.
 ///
-///     cargo nextest run --test vectors --run-ignored only write_the_vectors
+///     cargo nextest run --run-ignored only write_the_vectors
 #[test]
 #[ignore = "writes frozen files"]
 fn write_the_vectors_of_the_library() {

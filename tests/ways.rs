@@ -9,12 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 fn ends(code: i32, command: &mut Command) -> String {
     let output: Output = command.output().unwrap();

@@ -8,12 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "support/house.rs"]
-mod house;
-mod support;
-
-use house::House;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::house::House;
 
 /// What is done to the client at the line of SQL that a case names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

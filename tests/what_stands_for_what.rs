@@ -3,15 +3,9 @@
 
 use serde_json::Value;
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/rules.rs"]
-mod rules;
-mod support;
-
-use home::Home;
-use rules::KEEP_LAST_1;
-use support::Cluster;
+use crate::support::Cluster;
+use crate::support::home::Home;
+use crate::support::rules::KEEP_LAST_1;
 
 fn shop() -> Option<(Cluster, Home)> {
     let cluster = Cluster::start()?;

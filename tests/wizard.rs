@@ -1,17 +1,11 @@
 //! `kluis restore` on a terminal, where nothing is said: what it shows, what it
 //! offers, and what it makes of answers.
 
-#[path = "support/home.rs"]
-mod home;
-#[path = "support/programs.rs"]
-mod programs;
-#[path = "support/terminal.rs"]
-mod terminal;
-
 use std::fs;
 
-use home::Home;
-use terminal::typed;
+use crate::support::home::Home;
+use crate::support::programs;
+use crate::support::terminal::typed;
 
 /// Two trees, each backed up twice; the newest of `app` is damaged.
 fn home() -> Option<Home> {

@@ -1,8 +1,6 @@
 //! A headless Chromium, driven through chromedriver as the W3C's WebDriver has
 //! it, on loopback. It ends when dropped.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;

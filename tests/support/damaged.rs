@@ -1,7 +1,5 @@
 //! An archive in memory that reads as damaged in one place, and what is said of it.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +13,9 @@ use kluis::reached::Goal;
 use kluis::storage::{MemoryStorage, PendingWrite, Storage, StorageError, StoredObject};
 use kluis::target::{DirectoryTarget, RestoreTreeOptions, Target};
 
-#[path = "opening.rs"]
-mod opening;
+use crate::support::opening::reads_otherwise;
 
-use opening::reads_otherwise;
-
-use super::in_process::{Witness, at, back_up, prove, tree_of, vault};
+use crate::support::in_process::{Witness, at, back_up, prove, tree_of, vault};
 
 /// What was done to the archive's bytes.
 #[derive(Clone, Copy, Debug)]

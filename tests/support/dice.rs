@@ -1,7 +1,5 @@
 //! SplitMix64: the same numbers for the same seed.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 pub struct Dice(pub u64);
 
 impl Dice {

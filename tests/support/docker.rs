@@ -5,8 +5,6 @@
 //! instead. Containers are gone when dropped; those of tests that were killed
 //! are removed by the next ones.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};

@@ -1,8 +1,6 @@
 //! A storage that fails where a test wants it to. Owns the counting of steps;
 //! everything else is the storage's inside.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,5 @@
 //! A storage with hostile manifests in it, and the commands that read them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,8 +7,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::hostile::{Canaries, Planted, planted};
-use crate::house::{House, names};
+use crate::support::hostile::{Canaries, Planted, planted};
+use crate::support::house::{House, names};
 
 /// What takes long is done for one in so many: KLUIS_ROUNDS says how many, `all` for
 /// each.

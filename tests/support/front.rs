@@ -3,8 +3,6 @@
 //! server in another language does. What has no language stays: SQLSTATE, places
 //! in the source.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;

@@ -1,8 +1,6 @@
 //! The real binary with a home, a storage and a key of its own, and nothing
 //! around it that the machine could have set.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! Hostile values for manifests: what they are, where they go, and what must not
 //! come of them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::house::names;
+use crate::support::house::names;
 
 /// What must not come to be: files by commands, connections to a listener.
 pub struct Canaries {

@@ -1,8 +1,6 @@
 //! The real binary in a house of its own: home, storage and key in a temporary
 //! directory, nothing of the machine's environment.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! Operations without a binary around them: a vault over any storage, a small
 //! tree as the source, and a reporter that remembers what it was told.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,9 +21,7 @@ use kluis::source::{DirectorySource, TreeOptions};
 use kluis::storage::Storage;
 use kluis::wiring::{ArchivePrograms, check_target};
 
-#[path = "noise.rs"]
-mod noise;
-pub use noise::noise;
+pub use crate::support::noise::noise;
 
 /// Remembers the warnings.
 #[derive(Default)]

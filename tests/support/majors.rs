@@ -1,8 +1,6 @@
 //! Clusters of every major that kluis is tested on: 15 is Debian's, the others
 //! are those that tests/prepare-postgresql brings into a cache.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::path::{Path, PathBuf};
 
 use crate::support::{Cluster, ClusterOptions};

@@ -5,7 +5,31 @@
 //! fails instead. KLUIS_TEST_PG_BIN names the binaries' directory, otherwise
 //! the newest below /usr/lib/postgresql is taken.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+pub mod browser;
+pub mod damaged;
+pub mod dice;
+pub mod docker;
+pub mod faulting;
+pub mod field;
+pub mod front;
+pub mod home;
+pub mod hostile;
+pub mod house;
+pub mod in_process;
+pub mod majors;
+pub mod noise;
+pub mod opening;
+pub mod past;
+pub mod planting;
+pub mod programs;
+pub mod receivers;
+pub mod rings;
+pub mod rules;
+pub mod stopping;
+pub mod terminal;
+pub mod tracing;
+pub mod trees;
+pub mod watched;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -36,6 +60,14 @@ pub struct Cluster {
     bin: PathBuf,
     port: u16,
     password: Option<String>,
+}
+
+/// The arguments by which this program runs one test alone, of the module that asks with
+/// its `module_path!()`. No test of that name would be a success: look for "1 passed" or
+/// for what it tells.
+pub fn only(module: &str, name: &str) -> [String; 2] {
+    let (_, module) = module.split_once("::").expect("a module of the suite");
+    ["--exact".to_owned(), format!("{module}::{name}")]
 }
 
 /// A directory that another user may come through, and write to if `mode` lets him.

@@ -1,7 +1,5 @@
 //! Bytes that do not compress, always the same.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 /// xorshift64, see Marsaglia, "Xorshift RNGs", 2003.
 pub fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

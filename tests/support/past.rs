@@ -1,8 +1,6 @@
 //! A storage with a past: manifests, archives of holes and run records, as months
 //! of nightly runs would have left them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fs;
 use std::path::Path;
 

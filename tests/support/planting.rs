@@ -1,14 +1,12 @@
 //! Somebody who can write to a storage, and has a kluis and keys of his own.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::house::{House, names};
+use crate::support::house::{House, names};
 
 /// An archive and its manifest, made elsewhere.
 pub struct Planted {

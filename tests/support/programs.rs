@@ -1,7 +1,5 @@
 //! Programs that a test needs beside kluis.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::process::{Command, Stdio};
 
 /// Whether all of them are here. Where not, a test says so and is skipped; with

@@ -1,8 +1,6 @@
 //! Who messages are sent to, on loopback: an HTTP receiver in the test itself,
 //! and servers with TLS or SMTP that Python has.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

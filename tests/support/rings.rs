@@ -1,7 +1,5 @@
 //! Keys for tests, and the changes of keys that they are used in.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use kluis::cancel::Cancel;
 use kluis::catalog::{Backup, Catalog, Trust, read_whole};
 use kluis::format::header::{self, Header, Opened};
@@ -13,7 +11,7 @@ use kluis::operations::{
 use kluis::pipeline::{Opening, UnsealError, Unsealing, unseal};
 use kluis::storage::{MemoryStorage, Storage};
 
-use crate::in_process::{Witness, at, vault};
+use crate::support::in_process::{Witness, at, vault};
 
 /// A key of 64 hex digits, all of one byte.
 pub fn hex_key(byte: u8) -> String {

@@ -1,7 +1,5 @@
 //! kluis, stopped at a system call while somebody else acts.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -11,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::house::{self, House};
-use crate::tracing;
+use crate::support::house::{self, House};
+use crate::support::tracing;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Nothing on a busy machine is taken for a hang before that.

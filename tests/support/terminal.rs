@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::home::Home;
+use crate::support::home::Home;
 
 /// The exit code, and all that stood on the terminal. `script` makes the terminal.
 pub fn typed(home: &Home, arguments: &[&str], answers: &str) -> (i32, String) {

@@ -1,10 +1,8 @@
 //! The kernel's answers, changed on the way: strace's fault injection.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::process::Command;
 
-use crate::house::{self, House};
+use crate::support::house::{self, House};
 
 /// Whether strace is there and may trace; the reason has been told.
 pub fn can_trace() -> bool {

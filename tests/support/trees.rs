@@ -1,7 +1,5 @@
 //! Trees, and whether two are the same.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,8 +1,6 @@
 //! A storage that counts what is written into it, and can cut a header's write
 //! short. Everything else is the storage's inside.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::Path;
