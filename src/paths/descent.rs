@@ -5,6 +5,10 @@
 //! Between them a directory is opened again by the names that led there, from
 //! the nearest that is held, and must be the one that it was. One that was moved
 //! away or replaced is lost, and all below it that was closed with it.
+//!
+//! On that way some stay open, each twice as far from the present place as the one
+//! before: so all of a deep way is come back by in a few openings of each directory,
+//! and not in as many as there are above it.
 
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
@@ -22,13 +26,17 @@ const HELD_MIN: usize = 4;
 pub struct Descent<T> {
     levels: Vec<Level<T>>,
     held: usize,
+    /// Levels in between that stay open, the topmost first.
+    between: Vec<usize>,
+    #[cfg(test)]
+    opened_again: usize,
 }
 
 struct Level<T> {
     directory: Option<Arc<Dir>>,
     identity: Identity,
     name: CString,
-    lost: bool,
+    lost: Option<Lost>,
     value: T,
 }
 
@@ -54,6 +62,9 @@ impl<T> Descent<T> {
         let mut descent = Self {
             levels: Vec::new(),
             held: held.clamp(HELD_MIN, HELD_MAX),
+            between: Vec::new(),
+            #[cfg(test)]
+            opened_again: 0,
         };
         descent.push(c"", top, value);
         descent
@@ -64,19 +75,24 @@ impl<T> Descent<T> {
         let far = self.levels.len().checked_sub(self.held);
         if let Some(far) = far.filter(|&far| far >= self.held) {
             self.levels[far].directory = None;
+            self.between.retain(|&at| at != far);
         }
         self.levels.push(Level {
             identity: directory.identity(),
             directory: Some(directory),
             name: name.to_owned(),
-            lost: false,
+            lost: None,
             value,
         });
     }
 
     /// Leaves the present place, also the top.
     pub fn pop(&mut self) -> Option<Left<T>> {
-        self.levels.pop().map(|level| Left {
+        let left = self.levels.pop();
+        if self.between.last() == Some(&self.levels.len()) {
+            self.between.pop();
+        }
+        left.map(|level| Left {
             name: level.name,
             identity: level.identity,
             value: level.value,
@@ -106,10 +122,10 @@ impl<T> Descent<T> {
         let Some(level) = self.levels.last() else {
             return Err(Lost::Moved);
         };
-        match &level.directory {
-            Some(directory) => Ok(Arc::clone(directory)),
-            None if level.lost => Err(Lost::Moved),
-            None => self.reach_again(),
+        match (&level.directory, level.lost) {
+            (Some(directory), _) => Ok(Arc::clone(directory)),
+            (None, Some(lost)) => Err(lost),
+            (None, None) => self.reach_again(),
         }
     }
 
@@ -117,26 +133,57 @@ impl<T> Descent<T> {
         let nearest = self.levels.iter().rposition(|it| it.directory.is_some());
         let nearest = nearest.ok_or(Lost::Moved)?;
         let mut here = self.levels[nearest].directory.clone().ok_or(Lost::Moved)?;
-        let keep_from = self.levels.len().saturating_sub(self.held.div_ceil(2));
+        self.thin_out();
         for at in nearest + 1..self.levels.len() {
-            let level = &mut self.levels[at];
-            match here.open_child(&level.name) {
-                Ok(there) if there.identity() == level.identity && !level.lost => {
+            #[cfg(test)]
+            {
+                self.opened_again += 1;
+            }
+            let level = &self.levels[at];
+            let why = match here.open_child(&level.name) {
+                Ok(there) if there.identity() == level.identity && level.lost.is_none() => {
                     here = Arc::new(there);
+                    self.keep(at, &here);
+                    continue;
                 }
-                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                    for below in &mut self.levels[at..] {
-                        below.lost = true;
-                    }
-                    return Err(Lost::Moved);
-                }
-                Err(errno) => return Err(Lost::Refused(errno)),
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Lost::Moved,
+                Err(errno) => Lost::Refused(errno),
+            };
+            // It is not asked again at each place below it.
+            for below in &mut self.levels[at..] {
+                below.lost = Some(why);
             }
-            if at >= keep_from {
-                level.directory = Some(Arc::clone(&here));
-            }
+            return Err(why);
         }
         Ok(here)
+    }
+
+    /// Keeps those open that are near the present place, and a few farther ones.
+    fn keep(&mut self, at: usize, directory: &Arc<Dir>) {
+        let near = self.held.div_ceil(2);
+        let distance = self.levels.len() - 1 - at;
+        let is_near = distance < near;
+        if is_near || distance.is_multiple_of(near) && (distance / near).is_power_of_two() {
+            self.levels[at].directory = Some(Arc::clone(directory));
+            if !is_near {
+                self.between.push(at);
+            }
+        }
+    }
+
+    /// A way that goes up and down leaves more of them behind: then every second is
+    /// closed.
+    fn thin_out(&mut self) {
+        if self.between.len() < self.held.div_ceil(4) {
+            return;
+        }
+        let between = std::mem::take(&mut self.between);
+        for pair in between.chunks(2) {
+            self.between.push(pair[0]);
+            if let Some(&other) = pair.get(1) {
+                self.levels[other].directory = None;
+            }
+        }
     }
 }
 
@@ -180,6 +227,38 @@ mod tests {
             assert!(descent.reach().is_ok(), "{at}");
             assert!(open(&descent) <= 2 * HELD_MAX + HELD_MAX / 2);
             assert_eq!(descent.pop().map(|left| left.value), Some(at));
+        }
+    }
+
+    #[test]
+    fn each_directory_of_a_deep_way_is_opened_again_a_few_times_only() {
+        let depth = 12 * HELD_MAX;
+        let (_place, mut descent) = way(depth);
+        while descent.depth() > 1 {
+            descent.pop();
+            assert!(descent.reach().is_ok(), "{}", descent.depth());
+        }
+        let opened = descent.opened_again;
+        assert!(opened <= 5 * depth, "{opened} of {depth}");
+    }
+
+    /// Down 3, up 2, and so on: what stays open in between must not add up.
+    #[test]
+    fn a_way_up_and_down_keeps_no_more_open() {
+        let (_place, mut descent) = way(3 * HELD_MAX);
+        let held = descent.held;
+        for round in 0..6 {
+            for _ in 0..2 * held {
+                descent.pop();
+                descent.reach().unwrap();
+            }
+            for at in 0..3 * held {
+                let here = descent.reach().unwrap();
+                let below = here.make_child(c"d").or_else(|_| here.open_child(c"d"));
+                descent.push(c"d", Arc::new(below.unwrap()), at);
+            }
+            let open = descent.levels.iter().filter(|it| it.directory.is_some());
+            assert!(open.count() <= 3 * held, "{round}");
         }
     }
 
