@@ -113,10 +113,43 @@ fn a_hollow_archive_of_very_many_pieces_is_not_read() {
     }
     let mut verify = house.command("timeout");
     verify
-        .arg("60")
+        .args(["-k", "5", "60"])
         .arg(house::program())
         .args(["verify", "--all"]);
     let output = verify.output().unwrap();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(said.contains("all others a hole"), "{said}");
+}
+
+/// More of them than a map of an archive has: the holes between some have to be read.
+const PIECES: u64 = 33_000;
+
+#[test]
+fn a_hollow_file_of_very_many_pieces_is_left_out_of_a_tree_and_the_others_are_not() {
+    let house = house();
+    // Each piece is a block: in memory where that is to be had.
+    let in_memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let app = in_memory.unwrap();
+    fs::write(app.path().join("file"), "genuine").unwrap();
+    let path = app.path().join("hollow");
+    let hollow = File::create_new(&path).unwrap();
+    for piece in 0..PIECES {
+        let at = piece * (TERABYTES / PIECES);
+        hollow.write_all_at(b"x", at).unwrap();
+    }
+    if !lengthen(&path) {
+        return;
+    }
+    let mut backup = house.command("timeout");
+    backup.args(["-k", "5", "60"]).arg(house::program());
+    let output = backup.args(["backup", "source"]).arg(app.path()).output();
+    let output = output.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("hollow") && said.contains("more holes than"),
+        "{said}"
+    );
+    house.run(&["restore", "latest:source", "--to", "out", "--yes"]);
+    assert!(house.path("out/file").exists() && !house.path("out/hollow").exists());
 }

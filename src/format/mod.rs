@@ -5,6 +5,7 @@ pub mod age;
 pub mod frames;
 pub mod gzip;
 pub mod header;
+pub mod hollow;
 pub mod keyring;
 pub mod keys;
 pub mod legacy;

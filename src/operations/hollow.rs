@@ -4,13 +4,8 @@
 //! have some that a copy made: whoever names it has it read.
 
 use super::OperationError;
+use crate::format::hollow::is_hollow;
 use crate::storage::Storage;
-
-/// Of each so many bytes at least one is data. The largest pieces that the formats
-/// have, such as zstd's raw blocks, would let 1 of 32 be all that is written.
-const SIZE_OF_DATA_MAX: u64 = 64;
-/// Smaller ones are read at once.
-const SMALL_BYTES: u64 = 1 << 30;
 
 /// For who reads whatever lies there. An archive that cannot be looked at is told by
 /// who reads it.
@@ -20,11 +15,11 @@ pub fn refuse_hollow(
     bytes: u64,
     command: &'static str,
 ) -> Result<(), OperationError> {
-    if bytes < SMALL_BYTES {
+    if !is_hollow(bytes, 0) {
         return Ok(());
     }
     match storage.data_bytes(archive) {
-        Ok(Some(data)) if data < bytes / SIZE_OF_DATA_MAX => Err(OperationError::Hollow {
+        Ok(Some(data)) if is_hollow(bytes, data) => Err(OperationError::Hollow {
             archive: archive.to_owned(),
             bytes,
             data,

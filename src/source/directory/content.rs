@@ -2,12 +2,14 @@
 //! has exactly the bytes its header announced, whatever happens to the file:
 //! what is missing becomes zeros, what came later is left out, both are told.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::status::Status;
+use crate::format::hollow::is_hollow;
 use crate::format::tar::{BLOCK_BYTES, MAX_SEGMENTS, Segment};
 
 /// Of a file that says of no size, as those of procfs, at most so much is read: it is
@@ -129,33 +131,89 @@ pub(super) fn read_unannounced(file: &OwnedFd) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Where the data lies, if the file has holes worth leaving out. A file system
-/// that cannot tell gives `None`: then the file is read whole.
-pub(super) fn find_segments(file: &OwnedFd, status: &Status) -> Option<Vec<Segment>> {
-    if status.blocks.saturating_mul(512) >= status.bytes {
-        return None;
+/// Segments that are held while they are collected.
+const SEGMENTS_HELD: usize = 4 * MAX_SEGMENTS;
+/// A file whose holes its file system does not tell is read from this size on only if
+/// its blocks show that it is no hole: below, compression may have made them few.
+const UNTOLD_BYTES_MAX: u64 = 1 << 40;
+
+/// Of a file that is not read: days of zeros.
+#[derive(Debug)]
+pub(super) struct TooHollow {
+    /// What would be read.
+    bytes: u64,
+    data_bytes: u64,
+}
+
+impl fmt::Display for TooHollow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, data_bytes } = self;
+        write!(
+            f,
+            "it has {data_bytes} bytes of data, and more holes than an archive can tell: {bytes} \
+             bytes of it would be read"
+        )
     }
+}
+
+/// A file without holes.
+pub(super) fn whole(bytes: u64) -> Vec<Segment> {
+    let segment = Segment { offset: 0, bytes };
+    (bytes > 0).then_some(segment).into_iter().collect()
+}
+
+/// Where the data lies, if the file has holes worth leaving out; `None`: it is read
+/// whole, also where its file system does not tell of holes.
+///
+/// What an archive's map cannot tell is read as zeros: the smallest holes. Who scatters
+/// blocks over terabytes gets no more of that than [`is_hollow`] allows.
+pub(super) fn find_segments(
+    file: &OwnedFd,
+    status: &Status,
+) -> Result<Option<Vec<Segment>>, TooHollow> {
+    let occupied_bytes = status.blocks.saturating_mul(512);
+    if occupied_bytes >= status.bytes {
+        return Ok(None);
+    }
+    let told = tell_segments(file, status.bytes);
+    let Some((segments, data_bytes)) = told.filter(|(_, data)| *data < status.bytes) else {
+        let is_long = status.bytes >= UNTOLD_BYTES_MAX;
+        return match is_long && is_hollow(status.bytes, occupied_bytes) {
+            true => Err(TooHollow {
+                bytes: status.bytes,
+                data_bytes: occupied_bytes,
+            }),
+            false => Ok(None),
+        };
+    };
+    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    match is_hollow(bytes, data_bytes) {
+        true => Err(TooHollow { bytes, data_bytes }),
+        false => Ok((bytes < status.bytes).then_some(segments)),
+    }
+}
+
+/// At most as many segments as an archive's map has, and the bytes that they would be
+/// with all holes told. `None` of a file system that cannot tell.
+fn tell_segments(file: &OwnedFd, file_bytes: u64) -> Option<(Vec<Segment>, u64)> {
     let mut segments: Vec<Segment> = Vec::new();
-    let mut at = 0;
-    while at < status.bytes {
+    let (mut at, mut data_bytes) = (0, 0);
+    while at < file_bytes {
         let begin = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(begin) if begin < status.bytes => begin,
+            Ok(begin) if begin < file_bytes => begin,
             Ok(_) | Err(Errno::NXIO) => break,
             Err(_) => return None,
         };
         let end = rustix::fs::seek(file, SeekFrom::Hole(begin)).ok()?;
-        push_segment(&mut segments, begin, end.max(begin + 1), status.bytes);
-        at = end.max(begin + 1);
-        if segments.len() > 2 * MAX_SEGMENTS {
-            // Too scattered: holes below the limit are read as zeros.
-            segments = merge_nearest(segments);
+        let end = end.max(begin + 1);
+        push_segment(&mut segments, begin, end, file_bytes);
+        data_bytes += end.min(file_bytes) - begin;
+        at = end;
+        if segments.len() > SEGMENTS_HELD {
+            segments = join_nearest(segments, SEGMENTS_HELD / 2);
         }
     }
-    while segments.len() > MAX_SEGMENTS {
-        segments = merge_nearest(segments);
-    }
-    let data_bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    (data_bytes < status.bytes).then_some(segments)
+    Some((join_nearest(segments, MAX_SEGMENTS), data_bytes))
 }
 
 /// Adds data from `begin` to `end`, widened to whole blocks but for the file's
@@ -173,23 +231,33 @@ fn push_segment(segments: &mut Vec<Segment>, begin: u64, end: u64, file_bytes: u
     }
 }
 
-/// Halves the number of segments by reading every second hole.
-fn merge_nearest(segments: Vec<Segment>) -> Vec<Segment> {
-    segments
-        .chunks(2)
-        .map(|pair| {
-            let (first, last) = (pair[0], pair[pair.len() - 1]);
-            Segment {
-                offset: first.offset,
-                bytes: last.offset + last.bytes - first.offset,
+/// At most `wanted` segments: the smallest holes between them are read.
+fn join_nearest(segments: Vec<Segment>, wanted: usize) -> Vec<Segment> {
+    let Some(last) = segments.len().checked_sub(wanted.max(1) + 1) else {
+        return segments;
+    };
+    let hole = |at: usize| {
+        let before = segments[at - 1];
+        // The same file is to give the same bytes: of equal ones the first.
+        (segments[at].offset - before.offset - before.bytes, at)
+    };
+    let mut holes: Vec<(u64, usize)> = (1..segments.len()).map(hole).collect();
+    let largest_read = *holes.select_nth_unstable(last).1;
+    let mut joined: Vec<Segment> = Vec::with_capacity(wanted);
+    for (at, segment) in segments.iter().enumerate() {
+        match joined.last_mut() {
+            Some(before) if hole(at) <= largest_read => {
+                before.bytes = segment.offset + segment.bytes - before.offset;
             }
-        })
-        .collect()
+            _ => joined.push(*segment),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Segment, merge_nearest, push_segment};
+    use super::{Segment, join_nearest, push_segment};
 
     #[test]
     fn segments_are_whole_blocks_but_for_the_files_end() {
@@ -202,18 +270,23 @@ mod tests {
     }
 
     #[test]
-    fn merging_loses_no_data() {
-        let scattered: Vec<Segment> = (0..5)
-            .map(|at| Segment {
-                offset: at * 4096,
-                bytes: 512,
-            })
-            .collect();
-        let merged = merge_nearest(scattered);
-        let ends: Vec<(u64, u64)> = merged
-            .iter()
-            .map(|s| (s.offset, s.offset + s.bytes))
-            .collect();
-        assert_eq!(ends, [(0, 4608), (8192, 12_800), (16_384, 16_896)]);
+    fn the_smallest_holes_are_read_and_no_data_is_lost() {
+        let offsets = [0, 4096, 1 << 40, (1 << 40) + 2048, 1 << 41];
+        let scattered = offsets.map(|offset| Segment { offset, bytes: 512 });
+        let ends = |wanted| -> Vec<(u64, u64)> {
+            let joined = join_nearest(scattered.to_vec(), wanted);
+            joined
+                .iter()
+                .map(|s| (s.offset, s.offset + s.bytes))
+                .collect()
+        };
+        let high = (1 << 40, (1 << 40) + 2560);
+        let last = (1 << 41, (1 << 41) + 512);
+        assert_eq!(ends(4), [(0, 512), (4096, 4608), high, last]);
+        assert_eq!(ends(3), [(0, 4608), high, last]);
+        assert_eq!(ends(1), [(0, last.1)]);
+        for enough in [5, 100] {
+            assert_eq!(join_nearest(scattered.to_vec(), enough), scattered);
+        }
     }
 }

@@ -16,7 +16,7 @@ use rustix::fs::FileType;
 use crate::cancel::Cancel;
 use crate::format::manifest::{TreeContent, TreeProblem, TreeSpecial};
 use crate::format::tar::{
-    Attributes, Entry, EntryKind, Segment, encode, end_of_archive, listed_path, padding,
+    Attributes, Entry, EntryKind, encode, end_of_archive, listed_path, padding,
 };
 use crate::source::{Produced, Source};
 
@@ -32,7 +32,7 @@ mod status;
 mod walk;
 
 use attributes::AttributeReader;
-use content::{ContentProblem, FileContent, find_segments, read_unannounced};
+use content::{ContentProblem, FileContent, find_segments, read_unannounced, whole};
 use hard_links::HardLinks;
 pub use select::{DEFAULT_EXCLUDES, excludes_below};
 use status::Status;
@@ -225,14 +225,15 @@ impl DirectorySource {
         };
         let bytes = status.bytes.max(unannounced.len() as u64);
         let (kind, segments) = match find_segments(&file, status) {
-            Some(segments) => {
+            Ok(Some(segments)) => {
                 let kind = EntryKind::SparseFile {
                     bytes,
                     segments: segments.clone(),
                 };
                 (kind, segments)
             }
-            None => (EntryKind::File { bytes }, whole(bytes)),
+            Ok(None) => (EntryKind::File { bytes }, whole(bytes)),
+            Err(hollow) => return self.report("unreadable", hollow.to_string()),
         };
         if !self.write(kind, attributes) {
             return;
@@ -368,11 +369,6 @@ impl Source for DirectorySource {
         }));
         Produced::Tree(content)
     }
-}
-
-fn whole(bytes: u64) -> Vec<Segment> {
-    let segment = Segment { offset: 0, bytes };
-    (bytes > 0).then_some(segment).into_iter().collect()
 }
 
 fn word_of(kind: FileType) -> &'static str {
