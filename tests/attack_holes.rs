@@ -2,6 +2,7 @@
 //! or gives its name to another file. Each of these attacks succeeds on 1b39f1b.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -152,4 +153,47 @@ fn a_hollow_file_of_very_many_pieces_is_left_out_of_a_tree_and_the_others_are_no
     );
     house.run(&["restore", "latest:source", "--to", "out", "--yes"]);
     assert!(house.path("out/file").exists() && !house.path("out/hollow").exists());
+}
+
+/// A block of 128 KiB is four bytes of zstd's: zeros, which a tar may end with.
+fn bomb(stored_bytes: usize) -> Vec<u8> {
+    const BEGIN: [u8; 6] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let block = |last: u32| (((128 << 10) << 3) | (1 << 1) | last).to_le_bytes();
+    let mut bomb = BEGIN.to_vec();
+    while bomb.len() + 8 <= stored_bytes {
+        bomb.extend_from_slice(&[&block(0)[..3], &[0]].concat());
+    }
+    bomb.extend_from_slice(&[&block(1)[..3], &[0]].concat());
+    bomb
+}
+
+/// What its manifest tells of its length, and a key of ours sealed, ends its reading.
+#[test]
+fn an_archive_that_swells_beyond_its_manifest_is_damaged_and_is_not_read_on() {
+    let house = house();
+    let mut noise = vec![0; 4 << 20];
+    File::open("/dev/urandom")
+        .unwrap()
+        .read_exact(&mut noise)
+        .unwrap();
+    fs::write(house.path("app/noise"), &noise).unwrap();
+    house.run(&["backup", "source", "app", "--no-encrypt", "--codec", "zstd"]);
+    let archive = &archives(&house)[0];
+    let path = house.storage().join(archive);
+    let stored_bytes = fs::metadata(&path).unwrap().len() as usize;
+    fs::write(&path, bomb(stored_bytes)).unwrap();
+    for command in [
+        &["verify", "--all"][..],
+        &["restore", archive, "--to", "out", "--yes"],
+    ] {
+        let mut kluis = house.command("timeout");
+        kluis
+            .args(["-k", "5", "20"])
+            .arg(house::program())
+            .args(command);
+        let output = kluis.output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{command:?}: {said}");
+        assert!(said.contains("longer than"), "{command:?}: {said}");
+    }
 }

@@ -83,6 +83,7 @@ fn unseal_with<T>(
         codec: None,
         workers: 2,
         digests: true,
+        told_bytes: None,
         cancel: Cancel::default(),
     };
     unseal(stored, unsealing, &|_| {}, |reader| {
@@ -309,10 +310,103 @@ fn a_cancelled_run_ends_in_both_directions() {
         codec: None,
         workers: 1,
         digests: true,
+        told_bytes: None,
         cancel,
     };
     let result: Result<_, UnsealError> = unseal(&stored[..], unsealing, &|_| {}, |reader| {
         read_all(reader).map_err(UnsealError::Foreign)
     });
     assert!(matches!(result, Err(UnsealError::Cancelled(_))));
+}
+
+/// Of each codec a stream without end, and what one round of it holds.
+fn endless(codec: Codec, members: bool) -> (Box<dyn Read + Send>, usize) {
+    let raw = vec![b'x'; BLOCK_LEN];
+    let (round, raw_bytes) = match (codec, members) {
+        (Codec::Gzip, false) => {
+            let level = flate2::Compression::fast();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(&raw).unwrap();
+            (encoder.finish().unwrap(), raw.len())
+        }
+        (Codec::Zstd, false) => (zstd::encode_all(&raw[..], 1).unwrap(), raw.len()),
+        (codec, _) => {
+            let sealed = seal_bytes(&raw, sealing(codec, 1, Envelope::None)).0;
+            (sealed, raw.len())
+        }
+    };
+    (Box::new(Endless { round, at: 0 }), raw_bytes)
+}
+
+struct Endless {
+    round: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.round[self.at..]).read(out)?;
+        self.at = (self.at + count) % self.round.len();
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_stream_without_end_is_read_no_further_than_its_manifest_says() {
+    for (codec, members) in [
+        (Codec::Gzip, true),
+        (Codec::Gzip, false),
+        (Codec::Zstd, true),
+        (Codec::Zstd, false),
+        (Codec::None, false),
+    ] {
+        let (stored, round_bytes) = endless(codec, members);
+        let told = 2 * round_bytes as u64 + 5;
+        let unsealing = Unsealing {
+            opening: Opening::Plain,
+            codec: Some(codec),
+            workers: 2,
+            digests: true,
+            told_bytes: Some(told),
+            cancel: Cancel::default(),
+        };
+        let mut came = 0;
+        let read = unseal(stored, unsealing, &|_| {}, |reader| {
+            came = io::copy(reader, &mut io::sink()).map_err(Failed::Consumer)?;
+            Ok::<_, Failed>(())
+        });
+        let what = format!("{codec:?} {members}");
+        match read {
+            Err(Failed::Archive(UnsealError::Longer { told: said })) => assert_eq!(said, told),
+            other => panic!("{what}: {other:?}"),
+        }
+        assert!(came <= told, "{what}: {came}");
+    }
+}
+
+/// A block of 128 KiB is four bytes of zstd's: a chunk that is read swells to gigabytes.
+#[test]
+fn a_stop_is_heard_while_one_chunk_swells() {
+    let block = (((128_u32 << 10) << 3) | (1 << 1)).to_le_bytes();
+    let mut stored = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    stored.extend([block[0], block[1], block[2], 0].repeat(1 << 20));
+    let cancel = Cancel::default();
+    let unsealing = Unsealing {
+        opening: Opening::Plain,
+        codec: Some(Codec::Zstd),
+        workers: 1,
+        digests: false,
+        told_bytes: None,
+        cancel: cancel.clone(),
+    };
+    let mut came = 0;
+    let read = unseal(&stored[..], unsealing, &|_| {}, |reader| {
+        let some = &mut reader.take(1 << 20);
+        io::copy(some, &mut io::sink()).map_err(Failed::Consumer)?;
+        cancel.request(15);
+        came = io::copy(reader, &mut io::sink()).map_err(Failed::Consumer)?;
+        Ok::<_, Failed>(())
+    });
+    let is_stopped = matches!(read, Err(Failed::Archive(UnsealError::Cancelled(_))));
+    assert!(is_stopped && came == 0, "{read:?} {came}");
 }

@@ -65,6 +65,7 @@ pub fn decrypt(
         codec: Some(Codec::None),
         workers: 1,
         digests: false,
+        told_bytes: None,
         cancel: vault.cancel.clone(),
     };
     let stored = vault.storage.open(archive, offset)?;

@@ -6,6 +6,7 @@ use crossbeam_channel::Receiver;
 
 use super::recycle::Stock;
 use super::unseal::{Queued, UnsealError};
+use crate::cancel::Cancel;
 
 /// The consumer's end of the queue.
 pub(super) struct InOrder {
@@ -13,7 +14,6 @@ pub(super) struct InOrder {
     stock: Stock,
     current: Vec<u8>,
     at: usize,
-    pub raw_bytes: u64,
     ended: bool,
     pub failure: Option<UnsealError>,
 }
@@ -25,7 +25,6 @@ impl InOrder {
             stock,
             current: Vec::new(),
             at: 0,
-            raw_bytes: 0,
             ended: false,
             failure: None,
         }
@@ -49,7 +48,6 @@ impl BufRead for InOrder {
         while self.at == self.current.len() && !self.ended {
             match self.next_block() {
                 Ok(Some(block)) => {
-                    self.raw_bytes += block.len() as u64;
                     self.at = 0;
                     self.stock
                         .give_back(std::mem::replace(&mut self.current, block));
@@ -89,20 +87,49 @@ fn read_buffered(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usi
     Ok(len)
 }
 
-/// Counts decoded bytes and remembers the decoder's own failure.
+/// Counts the raw bytes, hands out none behind the `told` length or after a stop, and
+/// remembers why the stream failed. A decoder makes gigabytes of one chunk: who stops
+/// between chunks alone is not heard.
 pub(super) struct Counting<R> {
-    pub inner: R,
+    inner: R,
+    told: Option<u64>,
+    cancel: Cancel,
     pub bytes: u64,
-    pub failure: Option<io::Error>,
+    pub failure: Option<UnsealError>,
+}
+
+impl<R> Counting<R> {
+    pub fn new(inner: R, told: Option<u64>, cancel: Cancel) -> Self {
+        Self {
+            inner,
+            told,
+            cancel,
+            bytes: 0,
+            failure: None,
+        }
+    }
 }
 
 impl<R: BufRead> BufRead for Counting<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let failed = |failure: &mut Option<UnsealError>, why: UnsealError| {
+            let told = io::Error::new(io::ErrorKind::InvalidData, why.to_string());
+            failure.get_or_insert(why);
+            told
+        };
+        if let Err(cancelled) = self.cancel.check() {
+            return Err(failed(&mut self.failure, cancelled.into()));
+        }
         match self.inner.fill_buf() {
-            Ok(bytes) => Ok(bytes),
+            Ok(bytes) => match self.told {
+                Some(told) if bytes.len() as u64 > told.saturating_sub(self.bytes) => {
+                    Err(failed(&mut self.failure, UnsealError::Longer { told }))
+                }
+                _ => Ok(bytes),
+            },
             Err(error) => {
-                self.failure = Some(io::Error::new(error.kind(), error.to_string()));
-                Err(error)
+                let why = io::Error::new(error.kind(), error.to_string());
+                Err(failed(&mut self.failure, UnsealError::Foreign(why)))
             }
         }
     }

@@ -40,11 +40,11 @@ impl Splitter {
             let before = content.content_bytes();
             match content.next_chunk() {
                 Ok([]) => break self.finish(&mut sent),
-                Ok(chunk) => {
-                    if let Err(error) = self.take_in(&mut sent, chunk) {
-                        break Err(error);
-                    }
-                }
+                Ok(chunk) => match self.take_in(&mut sent, chunk) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(Gone)) => return None,
+                    Err(error) => break Err(error),
+                },
                 Err(error) => break Err(error),
             }
             progress(content.content_bytes() - before);

@@ -33,6 +33,10 @@ pub struct Unsealing {
     pub workers: usize,
     /// Whether to hash what passes; without a manifest nothing compares it.
     pub digests: bool,
+    /// The raw stream's length by the manifest: the first byte behind it ends the reading.
+    /// Where nothing tells it, a stop alone ends a reading that has no end: gzip makes at
+    /// most 1,032 bytes of one that is stored, zstd more than ten times that.
+    pub told_bytes: Option<u64>,
     pub cancel: Cancel,
 }
 
@@ -66,6 +70,8 @@ pub enum UnsealError {
     Foreign(#[source] io::Error),
     #[error("the archive's content is damaged: it ends inside a compressed block")]
     CutMember,
+    #[error("the archive's content is longer than the {told} bytes that its manifest says")]
+    Longer { told: u64 },
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
     #[error("a thread of the pipeline ended early")]
@@ -108,9 +114,11 @@ pub fn unseal<T, E: From<UnsealError>>(
         codec,
         workers,
         digests,
+        told_bytes,
         cancel,
     } = unsealing;
     let workers = workers.max(1);
+    let limits = (told_bytes, cancel.clone());
     let stock = Stock::new();
     let (jobs, todo) = bounded::<Job>(1);
     let (queue, in_order) = bounded::<Queued>(2 * workers);
@@ -137,7 +145,7 @@ pub fn unseal<T, E: From<UnsealError>>(
         }
         drop(todo);
         let mut reader = InOrder::new(in_order, stock);
-        let outcome = consume_all(&mut reader, codec, members, consume);
+        let outcome = consume_all(&mut reader, codec, members, limits, consume);
         finish(reader, feeder, outcome, codec)
     })
 }
@@ -151,10 +159,10 @@ fn named(name: &str) -> thread::Builder {
 fn finish<T, E: From<UnsealError>>(
     mut reader: InOrder,
     feeder: ScopedJoinHandle<'_, Option<Unsealed>>,
-    outcome: Result<(T, Option<u64>), E>,
+    outcome: Result<(T, u64), E>,
     codec: Codec,
 ) -> Result<(T, Unsealed), E> {
-    let (raw_bytes, failure) = (reader.raw_bytes, reader.failure.take());
+    let failure = reader.failure.take();
     // Closes the queue: a feeder whose consumer gave up ends by it.
     drop(reader);
     let fed = feeder
@@ -163,9 +171,8 @@ fn finish<T, E: From<UnsealError>>(
     if let Some(error) = failure {
         return Err(error.into());
     }
-    let (value, decoded_bytes) = outcome?;
+    let (value, raw_bytes) = outcome?;
     let unsealed = fed.ok_or(UnsealError::Broken)?;
-    let raw_bytes = decoded_bytes.unwrap_or(raw_bytes);
     Ok((
         value,
         Unsealed {
@@ -176,39 +183,45 @@ fn finish<T, E: From<UnsealError>>(
     ))
 }
 
-/// Runs the consumer, then reads what it left. The second value is the decoded
-/// length where the decoder stands behind the queue.
+/// Runs the consumer, then reads what it left. The second value is the length of the
+/// raw stream.
 fn consume_all<T, E: From<UnsealError>>(
     reader: &mut InOrder,
     codec: Codec,
     members: bool,
+    (told_bytes, cancel): (Option<u64>, Cancel),
     consume: impl FnOnce(&mut dyn BufRead) -> Result<T, E>,
-) -> Result<(T, Option<u64>), E> {
+) -> Result<(T, u64), E> {
     let foreign = |error| E::from(UnsealError::Foreign(error));
-    if members || codec == Codec::None {
-        let value = consume(reader)?;
-        drain(reader).map_err(foreign)?;
-        return Ok((value, None));
-    }
-    let decoder: Box<dyn Read + '_> = match codec {
-        Codec::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(&mut *reader)),
-        _ => Box::new(zstd::Decoder::with_buffer(&mut *reader).map_err(foreign)?),
+    let buffered = |decoder| Box::new(BufReader::with_capacity(PIECE_LEN, decoder));
+    let decoder: Box<dyn BufRead + '_> = match codec {
+        _ if members => Box::new(&mut *reader),
+        Codec::None => Box::new(&mut *reader),
+        Codec::Gzip => {
+            let decoder = flate2::bufread::MultiGzDecoder::new(&mut *reader);
+            buffered(Box::new(decoder) as Box<dyn Read>)
+        }
+        Codec::Zstd => {
+            let decoder = zstd::Decoder::with_buffer(&mut *reader).map_err(foreign)?;
+            buffered(Box::new(decoder))
+        }
     };
-    let mut decoded = Counting {
-        inner: BufReader::with_capacity(PIECE_LEN, decoder),
-        bytes: 0,
-        failure: None,
-    };
+    let mut decoded = Counting::new(decoder, told_bytes, cancel);
     let result = consume(&mut decoded);
-    if let Some(error) = decoded.failure.take() {
-        return Err(foreign(error));
+    if let Some(failure) = decoded.failure.take() {
+        return Err(failure.into());
     }
     let value = result?;
-    drain(&mut decoded).map_err(foreign)?;
+    let drained = drain(&mut decoded);
+    if let Some(failure) = decoded.failure.take() {
+        return Err(failure.into());
+    }
+    drained.map_err(foreign)?;
     let bytes = decoded.bytes;
     drop(decoded);
+    // What lies behind the end of a stream that somebody else compressed.
     drain(reader).map_err(foreign)?;
-    Ok((value, Some(bytes)))
+    Ok((value, bytes))
 }
 
 fn drain(reader: &mut dyn BufRead) -> io::Result<()> {

@@ -174,6 +174,7 @@ pub fn is_whole(storage: &dyn Storage, backup: &Backup, ring: &Keyring) -> bool 
         codec: Some(Codec::None),
         workers: 1,
         digests: true,
+        told_bytes: None,
         cancel: Cancel::default(),
     };
     let stored = storage.open(&backup.archive, header::PAYLOAD_OFFSET);

@@ -69,6 +69,7 @@ pub(super) fn read_whole_file(
         codec: opened.meta.as_ref().map(|meta| meta.codec),
         workers: vault.workers,
         digests: true,
+        told_bytes: None,
         cancel: vault.cancel.clone(),
     };
     let total = object.bytes.saturating_sub(opened.offset);

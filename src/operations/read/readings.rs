@@ -160,6 +160,7 @@ fn read_stored<T>(
         codec: manifest.map(|manifest| manifest.content.codec),
         workers: vault.workers,
         digests: manifest.is_some(),
+        told_bytes: manifest.map(|manifest| manifest.content.raw_bytes),
         cancel: vault.cancel.clone(),
     };
     // The reader counts what it has decrypted, so the total must be that too.

@@ -249,6 +249,7 @@ impl Reencrypting<'_> {
             codec: Some(Codec::None),
             workers: 1,
             digests: true,
+            told_bytes: None,
             cancel: vault.cancel.clone(),
         };
         let sealing = Sealing {
