@@ -27,6 +27,7 @@ mod small;
 mod totals;
 mod trust;
 
+pub use found::file_of_ours;
 pub use once::{Repeated, Superseded, supersedes};
 pub use records::{RECORDS_READ_MAX, UNSEALED_TOLD, read_record, sort_by_last_word, storage_id};
 pub use salts::with_common_salts;

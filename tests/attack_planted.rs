@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::planting::{
-    archives, genuine, house, listed, made_elsewhere, manifest_of, plant_record,
+    Planted, archives, genuine, house, listed, made_elsewhere, manifest_of, plant_record,
 };
 use crate::support::rules::KEEP_LAST_1;
 
@@ -155,4 +155,23 @@ fn a_command_to_paste_holds_a_planted_name_as_one_word() {
     let refused = house.kluis().args(restore).output().unwrap();
     let adopt = command(&refused, "where it is from, `kluis ", "` makes");
     assert_eq!(adopt, ["adopt", archive.to_str().unwrap()]);
+}
+
+#[test]
+fn a_planted_manifest_without_files_does_not_hide_that_a_tree_was_emptied() {
+    let house = house();
+    let genuine = genuine(&house);
+    let mut manifest = manifest_of(&house, &genuine);
+    manifest["manifest"]["source"]["files"] = 0.into();
+    manifest.as_object_mut().unwrap().remove("seal");
+    let planted = Planted {
+        archive: fs::read(house.storage().join(&genuine)).unwrap(),
+        manifest,
+        file: genuine,
+    };
+    planted.at("2036-11-01").put(&house);
+    fs::remove_file(house.path("app/file")).unwrap();
+    let mut kluis = house.kluis();
+    let output = kluis.args(["backup", "source", "app"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
 }

@@ -109,6 +109,20 @@ impl Found {
     }
 }
 
+/// What lies under that manifest's key if it is a backup's of ours. What is not ours is not
+/// understood, and takes no more memory than it has bytes.
+pub fn file_of_ours(
+    storage: &dyn Storage,
+    trust: Trust<'_>,
+    manifest: &StoredObject,
+) -> Result<Option<ManifestFile>, ManifestError> {
+    match Found::read(storage, trust, manifest) {
+        Found::Manifest(file, Ok(_)) => Ok(Some(*file)),
+        Found::Manifest(_, Err(_)) | Found::Foreign { .. } | Found::Gone => Ok(None),
+        Found::Broken(error) => Err(error),
+    }
+}
+
 /// Reads manifests, in the order of their keys; many of them on several threads,
 /// because understanding them takes longer than reading them.
 pub(super) fn read_all(

@@ -11,14 +11,14 @@ use jiff::Timestamp;
 
 use super::making::Making;
 use super::{Marker, OperationError, Run, Vault, sweep};
-use crate::catalog::{MANIFEST_BYTES_MAX, read_whole};
+use crate::catalog::{Trust, file_of_ours, with_common_salts};
 use crate::format::manifest::{Codec, Manifest};
-use crate::format::manifest_file::ManifestFile;
+use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
 use crate::lock::LockKind;
 use crate::series::Series;
 use crate::source::Source;
-use crate::storage::Storage;
+use crate::storage::{Storage, StoredObject};
 
 /// Names tried in one second before giving up.
 const COLLISIONS_MAX: u32 = 100;
@@ -82,7 +82,10 @@ pub fn backup(
     let swept = sweep(vault, now)?.names;
     let marker = Marker::load_or_create(vault.storage, now)?;
     let Names { files, taken } = Names::of(vault.storage)?;
-    let last = last_of_series(vault, &files, plan);
+    let trust = Trust::of(&vault.ring);
+    let last = with_common_salts(vault.storage, trust, || {
+        Ok::<_, OperationError>(last_of_series(vault, trust, &files, plan))
+    })?;
     let making = Making {
         vault,
         plan,
@@ -127,7 +130,7 @@ fn plan_name(plan: &BackupPlan, now: Timestamp) -> ArchiveName {
 
 /// What has a name in a storage.
 pub(super) struct Names {
-    pub files: Vec<String>,
+    pub files: Vec<StoredObject>,
     /// Those, and all others that a new archive or manifest cannot have: a directory has
     /// its name too, and would be found at the end of the dump.
     pub taken: Vec<String>,
@@ -135,10 +138,10 @@ pub(super) struct Names {
 
 impl Names {
     pub fn of(storage: &dyn Storage) -> Result<Self, OperationError> {
-        let objects = storage.list("")?.into_iter();
-        let files: Vec<String> = objects.map(|object| object.key).collect();
+        let files = storage.list("")?;
         let misplaced = storage.misplaced("")?;
-        let taken = files.iter().cloned().chain(misplaced).collect();
+        let keys = files.iter().map(|object| object.key.clone());
+        let taken = keys.chain(misplaced).collect();
         Ok(Self { files, taken })
     }
 }
@@ -163,15 +166,21 @@ pub(super) fn free_name(keys: &[String], mut name: ArchiveName) -> Result<String
 
 /// The manifest of the series' last backup: its length is the best guess for this
 /// one's, so that a progress bar can tell the time left. `None` for the first. One
-/// that is damaged is `verify`'s to tell.
-fn last_of_series(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Option<Manifest> {
+/// that is damaged is `verify`'s to tell; one that is not ours is not asked.
+fn last_of_series(
+    vault: &Vault<'_>,
+    trust: Trust<'_>,
+    files: &[StoredObject],
+    plan: &BackupPlan,
+) -> Option<Manifest> {
     let created = |key: &str| {
         let named = archive_of_manifest(key).and_then(ArchiveName::parse)?;
         (named.name == plan.name && named.format == plan.format).then_some(named.created)
     };
-    let of_plan = keys.iter().filter_map(|key| Some((created(key)?, key)));
-    let mut before: Vec<(Timestamp, &String)> = of_plan.collect();
-    before.sort_unstable_by(|a, b| b.cmp(a));
+    let of_plan = files.iter();
+    let of_plan = of_plan.filter_map(|file| Some((created(&file.key)?, file)));
+    let mut before: Vec<(Timestamp, &StoredObject)> = of_plan.collect();
+    before.sort_unstable_by(|a, b| (b.0, &b.1.key).cmp(&(a.0, &a.1.key)));
     let is_same = |file: &ManifestFile| {
         let ManifestFile {
             manifest, state, ..
@@ -180,15 +189,17 @@ fn last_of_series(vault: &Vault<'_>, keys: &[String], plan: &BackupPlan) -> Opti
         let is_unlabelled = manifest.label.is_none() && state.label.is_none();
         (is_unlabelled || series.label == plan.label) && series.root == plan.given_root
     };
-    let read = |(_, key): &(Timestamp, &String)| {
-        let bytes = read_whole(vault.storage, key, MANIFEST_BYTES_MAX).map_err(|error| {
-            let text = format!("an earlier backup cannot be looked at: {error}");
+    let read = |(_, file): &(Timestamp, &StoredObject)| {
+        let found = file_of_ours(vault.storage, trust, file);
+        if let Err(error @ ManifestError::Unread(_)) = &found {
+            let key = &file.key;
+            let text = format!("an earlier backup cannot be looked at: {key}: {error}");
             vault.reporter.warn(&text);
-        });
-        ManifestFile::parse(&bytes.ok()?).ok()
+        }
+        found.ok().flatten()
     };
     // Names tell seconds, and of those of one second a free number is taken again.
-    let newest = |of_second: &[(Timestamp, &String)]| {
+    let newest = |of_second: &[(Timestamp, &StoredObject)]| {
         let same = of_second.iter().filter_map(read).filter(is_same);
         same.max_by_key(|file| file.manifest.created_at)
     };
