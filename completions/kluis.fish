@@ -285,7 +285,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand verify" -l run-limit -d 'Sto
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l all -d 'All of them'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l pending -d 'Those that were not verified yet, or failed'
-complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key'
+complete -c kluis -n "__fish_kluis_using_subcommand verify" -l quick -d 'Only compare the stored file\'s checksum; needs no key, and does not tell whether a header that a change of keys wrote anew still opens'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l restore -d 'Restore each into a throwaway place, and compare what came back'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l in-server -d 'With --restore: into a throwaway database on the configured server, instead of a throwaway server on this machine'
 complete -c kluis -n "__fish_kluis_using_subcommand verify" -l as-superuser -d 'With --in-server: also where that login is a superuser\'s. Code that stands in the dump runs with its rights there'

@@ -87,7 +87,8 @@ pub struct Verify {
     #[arg(long)]
     pub pending: bool,
 
-    /// Only compare the stored file's checksum; needs no key
+    /// Only compare the stored file's checksum; needs no key, and does not tell
+    /// whether a header that a change of keys wrote anew still opens
     #[arg(long)]
     pub quick: bool,
 

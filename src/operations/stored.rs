@@ -12,14 +12,24 @@ use crate::checked::Sha256Hex;
 use crate::format::header::{self, PAYLOAD_OFFSET};
 use crate::format::manifest::Manifest;
 
+/// What the bytes are that lie there.
+pub(super) enum Stored {
+    /// To the last one what the manifest says.
+    AsWritten,
+    /// The header is another one, and a key here opened it; the copy that did not open.
+    Opened(Option<UnusedCopy>),
+    /// The header is another one, and no key here opens it: it looks like what a change
+    /// of keys leaves, and anybody can make one that does.
+    NotOpened,
+}
+
 /// Length and SHA-256. A change of keys rewrites the header and nothing else:
-/// then it is the payload's SHA-256 that counts. Returns the copy of the header
-/// that did not open, if a key is here and the other one did.
+/// then it is the payload's SHA-256 that counts.
 pub(super) fn check_stored(
     vault: &Vault<'_>,
     backup: &Backup,
     manifest: &Manifest,
-) -> Result<Option<UnusedCopy>, OperationError> {
+) -> Result<Stored, OperationError> {
     let archive = &backup.archive;
     let missing = || integrity(archive, "its manifest is there, but the archive is gone");
     let bytes = backup.stored.as_ref().ok_or_else(missing)?.bytes;
@@ -30,7 +40,7 @@ pub(super) fn check_stored(
     }
     let found = hash_stored(vault, backup)?;
     match found.whole == expected.sha256 {
-        true => Ok(None),
+        true => Ok(Stored::AsWritten),
         false if expected.payload_sha256.as_ref() == Some(&found.payload) => {
             other_header(vault, backup)
         }
@@ -43,14 +53,14 @@ pub(super) fn check_stored(
 
 /// The payload is as it was written, the header is not: a rotation of keys
 /// rewrites it, and damage does. The key tells which; without one, two copies
-/// that agree tell of a rotation that has come to its end.
-fn other_header(vault: &Vault<'_>, backup: &Backup) -> Result<Option<UnusedCopy>, OperationError> {
+/// that agree may be of a rotation that has come to its end.
+fn other_header(vault: &Vault<'_>, backup: &Backup) -> Result<Stored, OperationError> {
     match open_backup(vault, backup) {
-        Ok(opened) => Ok(opened.unused_copy),
+        Ok(opened) => Ok(Stored::Opened(opened.unused_copy)),
         Err(error) if error.lacks_key() => {
             let head = read_head(vault.storage, &backup.archive)?;
             match is_rekeyed(&head) {
-                true => Ok(None),
+                true => Ok(Stored::NotOpened),
                 false => Err(OperationError::HeaderChanged {
                     archive: backup.archive.clone(),
                 }),

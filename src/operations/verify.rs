@@ -10,7 +10,7 @@ use super::compare::counts_alike;
 use super::read::{integrity, look_first, read_backup, read_known};
 use super::remove::still_there;
 use super::state::change_state;
-use super::stored::check_stored;
+use super::stored::{Stored, check_stored};
 use super::{Held, MakeCheck, OperationError, Run, UnusedCopy, Vault};
 use crate::catalog::Backup;
 use crate::checked::abridged;
@@ -43,7 +43,15 @@ pub struct VerifyDone {
     pub warnings: Vec<String>,
     /// The level was reached by one copy of the header; this is the other one.
     pub unused_copy: Option<UnusedCopy>,
+    /// Its header is not the one that was written with it, and nobody opened it: that
+    /// proves nothing, and takes nothing back that was found before.
+    pub is_unopened: bool,
 }
+
+/// What a quick look could not see.
+const UNOPENED: &str = "its payload is as it was written; its header is not, as a change of keys \
+                        leaves it, and no key here opened it: whether it opens was not looked \
+                        at. Verify it where its key is";
 
 impl VerifyDone {
     /// What is wrong with a backup that restores all the same.
@@ -81,6 +89,7 @@ pub fn verify(
     let ended = result.as_ref().map(|_| backup.stored_bytes());
     run.end_reading(ended.map_err(|error| error.recorded(backup.is_foreign)));
     let verification = match &result {
+        Ok(done) if done.is_unopened => None,
         Ok(done) => Some(Verification {
             level: done.level,
             at: now,
@@ -112,15 +121,23 @@ fn quick(vault: &Vault<'_>, backup: &Backup) -> Result<VerifyDone, OperationErro
             what: format!("{archive} has no checksum to compare with; verify it without --quick"),
         });
     };
-    let unused_copy = check_stored(vault, backup, &file.manifest)?;
+    let (unused_copy, is_unopened) = match check_stored(vault, backup, &file.manifest)? {
+        Stored::AsWritten => (None, false),
+        Stored::Opened(unused_copy) => (unused_copy, false),
+        Stored::NotOpened => (None, true),
+    };
     Ok(VerifyDone {
         archive: archive.clone(),
         level: ProofLevel::Stored,
         stored_bytes: backup.stored_bytes(),
         raw_bytes: None,
         took: Duration::ZERO,
-        warnings: Vec::new(),
+        warnings: is_unopened
+            .then(|| UNOPENED.to_owned())
+            .into_iter()
+            .collect(),
         unused_copy,
+        is_unopened,
     })
 }
 
@@ -178,6 +195,7 @@ fn full(
         took: Duration::ZERO,
         warnings: received.warnings,
         unused_copy: report.unused_copy,
+        is_unopened: false,
     })
 }
 

@@ -5,7 +5,7 @@ use crate::catalog::{Backup, Catalog, Ours, Superseded, supersedes};
 use crate::format::manifest_file::ManifestFile;
 use crate::operations::read::{integrity, open_archive};
 use crate::operations::remove::remove_backup;
-use crate::operations::stored::check_stored;
+use crate::operations::stored::{Stored, check_stored};
 use crate::operations::{OperationError, Vault};
 
 /// Removes each superseded archive whose successor is whole. `name` puts the
@@ -47,8 +47,11 @@ fn check_successor(vault: &Vault<'_>, new: &Backup) -> Result<(), OperationError
     };
     check_seal(vault, new, file)?;
     match check_stored(vault, new, &file.manifest)? {
-        None => Ok(()),
-        Some(copy) => Err(integrity(&new.archive, &copy.to_string())),
+        Stored::AsWritten | Stored::Opened(None) => Ok(()),
+        Stored::Opened(Some(copy)) => Err(integrity(&new.archive, &copy.to_string())),
+        Stored::NotOpened => Err(OperationError::HeaderChanged {
+            archive: new.archive.clone(),
+        }),
     }
 }
 
