@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::support::dice::Dice;
 use crate::support::house::House;
+use crate::support::salvaged::rounds;
 use crate::support::trees;
 use crate::support::trees::{Seen, seen};
 
@@ -260,11 +261,6 @@ fn entries(raw: &[u8]) -> Vec<(Vec<u8>, Range<u64>)> {
         rest = &rest[padding..];
         entries.push((entry.path, start..(raw.len() - rest.len()) as u64));
     }
-}
-
-fn rounds() -> usize {
-    let rounds = std::env::var("KLUIS_ROUNDS").ok();
-    rounds.and_then(|number| number.parse().ok()).unwrap_or(4)
 }
 
 fn damaged(sealed: bool, codec: &str, seed: u64) {

@@ -104,6 +104,7 @@ mod render;
 mod report;
 mod restore_database;
 mod retention;
+mod salvage_archives;
 mod salvage_dumps;
 mod salvage_trees;
 mod seals;

@@ -150,7 +150,8 @@ pub struct Restore {
     /// Bring back all that can be brought back, and list the rest
     ///
     /// Also of a damaged archive: files with zeros in place of their lost bytes, tables
-    /// with the rows that are left, everything but the statements that fail. Each
+    /// of a plain dump with the rows that are left, of a dump in custom or directory
+    /// format all tables that are whole, everything but the statements that fail. Each
     /// that is not whole is named. Only beside what is there, with --to or --into.
     #[arg(long, conflicts_with_all = ["replace", "in_place", "as_superuser", "accept_differences", "tables", "schemas", "paths", "list", "dry_run"])]
     pub keep_going: bool,

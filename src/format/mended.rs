@@ -6,6 +6,9 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+#[cfg(test)]
+pub(crate) mod pieces;
+
 /// Something that did not come back as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotWhole {

@@ -14,6 +14,7 @@ pub mod manifest_file;
 pub mod mended;
 pub mod names;
 pub mod own_seal;
+pub mod pg_archive;
 pub mod posix_acl;
 pub mod run_record;
 pub mod signing;

@@ -306,49 +306,9 @@ impl<'a> Mender<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, Read};
-
     use super::*;
-    use crate::format::mended::Part;
+    use crate::format::mended::pieces::{Pieces, made};
     use crate::ledger::DumpReader;
-
-    /// Stretches with the gaps behind them.
-    struct Pieces<'a> {
-        left: Vec<(&'a [u8], Option<Gap>)>,
-        given: u64,
-    }
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            unreachable!("it is read by its buffer")
-        }
-    }
-
-    impl BufRead for Pieces<'_> {
-        fn fill_buf(&mut self) -> io::Result<&[u8]> {
-            Ok(self
-                .left
-                .first()
-                .map_or(&[][..], |(bytes, _)| &bytes[..bytes.len().min(97)]))
-        }
-
-        fn consume(&mut self, bytes: usize) {
-            if let Some((left, _)) = self.left.first_mut() {
-                *left = &left[bytes..];
-                self.given += bytes as u64;
-            }
-        }
-    }
-
-    impl Stretches for Pieces<'_> {
-        fn next_stretch(&mut self) -> io::Result<Option<Gap>> {
-            Ok(self.left.remove(0).1)
-        }
-
-        fn position(&self) -> u64 {
-            self.given
-        }
-    }
 
     fn dump() -> String {
         let title = |what: &str, kind: &str| {
@@ -390,20 +350,9 @@ mod tests {
             bytes: Some(lost.len() as u64),
         };
         let (before, behind) = (&text.as_bytes()[..lost.start], &text.as_bytes()[lost.end..]);
-        let left = [before, behind].concat();
-        let mut pieces = Pieces {
-            left: vec![(before, Some(gap)), (behind, None)],
-            given: 0,
-        };
+        let mut pieces = Pieces::new(vec![(before, Some(gap)), (behind, None)]);
         let mended = mend_dump(&mut pieces, known, "UTF8").unwrap();
-        let mut out = Vec::new();
-        for part in mended.plan.clone().into_parts() {
-            match part {
-                Part::Keep(place) => out.extend(&left[place.start as usize..place.end as usize]),
-                Part::Bytes(bytes) => out.extend(bytes),
-                Part::Zeros(_) => panic!("zeros in a text"),
-            }
-        }
+        let out = made(mended.plan.clone(), &[before, behind].concat());
         (String::from_utf8(out).unwrap(), mended)
     }
 

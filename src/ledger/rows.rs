@@ -25,6 +25,10 @@ impl Totals {
         self.add(row.len() as u64, xxh3_128(row));
     }
 
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
     fn add(&mut self, row_bytes: u64, row_hash: u128) {
         self.rows += 1;
         self.bytes += row_bytes;

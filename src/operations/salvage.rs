@@ -1,12 +1,12 @@
 //! Gives back what is left of a backup, and lists what is not whole. For a new
 //! destination only: what is there is worth more than a part.
 //!
-//! The archive is read three times. The first reading finds what is damaged, the
-//! second what can be kept of it, by the form of what is in it; the third is the
-//! restore itself, of a stream that is whole again. Each is held to what the first one
+//! The archive is read three times, of a dump in directory format four times. The first
+//! reading finds what is damaged, the next what can be kept of it, by the form of what is
+//! in it; the last is the restore itself, of a stream that is whole again. Each is held to what the first one
 //! saw, so that whoever writes to the storage meanwhile brings nothing in.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,20 +17,18 @@ use super::restore::{Course, NotRestored, failed, record_end};
 use super::verify::remember_damage;
 use super::{OperationError, Run, Vault};
 use crate::catalog::Backup;
-use crate::format::manifest::{Codec, DatabaseContent, Kind};
-use crate::format::mended::{NotWhole, PartKind, Plan};
-use crate::format::names::ArchiveFormat;
-use crate::format::tar::mend;
+use crate::format::manifest::{Codec, DatabaseContent};
+use crate::format::mended::NotWhole;
 use crate::format::witness::{Held as HeldTo, Noting, Witness};
-use crate::ledger::mend_dump;
 use crate::lock::LockKind;
-use crate::pipeline::{Digesting, Known, Mended, PastDamage, Stretched, UnsealError};
+use crate::pipeline::{Digesting, Known, PastDamage, Stretched, UnsealError};
 use crate::reached::{Goal, Reached, ended_before, ended_within};
 use crate::target::{Received, Target};
 
+mod survey;
 mod told;
 
-use told::{differences, missing, told};
+use told::{add, differences, missing};
 
 /// As large as a block of the archive.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -97,17 +95,18 @@ fn in_order<'a>(
     if let Some(damaged) = found.damaged() {
         remember_damage(vault, backup, &integrity(&backup.archive, &damaged), now);
     }
-    let (plan, damage) = found.survey(vault, backup)?;
+    let (way, damage) = found.survey(vault, backup)?;
     let to = &steps.goal.shown;
     vault.cancel.if_ended_at_once(Some(ended_before(to, None)));
     let mut target = (steps.start)(&damage)?;
     course.reached = Reached::Staged;
     let mut not_whole = damage.not_whole;
-    let filled = found.fill(vault, backup, plan, target.as_mut());
+    let filled = found.fill(vault, backup, way, target.as_mut());
     let committed = filled.and_then(|mut filled| {
         not_whole.append(&mut filled.not_whole);
         vault.cancel.check()?;
-        not_whole.extend(differences(vault, backup, &filled, target.as_mut())?);
+        let found = differences(vault, backup, &filled, target.as_mut())?;
+        add(&mut not_whole, found);
         vault.cancel.check()?;
         vault.cancel.if_ended_at_once(Some(ended_within(to)));
         target.commit(&mut course.reached)?;
@@ -192,84 +191,6 @@ impl First {
         let pieces = PastDamage::new(held, opened.opening, known, cancel)?;
         Ok(Stretched::new(pieces))
     }
-
-    /// What can be kept, and what is wrong with it.
-    fn survey(&self, vault: &Vault<'_>, backup: &Backup) -> Result<(Plan, Damage), OperationError> {
-        let stretched = self.again(vault, backup)?;
-        let mut damage = Damage::default();
-        let tells = match backup.kind() {
-            Some(Kind::Source) => "files are",
-            _ => "statements are",
-        };
-        if let Some(damaged) = self.damaged() {
-            let why = match self.is_unclear {
-                true => format!(
-                    "{damaged}, and as it is neither encrypted nor compressed nothing tells which \
-                     {tells} hurt by that"
-                ),
-                false => damaged,
-            };
-            let told = NotWhole::new(PartKind::Archive, &*backup.archive, why);
-            damage.not_whole.push(told);
-        }
-        let plan = match backup.format() {
-            Some(ArchiveFormat::Tree) => survey_tree(stretched, backup, &mut damage)?,
-            Some(ArchiveFormat::Plain) => survey_dump(stretched, backup, &mut damage)?,
-            _ if self.gaps.is_empty() => {
-                let mut all = Plan::default();
-                all.keep(0..self.raw_bytes);
-                all
-            }
-            _ => {
-                let what = "it is damaged, and of a dump in custom or directory format nothing can \
-                            be taken out then: pg_restore reads those whole or not at all";
-                return Err(integrity(&backup.archive, what));
-            }
-        };
-        Ok((plan, damage))
-    }
-
-    fn fill(
-        &self,
-        vault: &Vault<'_>,
-        backup: &Backup,
-        plan: Plan,
-        target: &mut dyn Target,
-    ) -> Result<Received, OperationError> {
-        let mended = Mended::new(self.again(vault, backup)?, plan);
-        Ok(target.receive(&mut BufReader::with_capacity(BUFFER_BYTES, mended))?)
-    }
-}
-
-fn survey_tree(
-    mut stretched: Stretched<impl Read>,
-    backup: &Backup,
-    damage: &mut Damage,
-) -> Result<Plan, OperationError> {
-    let mended = mend(&mut stretched).map_err(|error| broke(backup, error))?;
-    damage.is_doubtful = !mended.found_again.is_empty();
-    damage.not_whole.extend(told(&mended));
-    Ok(mended.plan)
-}
-
-fn survey_dump(
-    mut stretched: Stretched<impl Read>,
-    backup: &Backup,
-    damage: &mut Damage,
-) -> Result<Plan, OperationError> {
-    let content = content(backup);
-    let ledger = content.map(|content| &content.ledger);
-    let encoding = content.map_or("", |content| content.encoding.as_str());
-    let mended = mend_dump(&mut stretched, ledger, encoding);
-    let mended = mended.map_err(|error| broke(backup, error))?;
-    damage.is_doubtful = mended.is_doubtful;
-    for table in &mended.cut_tables {
-        let why = "incomplete: some of its rows are lost";
-        damage
-            .not_whole
-            .push(NotWhole::new(PartKind::Table, table, why));
-    }
-    Ok(mended.plan)
 }
 
 fn content(backup: &Backup) -> Option<&DatabaseContent> {
@@ -318,12 +239,4 @@ fn read_all(
         }
     }
     Ok((pieces.gaps().to_vec(), raw_bytes))
-}
-
-/// Behind a stream there is the archive's own error.
-fn broke(backup: &Backup, error: io::Error) -> OperationError {
-    match error.downcast::<UnsealError>() {
-        Ok(error) => at_archive(error.into(), &backup.archive),
-        Err(error) => UnsealError::Storage(error).into(),
-    }
 }

@@ -25,7 +25,7 @@ pub use envelope::{
 pub use opened::Opening;
 pub use past_damage::{Known, PastDamage, Piece};
 pub use seal::{Receipt, SealError, Sealing, seal};
-pub use stretched::{Mended, Stretched};
+pub use stretched::{Mended, Stretched, Unbroken};
 pub use unseal::{UnsealError, Unsealed, Unsealing, unseal};
 
 /// Raw bytes in a block: large enough that a worker's hand-over costs nothing,

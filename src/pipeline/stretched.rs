@@ -82,6 +82,53 @@ impl<R: Read> Stretches for Stretched<R> {
     }
 }
 
+/// One without a gap.
+pub struct Unbroken<R> {
+    stream: R,
+    given: u64,
+}
+
+impl<R: BufRead> Unbroken<R> {
+    pub fn new(stream: R) -> Self {
+        Self { stream, given: 0 }
+    }
+}
+
+impl<R: BufRead> BufRead for Unbroken<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.given += bytes as u64;
+        self.stream.consume(bytes);
+    }
+}
+
+impl<R: BufRead> Read for Unbroken<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> Stretches for Unbroken<R> {
+    fn next_stretch(&mut self) -> io::Result<Option<Gap>> {
+        loop {
+            let bytes = self.fill_buf()?.len();
+            if bytes == 0 {
+                return Ok(None);
+            }
+            self.consume(bytes);
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.given
+    }
+}
+
 /// The stream that a plan makes of it.
 pub struct Mended<S> {
     stream: S,

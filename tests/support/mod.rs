@@ -25,6 +25,7 @@ pub mod programs;
 pub mod receivers;
 pub mod rings;
 pub mod rules;
+pub mod salvaged;
 pub mod stopping;
 pub mod terminal;
 pub mod tracing;

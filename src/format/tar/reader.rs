@@ -80,7 +80,7 @@ impl<R: BufRead> TarReader<R> {
 
     /// Bytes of the present entry's data that were not consumed, and of what fills its
     /// last block.
-    pub(super) fn left(&self) -> (u64, u64) {
+    pub(crate) fn left(&self) -> (u64, u64) {
         (self.data_left, self.padding_left)
     }
 

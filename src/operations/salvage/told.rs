@@ -1,13 +1,40 @@
 //! What is not whole, in words.
 
+use std::collections::HashMap;
+
 use super::content;
 use crate::catalog::Backup;
 use crate::format::manifest::TreeContent;
 use crate::format::mended::{NotWhole, PartKind};
 use crate::format::tar::{Hurt, MendedTar, display_path};
+use crate::ledger::Ledger;
 use crate::operations::compare::Comparison;
 use crate::operations::{OperationError, Vault};
 use crate::target::{Received, Target, TargetError};
+
+/// Tables that are named one by one where all are lost.
+const NAMED_MAX: usize = 200;
+
+/// Why nothing comes back of an archive without its table of contents.
+pub(super) fn no_contents(why: &str, known: Option<&Ledger>) -> String {
+    let what = format!(
+        "its table of contents cannot be read ({why}), and without it nothing of a dump in custom \
+         or directory format can be told from another"
+    );
+    let Some(known) = known else {
+        return format!("{what}: all of its tables are lost");
+    };
+    let names = known.tables.iter().take(NAMED_MAX);
+    let names: Vec<String> = names
+        .map(|it| format!("{}.{}", it.schema, it.name))
+        .collect();
+    let more = match known.tables.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let (count, names) = (known.tables.len(), names.join(", "));
+    format!("{what}: all of its {count} tables are lost: {names}{more}")
+}
 
 pub(super) fn told(mended: &MendedTar) -> impl Iterator<Item = NotWhole> + '_ {
     let hurt = mended.hurt.iter().map(|file| {
@@ -73,6 +100,22 @@ pub(super) fn differences(
     let others = comparison.others.iter();
     let others = others.map(|other| NotWhole::new(PartKind::Archive, "database", other));
     Ok(tables.chain(others).collect())
+}
+
+/// Adds what the comparison found; of a table that is named already it is told there.
+pub(super) fn add(not_whole: &mut Vec<NotWhole>, found: Vec<NotWhole>) {
+    let named = not_whole.iter().enumerate();
+    let named = named.filter(|(_, it)| it.kind == PartKind::Table);
+    let named: HashMap<String, usize> = named.map(|(at, it)| (it.name.clone(), at)).collect();
+    for found in found {
+        match named
+            .get(&found.name)
+            .filter(|_| found.kind == PartKind::Table)
+        {
+            Some(at) => not_whole[*at].why += &format!(" ({})", found.why),
+            None => not_whole.push(found),
+        }
+    }
 }
 
 /// What the manifest counts and did not come; its names are lost with it.

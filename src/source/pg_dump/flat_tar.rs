@@ -1,4 +1,5 @@
-//! A directory of plain files as a tar stream, in the order of their names.
+//! A directory of plain files as a tar stream, in the order of their names, but the table
+//! of contents first: of a damaged archive nothing that comes before it can pass for it.
 //!
 //! Refuses what pg_dump does not write: directories, links, files whose size
 //! changes. So it can promise more than the tar of a source tree: every file is
@@ -13,6 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::format::tar::{Attributes, Entry, EntryKind, Mtime, encode, end_of_archive, padding};
+
+/// Where pg_dump says what the other files hold.
+const CONTENTS: &str = "toc.dat";
 
 /// The stream. Files are opened one after the other.
 pub(super) struct FlatTar {
@@ -43,7 +47,7 @@ impl FlatTar {
         if self.names.is_none() {
             let entries = fs::read_dir(&self.directory)?.map(|entry| Ok(entry?.file_name()));
             let mut names: Vec<OsString> = entries.collect::<io::Result<_>>()?;
-            names.sort();
+            names.sort_by_key(|name| (name != CONTENTS, name.clone()));
             self.names = Some(names.into());
         }
         Ok(self.names.as_mut().and_then(VecDeque::pop_front))
@@ -165,10 +169,10 @@ mod tests {
             found.push((name, content.len()));
         }
         let expected = [
+            ("toc.dat", 3),
             ("1.dat", 100_000),
             ("block", 512),
             ("empty", 0),
-            ("toc.dat", 3),
         ];
         assert_eq!(found, expected.map(|(name, len)| (name.to_owned(), len)));
     }
