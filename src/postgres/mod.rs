@@ -70,7 +70,7 @@ pub use preflight::{Destination, Preflight, RestoreNeeds};
 pub use psql::{PSQL, Psql};
 pub use read_only::ReadOnly;
 use refusal::Attempt;
-pub(crate) use refusal::{failures, last_message, sqlstate};
+pub(crate) use refusal::{failures, last_message, sqlstate, stopped_at};
 pub use restrict::RestrictFilter;
 pub use rights::Rights;
 pub use roles::role_sql;

@@ -105,6 +105,13 @@ pub(crate) fn last_message(stderr: &str) -> Option<Message<'_>> {
     })
 }
 
+/// The line at which a psql stopped, where it said so itself.
+pub(crate) fn stopped_at(stderr: &str) -> Option<u64> {
+    let messages = messages(stderr);
+    let last = messages.last().filter(|message| !message.is_harmless());
+    last.and_then(|message| message.line)
+}
+
 /// All that tell of something that was not done, of a psql that goes on behind them.
 pub(crate) fn failures(stderr: &str) -> Vec<Message<'_>> {
     let mut all = messages(stderr);

@@ -16,6 +16,7 @@ use crate::format::manifest::DatabaseContent;
 use crate::format::mended::{NotWhole, PartKind};
 use crate::postgres::{
     PRIVILEGE_TYPES, PSQL, PostgresError, Server, SessionOptions, Sql, failures, last_message,
+    stopped_at,
 };
 use crate::process::{ChildWriter, ProcessError, Said};
 
@@ -130,8 +131,9 @@ impl PsqlFeed<'_> {
         child
             .write_all(format!("\n{last}\nCOMMIT;\n").as_bytes())
             .map_err(|e| self.refusal(e, around))?;
+        let before_dump = 1 + self.opening(around).lines();
         let said = child.finish().map_err(|error| Uncommitted {
-            said: Some(error.stderr().to_owned()),
+            said: (!ended_before(error.stderr(), before_dump)).then(|| error.stderr().to_owned()),
             error: self.failure(error, around),
         })?;
         match passed_over(&said.text).filter(|_| around.every_grant && !around.goes_on) {
@@ -267,6 +269,12 @@ fn statement(stderr: &str, before_dump: u64) -> Option<PostgresError> {
     })
 }
 
+/// Whether psql got no further than to what comes before the dump. Whatever else it said
+/// may be more than is kept of it.
+fn ended_before(stderr: &str, dump: u64) -> bool {
+    stopped_at(stderr).is_some_and(|line| line <= dump)
+}
+
 /// What a psql that went on tells of. That one of our own lines failed is an error.
 fn failed_statements(said: &Said, before_dump: u64) -> Result<Vec<NotWhole>, PostgresError> {
     let mut failed = Vec::new();
@@ -309,7 +317,7 @@ fn passed_over(stderr: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PostgresError, passed_over, statement};
+    use super::{PostgresError, ended_before, passed_over, statement};
 
     fn told(stderr: &str) -> Option<(u64, String, String)> {
         match statement(stderr, 2)? {
@@ -332,6 +340,23 @@ mod tests {
             told(stderr),
             Some((12, "42P01".to_owned(), detail.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_client_that_was_lost_before_the_dump_has_committed_nothing() {
+        let long = "CONTEXT:  SQL statement\n".repeat(400);
+        let lost = |line: u64| {
+            format!(
+                "psql:<stdin>:2: FATAL:  57P01: terminating connection\n{long}\
+                 psql:<stdin>:{line}: error: connection to server was lost\n"
+            )
+        };
+        assert!(ended_before(&lost(2), 2));
+        assert!(!ended_before(&lost(3), 2));
+        // Of one that was killed nothing is known.
+        for said in ["psql:<stdin>:2: NOTICE:  00000: x\n", "psql: error: y", ""] {
+            assert!(!ended_before(said, 2), "{said}");
+        }
     }
 
     #[test]
