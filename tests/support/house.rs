@@ -69,11 +69,12 @@ impl House {
             .env("KLUIS_CONFIG", self.path("kluis.toml"))
             .env("BACKUP_LOCAL_PATH", self.storage())
             .env("TZ", "UTC")
-            .envs(self.variables.iter().cloned())
             .current_dir(self.home.path());
         if self.has_key {
             command.env("BACKUP_ENCRYPTION_KEY", key());
         }
+        // Another key is one of them.
+        command.envs(self.variables.iter().cloned());
         command
     }
 
