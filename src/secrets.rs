@@ -20,11 +20,13 @@ use crate::process::{ChildReader, Tool, terminate_all};
 use crate::strict::{self, StrictError};
 
 mod key_text;
+mod known_salts;
 mod short;
 mod signing;
 
 pub use key_text::KeyTextError;
 use key_text::{is_nearly_a_key, wrapping};
+pub use known_salts::{StateDir, known_salts, remember_salts};
 pub use short::{SecretFileError, SecretSource};
 pub use signing::load_signing_key;
 

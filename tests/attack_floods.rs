@@ -63,6 +63,19 @@ fn dear_slots_make_no_backup_of_a_passphrase_foreign() {
     house.run(&["restore", "latest", "--to", "out", "--yes"]);
 }
 
+/// What a run may spend on planted salts has an end, and nothing in the storage tells
+/// which is its own: the host knows it.
+#[test]
+fn a_host_remembers_the_salt_of_what_a_passphrase_opened() {
+    let house = house_with_a_passphrase();
+    genuine(&house);
+    let marker = fs::read_to_string(house.storage().join("kluis.json")).unwrap();
+    let marker: Value = serde_json::from_str(&marker).unwrap();
+    let remembered = house.path(".local/state/kluis/passphrase-salts");
+    let salt = marker["passphrase_salt"].as_str().unwrap();
+    assert_eq!(fs::read_to_string(remembered).unwrap(), format!("{salt}\n"));
+}
+
 #[test]
 fn records_under_other_salts_make_none_of_ours_unsealed() {
     let house = house_with_a_passphrase();

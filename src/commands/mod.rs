@@ -14,6 +14,7 @@ use crate::format::manifest::Kind;
 use crate::operations::Reporter;
 use crate::process;
 use crate::render::Console;
+use crate::secrets::StateDir;
 use crate::signals;
 
 mod adopt;
@@ -62,6 +63,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     let environment = Environment::of_process();
     let path = environment.text("PATH")?.map(str::to_owned);
     let sudo_user = environment.text("SUDO_USER")?.map(str::to_owned);
+    let keys = Keys::remembered_in(StateDir::of(|name| environment.get(name)));
     let settings = config::load(flags, environment)?;
     for warning in &settings.warnings {
         console.warn(warning);
@@ -89,10 +91,12 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         sudo_user,
         schedule: schedule_of(&cli.command),
         happened: Happened::default(),
-        keys: Keys::default(),
+        keys,
         told_of_clear_way: Default::default(),
     };
-    dispatch(&session, cli.command)
+    let ended = dispatch(&session, cli.command);
+    session.keys.remember();
+    ended
 }
 
 /// The schedule that a run belongs to, if it says so.

@@ -19,7 +19,7 @@ use crate::operations::{Actor, Marker, Reporter, UnusedCopy, Vault, record_told}
 use crate::postgres::{PostgresError, Server};
 use crate::process;
 use crate::render::{Console, Report, View};
-use crate::secrets::SecretError;
+use crate::secrets::{SecretError, StateDir, known_salts, remember_salts};
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring::{self, Database};
 
@@ -65,8 +65,38 @@ pub struct Session<'a> {
 #[derive(Default)]
 pub struct Keys {
     ring: OnceCell<Keyring>,
+    /// Of the first backup.
+    writing: OnceCell<Keyring>,
     /// That they could not be had was told.
     told: Cell<bool>,
+    /// Where this host remembers the passphrase salts that are its own.
+    state: Option<StateDir>,
+}
+
+impl Keys {
+    pub fn remembered_in(state: Option<StateDir>) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+
+    fn recalled(&self, ring: Keyring) -> Keyring {
+        if let Some(state) = self.state.as_ref().filter(|_| ring.has_passphrase()) {
+            ring.recall(&known_salts(state));
+        }
+        ring
+    }
+
+    /// At the run's end. What this host cannot write down it does without.
+    pub fn remember(&self) {
+        let rings = [self.ring.get(), self.writing.get()].into_iter().flatten();
+        for ring in rings.filter(|ring| ring.has_passphrase()) {
+            if let Some(state) = &self.state {
+                let _ = remember_salts(state, &ring.proven_salts());
+            }
+        }
+    }
 }
 
 impl GivenFlags {
@@ -173,7 +203,7 @@ impl Session<'_> {
         if let Some(ring) = self.keys.ring.get() {
             return Ok(ring);
         }
-        let ring = wiring::keyring(&self.settings)?;
+        let ring = self.keys.recalled(wiring::keyring(&self.settings)?);
         Ok(self.keys.ring.get_or_init(|| ring))
     }
 
@@ -261,6 +291,8 @@ impl Session<'_> {
         trigger: Trigger,
     ) -> anyhow::Result<Vault<'v>> {
         let ring = wiring::writing_keyring(&self.settings, self.console)?;
+        let ring = self.keys.recalled(ring);
+        self.keys.writing.get_or_init(|| ring.share());
         self.vault_with(ring, storage, command, trigger)
     }
 

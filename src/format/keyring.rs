@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use zeroize::Zeroizing;
 
 use super::age::{AgeIdentity, AgeRecipient};
-use super::keys::{KeyId, SecretKey, derive_passphrase_key, equal_in_constant_time};
+use super::keys::{
+    KeyId, PASSPHRASE_ITERATIONS, SecretKey, derive_passphrase_key, equal_in_constant_time,
+};
 use super::legacy::legacy_key;
 use super::signing::{Signer, Verifier};
 use passphrases::{Derived, Passphrases};
@@ -319,6 +321,19 @@ impl Keyring {
         self.passphrases().opened_something(salt, iterations);
     }
 
+    /// Salts that are known to have opened something on this host before.
+    pub fn recall(&self, salts: &[[u8; 16]]) {
+        let mut passphrases = self.passphrases();
+        for salt in salts {
+            passphrases.opened_something(salt, PASSPHRASE_ITERATIONS);
+        }
+    }
+
+    /// Salts that have opened something, at the usual cost.
+    pub fn proven_salts(&self) -> Vec<[u8; 16]> {
+        self.passphrases().proven().collect()
+    }
+
     /// Salts that are most likely the storage's own: they are derived at the usual
     /// cost whatever else was spent. Whether one of them was not known.
     pub fn prefer(&self, salts: &[[u8; 16]]) -> bool {
@@ -395,6 +410,18 @@ mod tests {
         for cut in [&recipient[..20], &identity.expose()[..20]] {
             assert!(matches!(KeyMaterial::parse(cut), Err(KeyError::Age(_))));
         }
+    }
+
+    #[test]
+    fn what_this_host_knows_is_tried_whatever_was_spent_on_others() {
+        let ring = Keyring::of(KeyMaterial::Passphrase(Zeroizing::new("pw".into())));
+        let rounds = PASSPHRASE_ITERATIONS;
+        ring.passphrases().spend_all();
+        assert!(ring.is_too_costly(0, &[1; 16], rounds));
+        ring.recall(&[[1; 16]]);
+        assert!(!ring.is_too_costly(0, &[1; 16], rounds));
+        assert!(ring.is_too_costly(0, &[2; 16], rounds));
+        assert_eq!(ring.proven_salts(), [[1; 16]]);
     }
 
     #[test]

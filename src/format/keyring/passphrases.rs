@@ -94,6 +94,16 @@ impl Passphrases {
         }
     }
 
+    #[cfg(test)]
+    pub fn spend_all(&mut self) {
+        self.fruitless = [FRUITLESS_ITERATIONS_MAX; 2];
+    }
+
+    pub fn proven(&self) -> impl Iterator<Item = [u8; 16]> + '_ {
+        let usual = |(_, iterations): &&([u8; 16], u32)| *iterations == PASSPHRASE_ITERATIONS;
+        self.fruitful.iter().filter(usual).map(|(salt, _)| *salt)
+    }
+
     pub fn prefer(&mut self, salts: &[[u8; 16]]) -> bool {
         let before = self.preferred.len();
         for salt in salts {
