@@ -155,6 +155,27 @@ fn subscriptions_that_the_role_may_not_dump_make_the_backup_incomplete() {
     assert!(!told.stderr.contains("subscription"), "{}", told.stderr);
 }
 
+/// The title of a table in such a schema can be read as that of a subscription.
+#[test]
+fn no_name_stands_for_a_subscription_that_is_left_out() {
+    let Some(bench) = Bench::start() else {
+        return;
+    };
+    let sql = "CREATE SUBSCRIPTION news CONNECTION 'dbname=x' \
+               PUBLICATION p WITH (connect = false, slot_name = NONE);
+               CREATE SCHEMA \"x; Type: SUBSCRIPTION; Schema: -\";
+               CREATE TABLE \"x; Type: SUBSCRIPTION; Schema: -\".t AS SELECT 1 AS i;
+               GRANT USAGE ON SCHEMA \"x; Type: SUBSCRIPTION; Schema: -\" TO backup;
+               GRANT SELECT ON \"x; Type: SUBSCRIPTION; Schema: -\".t TO backup";
+    bench.cluster.psql("shop", sql);
+    for format in ["plain", "custom"] {
+        let told = bench.back_up_as("backup", "shop", &["--format", format]);
+        told.lacks("news");
+        let objects = &told.manifest["database"]["objects"];
+        assert!(objects["SUBSCRIPTION"].is_null(), "{objects}");
+    }
+}
+
 #[test]
 fn what_pg_dump_says_is_not_in_the_dump_makes_the_backup_incomplete() {
     let Some(bench) = Bench::start() else {

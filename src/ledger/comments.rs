@@ -26,6 +26,9 @@ pub(crate) struct ObjectTitle {
     pub schema: String,
     /// Empty for what has no owner.
     pub owner: String,
+    /// What else it may be, where names hold the same marks. Nobody outside sees one with
+    /// others than its own: the statement tells.
+    pub(super) other_types: Vec<String>,
     /// Whose it may be, where names hold the same marks and it can be read in more than
     /// one way.
     pub(super) unclear_owners: Vec<String>,
@@ -83,13 +86,7 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
     let mark = b"; Type: ";
     let at = memchr::memmem::rfind(text, mark)?;
     let (name, rest) = (&text[..at], &text[at + mark.len()..]);
-    let mark = b"; Schema: ";
-    let length = memchr::memmem::find(rest, mark)?;
-    let (object_type, rest) = (&rest[..length], &rest[length + mark.len()..]);
-    let is_type = |byte: &u8| byte.is_ascii_uppercase() || *byte == b' ';
-    if object_type.is_empty() || !object_type.iter().all(is_type) {
-        return None;
-    }
+    let (object_type, rest) = type_of(rest)?;
     let owner_at = memchr::memmem::rfind(rest, b"; Owner:").unwrap_or(rest.len());
     let (schema, owner) = rest.split_at(owner_at);
     let owner = owner.strip_prefix(b"; Owner:").unwrap_or_default();
@@ -99,8 +96,28 @@ fn object(line: &[u8]) -> Option<ObjectTitle> {
         object_type: shown(object_type),
         schema: shown(schema),
         owner: owner_name(&owner[..end]),
+        other_types: other_types(&text[..at]),
         unclear_owners: unclear_owners(text),
     })
+}
+
+/// What stands behind the mark of a type, and what follows it.
+fn type_of(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mark = b"; Schema: ";
+    let length = memchr::memmem::find(text, mark)?;
+    let (object_type, rest) = (&text[..length], &text[length + mark.len()..]);
+    let is_type = |byte: &u8| byte.is_ascii_uppercase() || *byte == b' ';
+    let is_one = !object_type.is_empty() && object_type.iter().all(is_type);
+    is_one.then_some((object_type, rest))
+}
+
+/// The types that stand before the last one.
+fn other_types(text: &[u8]) -> Vec<String> {
+    let mark: &[u8] = b"; Type: ";
+    let marks = memchr::memmem::find_iter(text, mark);
+    // Its schema's mark may be the one before the last type.
+    let read = marks.filter_map(|at| type_of(&text[at + mark.len()..]));
+    read.map(|(object_type, _)| shown(object_type)).collect()
 }
 
 /// What stands behind each mark of an owner, where the text can be read in more than one
@@ -155,13 +172,20 @@ mod tests {
             object_type: object_type.to_owned(),
             schema: schema.to_owned(),
             owner: owner.to_owned(),
-            unclear_owners: Vec::new(),
+            ..ObjectTitle::default()
         })
     }
 
     fn unclear(mut title: Title, owners: &[&str]) -> Title {
         if let Title::Object(title) = &mut title {
             title.unclear_owners = owners.iter().map(|&owner| owner.to_owned()).collect();
+        }
+        title
+    }
+
+    fn or(mut title: Title, other: &str) -> Title {
+        if let Title::Object(title) = &mut title {
+            title.other_types.push(other.to_owned());
         }
         title
     }
@@ -194,9 +218,12 @@ mod tests {
             ),
             (
                 " Name: 7; Type: BLOB; Schema: -; Owner: m; Type: TABLE; Schema: -",
-                unclear(
-                    titled("7; Type: BLOB; Schema: -; Owner: m", "TABLE", "", ""),
-                    &["m; Type: TABLE; Schema: -"],
+                or(
+                    unclear(
+                        titled("7; Type: BLOB; Schema: -; Owner: m", "TABLE", "", ""),
+                        &["m; Type: TABLE; Schema: -"],
+                    ),
+                    "BLOB",
                 ),
             ),
         ];

@@ -14,6 +14,7 @@ mod columns;
 mod comments;
 mod globals;
 mod inserts;
+mod kinds;
 mod large_objects;
 mod lexer;
 mod mend;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use memchr::memchr;
 
 use super::columns::{Columns, Copies};
-use super::comments::{Block, Title};
+use super::comments::Block;
 use super::inserts::Insert;
+use super::kinds::Waiting;
 use super::large_objects::LargeObjectReader;
 use super::lexer::{Event, KEPT_BYTES, Lexer};
 use super::rows::Tables;
@@ -19,6 +20,7 @@ use super::watch::Watch;
 use super::{Ledger, LedgerError, SequenceLedger};
 
 mod asked;
+mod titles;
 
 /// Leaves psql's restricted mode, with the token that it was entered with.
 const UNRESTRICT: &[u8] = b"\\unrestrict ";
@@ -34,6 +36,7 @@ pub struct DumpReader<W = ()> {
     sequences: BTreeMap<String, SequenceLedger>,
     large_objects: LargeObjectReader,
     block: Block,
+    waiting: Waiting,
     header_seen: bool,
     trailer_seen: bool,
     /// The token that psql's restricted mode was entered with.
@@ -94,6 +97,7 @@ impl<W: Watch> DumpReader<W> {
             sequences: BTreeMap::new(),
             large_objects: LargeObjectReader::default(),
             block: Block::default(),
+            waiting: Waiting::default(),
             header_seen: false,
             trailer_seen: false,
             restricted: None,
@@ -138,6 +142,7 @@ impl<W: Watch> DumpReader<W> {
     /// The ledger, who watched, and the dump's length in bytes.
     pub(crate) fn finish_watched(mut self) -> Result<(Ledger, W, u64), LedgerError> {
         self.end_last_line();
+        self.settle(None);
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -249,26 +254,6 @@ impl<W: Watch> DumpReader<W> {
         self.error = result.err();
     }
 
-    fn comment(&mut self) {
-        const BARE_LINE: u64 = "--\n".len() as u64;
-        let line = self.lexer.line();
-        if line.is_empty() && self.block.is_outside() {
-            self.block_start = self.offset.saturating_sub(BARE_LINE);
-        }
-        match self.block.line(line) {
-            Some(Title::Header) => self.header_seen = true,
-            Some(Title::Trailer) => {
-                self.trailer_seen = self.header_seen;
-                self.watch.trailer(self.block_start);
-            }
-            Some(Title::Object(title)) => {
-                *self.objects.entry(title.object_type.clone()).or_default() += 1;
-                self.watch.object(self.block_start, title);
-            }
-            None => {}
-        }
-    }
-
     fn meta_command(&mut self) -> Result<(), LedgerError> {
         self.block.interrupt();
         let line = self.lexer.line().trim_ascii_end();
@@ -303,6 +288,7 @@ impl<W: Watch> DumpReader<W> {
 
     fn statement(&mut self, text: &[u8]) -> Result<(), LedgerError> {
         self.check_place(text)?;
+        self.settle(Some(text));
         self.watch
             .statement(text, self.lexer.backslashes, self.offset);
         if self.insert.is_known(text) {
