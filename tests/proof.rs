@@ -456,6 +456,58 @@ fn what_is_missing_here_is_named_and_the_state_stays() {
     assert_eq!(proof.shown(), "stored");
 }
 
+/// Rows of this view come of a library that the server has loaded when it started.
+const OF_A_PRELOAD: &str = "CREATE EXTENSION pg_stat_statements;
+     CREATE MATERIALIZED VIEW seen AS SELECT count(*) >= 0 AS some FROM pg_stat_statements";
+
+#[test]
+fn what_the_server_preloads_is_preloaded_where_it_is_proven() {
+    let preload = "shared_preload_libraries=pg_stat_statements";
+    let Some(cluster) = Cluster::start_with(ClusterOptions {
+        settings: vec![preload.to_owned()],
+        ..ClusterOptions::default()
+    }) else {
+        return;
+    };
+    cluster.create_db("shop");
+    cluster.psql("shop", OF_A_PRELOAD);
+    let proof = Proof::unsealed_of(&cluster.url("shop"));
+    assert_eq!(proof.proven(&[]), [""; 0]);
+    // As a manifest tells it where the setting is hidden from the role.
+    proof.edit_manifest(|database| {
+        assert_eq!(
+            database["preloads"],
+            serde_json::json!(["pg_stat_statements"])
+        );
+        database.as_object_mut().unwrap().remove("preloads");
+    });
+    let problem = proof.problem(1, &[]);
+    assert!(problem.contains("shared_preload_libraries"), "{problem}");
+}
+
+#[test]
+fn what_fails_for_want_of_a_preload_is_no_damage() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("shop");
+    cluster.psql(
+        "shop",
+        "CREATE FUNCTION loaded() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+           IF current_database() <> 'shop' THEN RAISE EXCEPTION 'load me first'; END IF;
+           RETURN true; END $$;
+         CREATE TABLE t (i int CHECK (public.loaded())); INSERT INTO t VALUES (1)",
+    );
+    let proof = Proof::unsealed_of(&cluster.url("shop"));
+    assert!(proof.problem(4, &[]).contains("load me first"));
+    for name in ["kluis_none", "/tmp/kluis_none", "../kluis_none"] {
+        proof.edit_manifest(|database| database["preloads"] = serde_json::json!([name]));
+        let problem = proof.problem(1, &[]);
+        assert!(problem.contains(name), "{problem}");
+        assert!(problem.contains("load me first"), "{problem}");
+    }
+}
+
 #[test]
 fn a_major_that_is_not_here_is_named_with_its_package() {
     let Some(cluster) = Cluster::start() else {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::emptiness::{counts_itself, no_member};
 use super::mark::Leftover;
+use super::preloads::PRELOADED;
 use super::sql::{Sql, literal, sql};
 use super::{PostgresError, Server};
 use crate::checked::SqlName;
@@ -49,6 +50,8 @@ pub struct DatabaseFacts {
     pub tablespaces: Vec<SqlName>,
     /// The session's, which a dump leaves as they are.
     pub output_settings: OutputSettings,
+    /// Libraries that the server loads when it starts; none where the role may not see it.
+    pub preloads: Vec<String>,
     /// On disk, indexes included.
     pub database_bytes: u64,
 }
@@ -98,6 +101,7 @@ impl Server {
                'tablespaces', (SELECT coalesce(json_agg(spcname ORDER BY spcname), '[]')
                                FROM pg_tablespace t WHERE spcname !~ '^pg_' AND EXISTS
                                  (SELECT FROM pg_class WHERE reltablespace = t.oid)),
+               'preloads', {preloaded},
                'output_settings', json_build_object(
                   'lc_monetary', current_setting('lc_monetary')))
              FROM pg_database d WHERE d.datname = current_database();",
@@ -105,6 +109,7 @@ impl Server {
             each_once = "coalesce(json_agg(DISTINCT rolname ORDER BY rolname), '[]')",
             provider = provider,
             locale = locale,
+            preloaded = PRELOADED,
         );
         self.query_json(database, "describe the database", &sql)
     }

@@ -30,6 +30,7 @@ mod mark;
 mod outcome;
 mod pooler;
 mod preflight;
+pub mod preloads;
 mod psql;
 mod public_schema;
 mod reach;

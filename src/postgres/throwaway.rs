@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::enclosure::Enclosure;
+use super::preloads;
 use super::room_watch::RoomWatch;
 use super::{Access, Client, ClientSearch, ConnectionSettings, PostgresError, Server, random_hex};
 use crate::process::{ChildServer, Tool, User, run_captured};
@@ -37,7 +38,6 @@ const SETTINGS: &[&str] = &[
     "listen_addresses=",
     "port=5432",
     "unix_socket_permissions=0700",
-    "shared_preload_libraries=",
     "logging_collector=off",
     "lc_messages=C",
     "fsync=off",
@@ -64,6 +64,8 @@ pub struct ThrowawayOptions {
     pub clients: ClientSearch,
     /// The major that is wanted; a newer one is taken with a warning.
     pub major: u32,
+    /// Libraries that it is to load when it starts, where they are there.
+    pub preloads: Vec<String>,
     /// The room that it will need.
     pub bytes: u64,
     /// What is missing around the servers of a run is the same for all of them, and
@@ -76,6 +78,7 @@ pub struct ThrowawayOptions {
 pub struct ThrowawayCluster {
     server: Server,
     warnings: Vec<String>,
+    not_preloaded: Vec<String>,
     room: RoomWatch,
     _postmaster: ChildServer,
     _directories: Vec<Scratch>,
@@ -106,8 +109,20 @@ impl ThrowawayCluster {
             &data,
             &superuser,
         )?;
-        let mut postmaster = start(&enclosure, &program.path, [&home, &sockets], options.bytes)?;
-        wait_until_ready(&mut postmaster, &data)?;
+        let (preloads, mut not_preloaded) = preloads::found(&program.path, &options.preloads);
+        let places = [home.as_path(), &sockets];
+        let started = |preloads: &[String]| {
+            let mut postmaster = start(&enclosure, &program.path, places, options.bytes, preloads)?;
+            wait_until_ready(&mut postmaster, &data).map(|()| postmaster)
+        };
+        let postmaster = match started(&preloads) {
+            // One of them may want what is not here.
+            Err(_) if !preloads.is_empty() => {
+                not_preloaded.extend(preloads);
+                started(&[])?
+            }
+            started => started?,
+        };
         let access = Access::Direct(connection(&sockets, &superuser)?);
         let room = RoomWatch::start(&options.work_dir, postmaster.stopper())?;
         let untold = |_: &String| !options.told_of_walls.swap(true, Ordering::Relaxed);
@@ -115,6 +130,7 @@ impl ThrowawayCluster {
         Ok(Self {
             server: Server::connect(access, options.clients.clone(), "postgres")?,
             warnings: warning.into_iter().chain(missing).collect(),
+            not_preloaded,
             room,
             _postmaster: postmaster,
             _directories: directories,
@@ -132,6 +148,11 @@ impl ThrowawayCluster {
 
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Those of the wanted libraries that it runs without.
+    pub fn not_preloaded(&self) -> &[String] {
+        &self.not_preloaded
     }
 }
 
@@ -230,6 +251,7 @@ fn start(
     postgres: &Path,
     [home, sockets]: [&Path; 2],
     bytes: u64,
+    preloads: &[String],
 ) -> Result<ChildServer, PostgresError> {
     let mut postgres = enclosure
         .holding(Tool::new(postgres), &[home, sockets], bytes)
@@ -242,6 +264,8 @@ fn start(
     for setting in SETTINGS {
         postgres = postgres.args(["-c", setting]);
     }
+    let preloads = format!("shared_preload_libraries={}", preloads.join(","));
+    postgres = postgres.args(["-c".to_owned(), preloads]);
     ChildServer::spawn(&postgres).map_err(|error| trouble(error.to_string()))
 }
 

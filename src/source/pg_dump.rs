@@ -156,6 +156,7 @@ fn content(
         owners: Some(facts.owners),
         superusers: facts.superusers,
         tablespaces: facts.tablespaces,
+        preloads: facts.preloads,
         output_settings: facts.output_settings,
         left_out: LeftOut::default(),
         warned: Warned::default(),

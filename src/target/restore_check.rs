@@ -17,7 +17,7 @@ use crate::format::manifest::DatabaseContent;
 use crate::ledger::Columns;
 use crate::postgres::{
     DumpOptions, Locale, PostgresError, Server, SessionOptions, StagedDatabase, StubRoles,
-    ThrowawayCluster, ThrowawayOptions,
+    ThrowawayCluster, ThrowawayOptions, preloads,
 };
 use crate::reached::Reached;
 
@@ -52,6 +52,8 @@ struct Restored {
     _stubs: Option<StubRoles>,
     server: Server,
     cluster: Option<ThrowawayCluster>,
+    /// Libraries that the dump's server had loaded, and this one has not.
+    not_preloaded: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -118,6 +120,7 @@ impl RestoreCheck {
             database,
             _stubs: None,
             server,
+            not_preloaded: cluster.not_preloaded().to_vec(),
             cluster: Some(cluster),
             warnings,
         })
@@ -155,6 +158,7 @@ impl RestoreCheck {
             _stubs: Some(stubs),
             server: server.clone(),
             cluster: None,
+            not_preloaded: server.not_preloaded(&ask_in, &preloads::wanted(&self.content))?,
             warnings: Vec::new(),
         })
     }
@@ -243,12 +247,24 @@ impl RestoreCheck {
 
     /// What the server's refusal of a statement says of the dump; other errors
     /// are as they are.
-    fn judged(&self, error: TargetError) -> TargetError {
+    fn judged(&self, error: TargetError, not_preloaded: &[String]) -> TargetError {
         let TargetError::Postgres(error @ PostgresError::Statement { .. }) = error else {
             return error;
         };
         if error.is_of_the_place() {
             return error.into();
+        }
+        if !not_preloaded.is_empty() {
+            return PostgresError::NotProvable {
+                what: format!(
+                    "the server that was backed up had preloaded {}, this one has not ({error})",
+                    listed(not_preloaded)
+                ),
+                remedy: "install the packages that bring these libraries, or prove it where they \
+                         are, with --in-server"
+                    .to_owned(),
+            }
+            .into();
         }
         if self.is_partial() && error.is_undefined_object() {
             return PostgresError::NotProvable {
@@ -295,7 +311,9 @@ impl Target for RestoreCheck {
         let filled = feed.fill(Around::default(), stream);
         let warnings = copy.warnings.clone();
         let ran_out = copy.ran_out();
-        match filled.map_err(|error| ran_out.unwrap_or_else(|| self.judged(error))) {
+        let not_preloaded = copy.not_preloaded.clone();
+        match filled.map_err(|error| ran_out.unwrap_or_else(|| self.judged(error, &not_preloaded)))
+        {
             Ok(mut received) => {
                 self.columns = received.columns();
                 received.warnings.extend(warnings);
@@ -328,7 +346,7 @@ impl Target for RestoreCheck {
     }
 
     /// What was proven is thrown away.
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }

@@ -14,7 +14,7 @@ use crate::config::Settings;
 use crate::format::manifest::{DatabaseContent, Kind, Manifest};
 use crate::format::names::ArchiveFormat;
 use crate::operations::OperationError;
-use crate::postgres::{ClientSearch, Converter, PostgresError, Server, ThrowawayOptions};
+use crate::postgres::{ClientSearch, Converter, PostgresError, Server, ThrowawayOptions, preloads};
 use crate::target::{
     ContentsCheck, DumpCheck, FactsCheck, FromCustom, FromDirectory, ProofPlace, RestoreCheck,
     Target, TreeCheck, TreeRestoreCheck,
@@ -226,6 +226,7 @@ pub fn proof_target(
             work_dir,
             clients: programs.clients.clone(),
             major: content.map_or(0, server_major),
+            preloads: content.map_or(Vec::new(), preloads::wanted),
             bytes: manifest.map_or(0, restored_bytes),
             told_of_walls: Arc::clone(&plan.told_of_walls),
         }),

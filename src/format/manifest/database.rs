@@ -58,6 +58,9 @@ pub struct DatabaseContent {
     /// Tablespaces that the dump names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tablespaces: Vec<SqlName>,
+    /// Libraries that the server had loaded when it started, as its setting says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preloads: Vec<String>,
     #[serde(default, skip_serializing_if = "OutputSettings::is_empty")]
     pub output_settings: OutputSettings,
     #[serde(default, skip_serializing_if = "LeftOut::is_nothing")]
