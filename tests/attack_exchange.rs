@@ -70,8 +70,8 @@ impl Target for Server {
         Ok(Some(Received::default()))
     }
 
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }
 

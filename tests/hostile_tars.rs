@@ -577,7 +577,7 @@ fn restore(place: &Path, archive: &[u8], links_outside: bool) -> Result<(), Targ
     let to = place.join("target");
     let mut target = DirectoryTarget::new(&to, options, Cancel::default())?;
     target.receive(&mut &archive[..])?;
-    target.commit(&mut Reached::default())
+    target.commit(&mut Reached::default()).map(drop)
 }
 
 fn assert_fate(name: &str, fate: Fate, result: &Result<(), TargetError>) {

@@ -55,9 +55,9 @@ impl Target for Told {
         Ok(Received::default())
     }
 
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.1.lock().unwrap().push("committed");
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

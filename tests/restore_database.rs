@@ -487,6 +487,76 @@ fn in_place_a_role_that_may_make_no_database_restores_its_own() {
     assert!(said.contains("there is no database \"none\""), "{said}");
 }
 
+#[test]
+fn in_place_a_role_needs_no_database_but_its_own() {
+    let Some(site) = Site::new() else { return };
+    let url = owner(&site);
+    site.cluster.psql(
+        "postgres",
+        "REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC",
+    );
+    let mine = "SET SESSION AUTHORIZATION weak; CREATE TABLE t AS SELECT 7 AS i";
+    site.cluster.psql("mine", mine);
+    let kluis = |code: i32, arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        ended(code, &command.args(["--url", &url]).output().unwrap())
+    };
+    kluis(0, &["backup", "db"]);
+    site.cluster.psql("mine", "UPDATE t SET i = 8");
+    kluis(
+        0,
+        &["restore", "latest:mine", "--replace", "--in-place", "--yes"],
+    );
+    assert_eq!(site.cluster.psql("mine", "SELECT i FROM t"), "7");
+    site.cluster.psql("mine", "DROP TABLE t");
+    kluis(
+        0,
+        &["restore", "latest:mine", "--into", "mine", "--in-place"],
+    );
+    assert_eq!(site.cluster.psql("mine", "SELECT i FROM t"), "7");
+}
+
+#[test]
+fn no_time_limit_of_a_role_stops_what_it_restores() {
+    let Some(site) = Site::new() else { return };
+    let url = owner(&site);
+    site.cluster.psql(
+        "postgres",
+        "ALTER ROLE weak CREATEDB; ALTER ROLE weak SET statement_timeout = '20ms';
+         ALTER ROLE weak SET lock_timeout = '1ms';
+         ALTER ROLE weak SET idle_in_transaction_session_timeout = '500ms'",
+    );
+    let major: u32 = site
+        .cluster
+        .psql(
+            "postgres",
+            "SELECT current_setting('server_version_num')::int / 10000",
+        )
+        .parse()
+        .unwrap();
+    for (since, limit) in [(14, "idle_session_timeout"), (17, "transaction_timeout")] {
+        if major >= since {
+            let sql = format!("ALTER ROLE weak SET {limit} = '500ms'");
+            site.cluster.psql("postgres", &sql);
+        }
+    }
+    // Filling it and looking at it takes longer than any of them.
+    let mine = "SET SESSION AUTHORIZATION weak;
+         CREATE FUNCTION slow() RETURNS boolean LANGUAGE sql AS
+           'SELECT pg_catalog.pg_sleep(0.7) IS NOT NULL';
+         CREATE TABLE t (i int CHECK (public.slow())); INSERT INTO t VALUES (7)";
+    site.cluster.psql("mine", mine);
+    let kluis = |arguments: &[&str]| {
+        let mut command = site.command(arguments);
+        ended(0, &command.args(["--url", &url]).output().unwrap());
+    };
+    kluis(&["backup", "db"]);
+    kluis(&["restore", "latest:mine", "--into", "copy"]);
+    kluis(&["restore", "latest:mine", "--replace", "--yes"]);
+    kluis(&["restore", "latest:mine", "--replace", "--in-place", "--yes"]);
+    assert_eq!(site.cluster.psql("copy", "SELECT i FROM t"), "7");
+}
+
 /// A provider makes them, as a superuser.
 #[test]
 fn in_place_another_roles_extension_stays_and_is_no_content() {

@@ -38,6 +38,7 @@ mod attack_sizes;
 mod attack_slow_proofs;
 mod attack_staging;
 mod attack_stalls;
+mod attack_strangers;
 mod attack_strict_modes;
 mod attack_superuser;
 mod attack_sweep;

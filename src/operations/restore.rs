@@ -220,7 +220,7 @@ impl Changing<'_> {
         cancel.if_ended_at_once(Some(ended_before(self.to, None)));
         let mut target = start()?;
         course.reached = Reached::Staged;
-        let done = self.fill(seen, target.as_mut()).and_then(|done| {
+        let done = self.fill(seen, target.as_mut()).and_then(|mut done| {
             cancel.check()?;
             // The archive is read; a backup needs the storage for itself.
             drop(held);
@@ -230,7 +230,8 @@ impl Changing<'_> {
             }
             cancel.if_ended_at_once(Some(ended_within(self.to)));
             course.kept_old = done.received.kept_old.clone();
-            target.commit(&mut course.reached)?;
+            let told = target.commit(&mut course.reached)?;
+            done.received.warnings.extend(told);
             Ok(done)
         });
         if done.is_err() {

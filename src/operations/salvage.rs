@@ -109,7 +109,8 @@ fn in_order<'a>(
         add(&mut not_whole, found);
         vault.cancel.check()?;
         vault.cancel.if_ended_at_once(Some(ended_within(to)));
-        target.commit(&mut course.reached)?;
+        let told = target.commit(&mut course.reached)?;
+        filled.warnings.extend(told);
         Ok(filled)
     });
     if committed.is_err() {

@@ -5,25 +5,20 @@
 //! Invariant: that SQL says all of it, so that nothing is left of what code in a dump
 //! has made of the new database.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use settings::{Settings, values};
+
+use super::dialog::Dialog;
 use super::mark::without_mark;
-use super::sql::{Sql, identifier, literal, sql};
+use super::sql::{Sql, identifier, literal, literal_of, sql};
 use super::{PostgresError, Server};
 
-/// Settings whose value is a list of quoted names: each is a literal of its
-/// own in SET, or the list would become one name (pg_dump keeps this list too).
-const NAME_LISTS: &[&str] = &[
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-];
-
+const DESCRIBE: &str = "describe the database";
 /// No limit.
 const UNLIMITED: i64 = -1;
 /// What a new database grants by itself.
@@ -54,19 +49,22 @@ struct Grant {
     grantable: bool,
 }
 
-/// What ALTER DATABASE SET, or ALTER ROLE IN DATABASE SET, has set.
-#[derive(Clone, Debug, Deserialize)]
-struct Settings {
-    /// `None`: for every role.
-    role: Option<String>,
-    /// Each `name=value`.
-    config: Vec<String>,
-}
-
 impl DatabaseAttributes {
     /// Reads them, asked in another database.
     pub(super) fn read(server: &Server, ask_in: &str, name: &str) -> Result<Self, PostgresError> {
-        let sql = sql!(
+        let sql = sql!("{question};", question = Self::question(name));
+        let read: Self = server.query_json(ask_in, DESCRIBE, &sql)?;
+        Ok(read.without_ours())
+    }
+
+    /// The same, asked in a transaction that is under way.
+    pub(super) fn read_in(session: &mut Dialog, name: &str) -> Result<Self, PostgresError> {
+        let read: Self = session.ask_json(DESCRIBE, &Self::question(name))?;
+        Ok(read.without_ours())
+    }
+
+    fn question(name: &str) -> Sql {
+        sql!(
             "SELECT json_build_object(
                'oid', d.oid::bigint, 'owner', pg_get_userbyid(d.datdba),
                'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = d.dattablespace),
@@ -82,20 +80,23 @@ impl DatabaseAttributes {
                     'role', CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END,
                     'config', to_json(s.setconfig))), '[]')
                   FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
-             FROM pg_database d WHERE d.datname = {name};",
+             FROM pg_database d WHERE d.datname = {name}",
             name = literal(name)
-        );
-        let read: Self = server.query_json(ask_in, "describe the database", &sql)?;
-        Ok(Self {
-            comment: read
+        )
+    }
+
+    /// Without our mark.
+    fn without_ours(self) -> Self {
+        Self {
+            comment: self
                 .comment
                 .as_deref()
                 .and_then(without_mark)
                 .map(str::to_owned),
             // A database whose drop was cut short has a limit that nobody can set.
-            connection_limit: read.connection_limit.max(UNLIMITED),
-            ..read
-        })
+            connection_limit: self.connection_limit.max(UNLIMITED),
+            ..self
+        }
     }
 
     /// Those of a database that was just made, and is open as any new one is.
@@ -111,8 +112,8 @@ impl DatabaseAttributes {
         }
     }
 
-    /// One transaction that gives `database`, which has `now`, all of it but the
-    /// comment, which goes with the name, and the tablespace, which it was made in.
+    /// Gives `database`, which has `now`, all of it but the comment, which goes with the
+    /// name, the tablespace, which it was made in, and [`DatabaseAttributes::of_roles`].
     pub(super) fn instead_of(&self, now: &Self, database: &str) -> Sql {
         let name = &identifier(database);
         let owner = &identifier(&self.owner);
@@ -124,15 +125,8 @@ impl DatabaseAttributes {
             limit = self.connection_limit,
             is_template = self.is_template
         );
-        for role in now.settings.iter().filter_map(|set| set.role.as_deref()) {
-            sql += sql!(
-                "ALTER ROLE {role} IN DATABASE {name} RESET ALL;\n",
-                role = identifier(role),
-                name = name
-            );
-        }
-        for set in &self.settings {
-            sql += set.to_sql(name);
+        for set in self.settings.iter().filter(|set| set.role.is_none()) {
+            sql += Sql::joined(&set.to_sql(name), "");
         }
         // The owner first: what the grants below say is said by the owner.
         sql += sql!(
@@ -163,6 +157,66 @@ impl DatabaseAttributes {
             allowed = self.allows_connections
         );
         sql
+    }
+
+    /// What roles have set for themselves: each may at any time, in any database, and
+    /// ours may not say so of all of them. So each statement stands for itself, and one
+    /// that fails undoes nothing.
+    pub(super) fn of_roles(&self, now: &Self, database: &str) -> Sql {
+        let name = &identifier(database);
+        let resets = now.settings.iter().filter_map(|set| set.role.as_deref());
+        let resets = resets.map(|role| {
+            sql!(
+                "ALTER ROLE {role} IN DATABASE {name} RESET ALL;\n",
+                role = identifier(role),
+                name = name
+            )
+        });
+        let set = self.settings.iter().filter(|set| set.role.is_some());
+        let statements: Vec<Sql> = resets
+            .chain(set.flat_map(|set| set.to_sql(name)))
+            .map(|statement| {
+                sql!(
+                    "BEGIN EXECUTE {statement}; EXCEPTION WHEN OTHERS THEN NULL; END;\n",
+                    statement = literal_of(&statement)
+                )
+            })
+            .collect();
+        if statements.is_empty() {
+            return Sql::default();
+        }
+        let body = sql!(
+            "BEGIN\n{statements}END",
+            statements = Sql::joined(&statements, "")
+        );
+        sql!("DO {body};\n", body = literal_of(&body))
+    }
+
+    /// Takes what the owner or others have granted on `database`; it is ours by then.
+    pub(super) fn closing(&self, database: &str) -> Sql {
+        let granted = self.granted();
+        let grantees: BTreeSet<_> = granted.keys().map(|(to, _)| *to).collect();
+        let revokes = grantees
+            .into_iter()
+            .filter(|to| *to != Some(self.owner.as_str()));
+        let revokes: Vec<Sql> = revokes
+            .map(|to| {
+                sql!(
+                    "REVOKE ALL ON DATABASE {name} FROM {grantee} CASCADE;\n",
+                    name = identifier(database),
+                    grantee = grantee_sql(to)
+                )
+            })
+            .collect();
+        Sql::joined(&revokes, "")
+    }
+
+    /// Nobody but its owner was given anything.
+    pub(super) fn is_closed(&self) -> bool {
+        let granted = self.granted();
+        granted
+            .keys()
+            .all(|(to, _)| *to == Some(self.owner.as_str()))
     }
 
     /// Each right that is granted, whether it may be passed on; PUBLIC is no role.
@@ -202,7 +256,8 @@ impl DatabaseAttributes {
         all
     }
 
-    /// In what `found` is not so, the comment aside.
+    /// In what `found` is not so, the comment aside, and what roles have set for
+    /// themselves.
     pub(super) fn differences(&self, found: &Self) -> Vec<&'static str> {
         let same = [
             ("owner", self.owner == found.owner),
@@ -217,47 +272,31 @@ impl DatabaseAttributes {
                 self.allows_connections == found.allows_connections,
             ),
             ("grants", self.granted() == found.granted()),
-            ("settings", self.set_to() == found.set_to()),
+            ("settings", self.set_for(None) == found.set_for(None)),
         ];
         let differs = same.into_iter().filter(|(_, same)| !same);
         differs.map(|(what, _)| what).collect()
     }
 
-    /// By role and name.
-    fn set_to(&self) -> BTreeMap<(Option<&str>, &str), Vec<String>> {
-        let all = self.settings.iter().flat_map(|set| {
-            let role = set.role.as_deref();
-            set.pairs().map(move |(name, value)| (role, name, value))
-        });
-        all.map(|(role, name, value)| ((role, name), values(name, value)))
+    /// Roles whose settings are not in `found` as they are here.
+    pub(super) fn roles_that_differ(&self, found: &Self) -> BTreeSet<String> {
+        let roles = self.settings.iter().chain(&found.settings);
+        let differ = roles
+            .filter_map(|set| set.role.as_deref())
+            .filter(|role| self.set_for(Some(role)) != found.set_for(Some(role)));
+        differ.map(str::to_owned).collect()
+    }
+
+    /// By name; `None`: for every role.
+    fn set_for(&self, role: Option<&str>) -> BTreeMap<&str, Vec<String>> {
+        let all = self
+            .settings
+            .iter()
+            .filter(|set| set.role.as_deref() == role);
+        let pairs = all.flat_map(Settings::pairs);
+        pairs
+            .map(|(name, value)| (name, values(name, value)))
             .collect()
-    }
-}
-
-impl Settings {
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.config.iter().filter_map(|pair| pair.split_once('='))
-    }
-
-    fn to_sql(&self, database: &Sql) -> Sql {
-        let subject = match &self.role {
-            None => sql!("DATABASE {database}", database = database),
-            Some(role) => sql!(
-                "ROLE {role} IN DATABASE {database}",
-                role = identifier(role),
-                database = database
-            ),
-        };
-        let mut sql = Sql::default();
-        for (setting, value) in self.pairs() {
-            sql += sql!(
-                "ALTER {subject} SET {setting} TO {value};\n",
-                subject = &subject,
-                setting = quote_setting(setting),
-                value = setting_value(setting, value)
-            );
-        }
-        sql
     }
 }
 
@@ -276,87 +315,4 @@ fn grant_sql(database: &Sql, privilege: &'static str, to: Option<&str>, grantabl
             false => "",
         }
     )
-}
-
-/// `myapp.tenant` is two names to SET.
-fn quote_setting(name: &str) -> Sql {
-    let parts: Vec<Sql> = name.split('.').map(identifier).collect();
-    Sql::joined(&parts, ".")
-}
-
-fn setting_value(name: &str, value: &str) -> Sql {
-    let values: Vec<Sql> = values(name, value).iter().map(|v| literal(v)).collect();
-    if values.is_empty() {
-        return "''".into();
-    }
-    Sql::joined(&values, ", ")
-}
-
-/// The names of a list; else the value as it is.
-fn values(name: &str, value: &str) -> Vec<String> {
-    if !NAME_LISTS.contains(&name) {
-        return vec![value.to_owned()];
-    }
-    let names = split_names(value).into_iter();
-    names.filter(|name| !name.is_empty()).collect()
-}
-
-/// `"$user", public` as its names, quotes undone.
-fn split_names(list: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut rest = list.trim();
-    while !rest.is_empty() {
-        let (name, after) = match rest.strip_prefix('"') {
-            Some(quoted) => unquoted(quoted),
-            None => {
-                let (name, after) = rest.split_once(',').unwrap_or((rest, ""));
-                (name.trim().to_owned(), after)
-            }
-        };
-        names.push(name);
-        rest = after.trim_start().trim_start_matches(',').trim_start();
-    }
-    names
-}
-
-/// The name up to its closing quote, and what follows that.
-fn unquoted(text: &str) -> (String, &str) {
-    let mut name = String::new();
-    let mut rest = text;
-    while let Some((piece, after)) = rest.split_once('"') {
-        name += piece;
-        match after.strip_prefix('"') {
-            Some(more) => {
-                name.push('"');
-                rest = more;
-            }
-            None => return (name, after),
-        }
-    }
-    (name + rest, "")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{setting_value, split_names};
-
-    #[test]
-    fn name_lists_are_split_at_commas_outside_quotes() {
-        assert_eq!(
-            split_names("\"$user\", public,\"a, \"\"b\"\"\" , c"),
-            ["$user", "public", "a, \"b\"", "c"]
-        );
-    }
-
-    #[test]
-    fn a_list_is_several_literals_and_other_values_are_one() {
-        for (setting, value, wanted) in [
-            ("search_path", "\"$user\", x", "'$user', 'x'"),
-            ("search_path", "", "''"),
-            ("DateStyle", "ISO, DMY", "'ISO, DMY'"),
-        ] {
-            let sql = setting_value(setting, value);
-            assert_eq!(sql.text().unwrap(), wanted);
-        }
-    }
 }

@@ -246,6 +246,15 @@ impl Server {
         Ok(missing.cloned().collect())
     }
 
+    /// A database to ask in about one that keeps its name: itself where that can be, as a
+    /// role may have the right to connect to no other.
+    pub(super) fn database_to_ask(&self, name: &str) -> Result<String, PostgresError> {
+        match self.query(name, "answer", &"SELECT 1;".into()) {
+            Ok(_) => Ok(name.to_owned()),
+            Err(refusal) => self.maintenance_database(name).map_err(|_| refusal),
+        }
+    }
+
     /// A database to stand in while another is created, renamed or dropped:
     /// `postgres`, else `template1`; never `except` itself.
     pub fn maintenance_database(&self, except: &str) -> Result<String, PostgresError> {

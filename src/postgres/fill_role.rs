@@ -19,10 +19,11 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::catalogue::CAN_DO_EVERYTHING;
+use super::in_the_way::Thing;
 use super::keeper::{Keeper, SweptStaging, unheld};
 use super::sql::{Sql, identifier, literal, sql};
 use super::triggers::without_triggers_as;
-use super::{PostgresError, Server, random_hex};
+use super::{DatabaseAttributes, PostgresError, Server, random_hex};
 
 const PASSWORD_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
@@ -80,7 +81,8 @@ impl FillRole {
         let action = "log in as a role that only fills";
         let told: [bool; 2] = role.login.query_json(ask_in, action, &sql)?;
         match told {
-            [true, false] => role.leave(),
+            // One that stays is in nobody's way, and a later run tells of it.
+            [true, false] => role.leave().map(drop),
             [true, true] => Err(PostgresError::Obstacle {
                 what: format!("{:?} may come to all rights on this server", filler.owner),
                 remedy: "a role with its rights would be no wall".to_owned(),
@@ -160,44 +162,72 @@ impl FillRole {
         )
     }
 
-    /// Gives the database back to us and drops the role. What it made as itself, which
-    /// is nothing unless the dump has tried, becomes the owner's. After a failure the
-    /// role may still be there; dropping this tries again.
-    pub fn leave(&mut self) -> Result<(), PostgresError> {
-        self.drop_role()?;
+    /// Gives the database back to us, lets nobody else in, and ends the role. What it made
+    /// as itself, which is nothing unless the dump has tried, becomes the owner's. Tells why
+    /// the role stays, if it does: that is no failure. After one the role may still be
+    /// there; dropping this tries again.
+    pub fn leave(&mut self) -> Result<Option<String>, PostgresError> {
+        self.take_back()?;
         self.is_gone = true;
+        let ended = self.server.end_role(&self.ask_in, &self.name);
+        Ok(ended.err().map(|error| {
+            format!(
+                "the role {:?} stays and cannot log in: {error}; a later restore or backup drops \
+                 it",
+                self.name
+            )
+        }))
+    }
+
+    /// Its owner could let anybody in, and nobody may be in it when it takes its place.
+    fn take_back(&self) -> Result<(), PostgresError> {
         let Some(filled) = &self.filled else {
             return Ok(());
         };
-        // Its owner could enter, and nobody may be in it when it takes its place.
+        let (server, ask_in) = (&self.server, &self.ask_in);
+        let Some(called) = server.database_of(ask_in, filled.oid)? else {
+            return Ok(());
+        };
+        let thing = Thing::Database(&called);
+        let closed = server.past_others(ask_in, thing, || self.close(&called))?;
+        if !closed {
+            return Err(PostgresError::NotAsSaid {
+                what: "grants".to_owned(),
+            });
+        }
         let sql = sql!(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE datid = {oid} AND usename <> session_user;",
-            oid = filled.oid
+            "REASSIGN OWNED BY {name} TO {owner};\nDROP OWNED BY {name};",
+            name = identifier(&self.name),
+            owner = identifier(&self.filler.owner)
         );
-        let action = "end the sessions in the staging database";
-        self.server.run_in_transaction(&self.ask_in, action, &sql)
+        let action = "take back what the role that filled has made";
+        server.past_others(ask_in, thing, || {
+            server.run_in_transaction(&called, action, &sql)
+        })
     }
 
-    fn drop_role(&self) -> Result<(), PostgresError> {
-        let name = &identifier(&self.name);
-        let action = "drop the role that filled";
-        let mut sql = Sql::default();
-        let mut database = self.ask_in.clone();
-        if let Some(filled) = &self.filled
-            && let Some(called) = self.server.database_of(&self.ask_in, filled.oid)?
-        {
-            sql += sql!(
-                "REASSIGN OWNED BY {name} TO {owner};\nDROP OWNED BY {name};\n\
-                 ALTER DATABASE {database} OWNER TO CURRENT_USER;\n",
-                name = name,
-                owner = identifier(&self.filler.owner),
-                database = identifier(&called)
-            );
-            database = called;
-        }
-        sql += sql!("DROP ROLE {name};", name = name);
-        self.server.run_in_transaction(&database, action, &sql)
+    /// Tells whether nobody but us was given anything on it. Once it is ours, nobody's own
+    /// grant can be made any more, and all others go with those that there are.
+    fn close(&self, database: &str) -> Result<bool, PostgresError> {
+        let (server, ask_in) = (&self.server, &self.ask_in);
+        let action = "take the staging database back";
+        let name = &identifier(database);
+        let sql = sql!(
+            "ALTER DATABASE {name} OWNER TO CURRENT_USER;\n\
+             ALTER DATABASE {name} ALLOW_CONNECTIONS true;",
+            name = name
+        );
+        server.run_in_transaction(ask_in, action, &sql)?;
+        let now = DatabaseAttributes::read(server, ask_in, database)?;
+        let sql = now.closing(database);
+        server.run_in_transaction(ask_in, action, &sql)?;
+        let sql = sql!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = {name} AND usename <> session_user;",
+            name = literal(database)
+        );
+        server.run_in_transaction(ask_in, "end the sessions in the staging database", &sql)?;
+        Ok(DatabaseAttributes::read(server, ask_in, database)?.is_closed())
     }
 }
 
@@ -205,7 +235,8 @@ impl Drop for FillRole {
     fn drop(&mut self) {
         if !self.is_gone {
             // What cannot be dropped now is swept by a later run.
-            let _ = self.drop_role();
+            let _ = self.take_back();
+            let _ = self.server.end_role(&self.ask_in, &self.name);
         }
     }
 }
@@ -262,8 +293,7 @@ impl Server {
             if !self.marks().is_fill_role(&name, &comment) {
                 continue;
             }
-            let sql = sql!("DROP ROLE {name};", name = identifier(&name));
-            match self.run_in_transaction(ask_in, action, &sql) {
+            match self.end_role(ask_in, &name) {
                 Ok(()) => swept.dropped.push(name),
                 Err(error) => swept.kept.push(format!("{name}: {error}")),
             }

@@ -26,7 +26,7 @@ pub struct Clients {
 impl Server {
     /// What a swap ends: sessions of which nothing is told (another role's) count too.
     pub fn in_use(&self, database: &str) -> Result<InUse, PostgresError> {
-        let ask_in = self.maintenance_database(database)?;
+        let ask_in = self.database_to_ask(database)?;
         let sql = sql!(
             "SELECT json_build_object(
                'bytes', (SELECT CASE WHEN has_database_privilege(oid, 'CONNECT')

@@ -9,6 +9,7 @@
 
 use serde::Deserialize;
 
+use super::in_the_way::Thing;
 use super::mark::Leftover;
 use super::psql::Psql;
 use super::sql::{Sql, identifier, literal, sql};
@@ -216,20 +217,32 @@ impl Server {
         copy: &str,
         action: &str,
     ) -> Result<(), PostgresError> {
-        let sql = self.drop_database_sql(copy);
-        match self.run_alone(ask_in, action, &sql) {
+        match self.drop_database(ask_in, copy, action) {
             Err(error) if is_in_use(&error) => {
                 let subscriptions = &DROP_SUBSCRIPTIONS.into();
                 self.query(copy, "drop the copy's subscriptions", subscriptions)?;
-                self.run_alone(ask_in, action, &sql)
+                self.drop_database(ask_in, copy, action)
             }
             result => result,
         }
     }
 
+    /// Drops it, whoever is in it or has a lock on it.
+    pub(super) fn drop_database(
+        &self,
+        ask_in: &str,
+        database: &str,
+        action: &str,
+    ) -> Result<(), PostgresError> {
+        let sql = self.drop_database_sql(database);
+        self.past_others(ask_in, Thing::Database(database), || {
+            self.run_alone(ask_in, action, &sql)
+        })
+    }
+
     /// Also if it is a template. Ends the sessions in it too, where the server can
     /// do both at once.
-    pub(super) fn drop_database_sql(&self, database: &str) -> Sql {
+    fn drop_database_sql(&self, database: &str) -> Sql {
         sql!(
             "{unmark}DROP DATABASE IF EXISTS {database}{force};",
             unmark = unmark_sql(database),

@@ -14,6 +14,7 @@ mod connection;
 mod container_directory;
 mod container_environment;
 mod converter;
+mod dialog;
 mod discovery;
 mod docker;
 mod dump;
@@ -24,6 +25,7 @@ mod extensions;
 mod fill_role;
 mod hidden;
 pub mod in_place;
+mod in_the_way;
 mod in_use;
 mod keeper;
 mod mark;
@@ -38,6 +40,7 @@ mod read_only;
 mod refusal;
 mod restrict;
 mod rights;
+mod role_end;
 mod roles;
 mod room_watch;
 mod server;
@@ -254,6 +257,10 @@ impl PostgresError {
             Self::Query { sqlstate, .. } if sqlstate == "55006" => Some(
                 "sessions of roles whose sessions yours may not end are in it: end them, or GRANT \
                  pg_signal_backend to your role (no superuser's are ended by it)",
+            ),
+            Self::Query { sqlstate, .. } if sqlstate == "55P03" => Some(
+                "a session of another role holds a lock on it for so long (pg_locks and \
+                 pg_prepared_xacts tell whose): end it, or GRANT pg_signal_backend to your role",
             ),
             Self::NoWay { direct, .. } | Self::NoStandIn { direct } => direct.hint(),
             _ => None,

@@ -41,27 +41,30 @@ impl Server {
         })
     }
 
-    /// Whether the database `from` is called `to` by now, and nobody is at it.
-    pub(super) fn outcome_of_rename(&self, ask_in: &str, from: &str, to: &str) -> Outcome {
+    /// Whether the database of this number is called `to` by now, and nobody is at it: who
+    /// renames it has it locked until the end of the transaction.
+    pub(super) fn outcome_of_rename(
+        &self,
+        ask_in: &str,
+        oid: u32,
+        [from, to]: [&str; 2],
+    ) -> Outcome {
         let action = "tell whether the restored database is in its place";
         let at_work = sql!(
-            "SELECT to_json(EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid()
-                AND state = 'active' AND position(' RENAME TO ' IN query) > 0
-                AND position({from}::text IN query) > 0));",
-            from = literal(from)
+            "SELECT to_json(EXISTS (SELECT FROM pg_locks WHERE locktype = 'object'
+                AND classid = 'pg_database'::regclass AND objid = {oid}
+                AND mode = 'AccessExclusiveLock'));",
+            oid = oid
         );
         ask_until(|| {
             if self.query_json(ask_in, action, &at_work)? {
                 return Ok(None);
             }
-            let there = (
-                self.database_exists(ask_in, from)?,
-                self.database_exists(ask_in, to)?,
-            );
-            Ok(Some(match there {
-                (false, true) => Outcome::Done,
-                (true, _) => Outcome::NotDone,
-                (false, false) => Outcome::Unknown,
+            let called = self.database_of(ask_in, oid)?;
+            Ok(Some(match called.as_deref() {
+                Some(name) if name == to => Outcome::Done,
+                Some(name) if name == from => Outcome::NotDone,
+                _ => Outcome::Unknown,
             }))
         })
     }

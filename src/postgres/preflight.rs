@@ -64,7 +64,10 @@ impl Server {
     ) -> Result<Preflight, PostgresError> {
         let name = destination.name();
         check_name(name)?;
-        let ask_in = self.maintenance_database(name)?;
+        let ask_in = match destination {
+            Destination::InPlace { .. } => self.database_to_ask(name)?,
+            Destination::Into(_) | Destination::Replace(_) => self.maintenance_database(name)?,
+        };
         let facts = self.restore_facts(&ask_in, name)?;
         let mut looking = Looking {
             server: self,

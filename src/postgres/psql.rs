@@ -36,17 +36,25 @@ const ARGUMENTS: [&str; 7] = [
 ];
 
 /// What a session of ours sets until its transaction ends: no time limit of a role
-/// or a database is meant for it, names are looked up among the server's own, and a
-/// role that the database's owner has chosen for its sessions (ALTER DATABASE .. SET
-/// role) does not make it blind.
+/// or a database is meant for it, nobody's lock is waited for longer than pg_dump waits
+/// for a table's, names are looked up among the server's own, and a role that the
+/// database's owner has chosen for its sessions (ALTER DATABASE .. SET role) does not
+/// make it blind. One statement a line; the last one is for a limit that servers before
+/// 17 do not know.
 pub(super) const OUR_SETTINGS: &str = "SET LOCAL ROLE NONE;\nSET LOCAL statement_timeout = 0;\n\
-     SET LOCAL search_path = pg_catalog, pg_temp;\n";
+     SET LOCAL lock_timeout = '60s';\nSET LOCAL idle_in_transaction_session_timeout = 0;\n\
+     SET LOCAL search_path = pg_catalog, pg_temp;\n\
+     SELECT WHERE (SELECT set_config(name, '0', true) FROM pg_settings \
+     WHERE name = 'transaction_timeout') = '';\n";
 
-/// In one statement that prints nothing: nobody's lock is waited for longer than pg_dump
-/// waits for a table's, and names come as the bytes that they are where they should be
-/// UTF-8 or are in no encoding. In UTF-8 the server refuses what is none, and psql
-/// leaves it out.
-const AS_IT_IS: &str = "SELECT WHERE length(set_config('lock_timeout', '60s', true)) = 0 OR \
+/// The same for a session in which nothing is looked up and each statement is its own
+/// transaction: somebody may hold a lock on a database for as long as he likes.
+const ALONE: &str = "SET statement_timeout = 0;\nSET lock_timeout = '5s';\n";
+
+/// In one statement that prints nothing: names come as the bytes that they are where they
+/// should be UTF-8 or are in no encoding. In UTF-8 the server refuses what is none, and
+/// psql leaves it out.
+pub(super) const AS_IT_IS: &str = "SELECT WHERE \
      CASE WHEN current_setting('server_encoding') IN ('UTF8', 'SQL_ASCII') \
      THEN set_config('client_encoding', 'SQL_ASCII', true) = '' END;\n";
 
@@ -145,7 +153,8 @@ impl Server {
         sql: &Sql,
     ) -> Result<(), PostgresError> {
         let whole = sql!(
-            "SET statement_timeout = 0;\n{sql}\nRESET statement_timeout;\n",
+            "{alone}{sql}\nRESET lock_timeout;\nRESET statement_timeout;\n",
+            alone = ALONE,
             sql = sql
         );
         self.run(database, action, &whole).map(drop)
@@ -255,7 +264,7 @@ pub(super) fn text(answer: Vec<u8>, action: &str) -> Result<String, PostgresErro
 
 /// JSON whose strings may hold bytes that are not UTF-8: each stands as `\xNN`, as in
 /// names of the ledger.
-fn json_text(answer: &[u8]) -> String {
+pub(super) fn json_text(answer: &[u8]) -> String {
     let mut text = String::with_capacity(answer.len());
     for chunk in answer.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -316,7 +325,10 @@ pub(super) fn introduce(
     parse_json(&json_text(&answer), action)
 }
 
-fn parse_json<T: DeserializeOwned>(answer: &str, action: &str) -> Result<T, PostgresError> {
+pub(super) fn parse_json<T: DeserializeOwned>(
+    answer: &str,
+    action: &str,
+) -> Result<T, PostgresError> {
     serde_json::from_str(answer).map_err(|error| PostgresError::Answer {
         action: action.to_owned(),
         detail: error.to_string(),

@@ -51,6 +51,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("transaction_read_only", "it is the transaction's own"),
 ];
 
+/// Since then whole transactions have a time limit.
+const TRANSACTION_TIMEOUT_MAJOR: u32 = 17;
+
 /// `NAME=VALUE`, looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSetting {
@@ -108,6 +111,19 @@ impl SessionOptions {
 }
 
 impl Server {
+    /// No time limit of a role or a database is meant for what we restore; a dump sets
+    /// those that its own pg_dump knew.
+    pub fn without_limits(&self) -> Sql {
+        let mut sql = Sql::from(
+            "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+             SET LOCAL idle_in_transaction_session_timeout = 0;\n",
+        );
+        if self.version().major() >= TRANSACTION_TIMEOUT_MAJOR {
+            sql += "SET LOCAL transaction_timeout = 0;\n".into();
+        }
+        sql
+    }
+
     /// What comes right before a dump, for the rest of its transaction.
     pub fn before_dump(&self, options: &SessionOptions) -> Sql {
         let mut sql = self.without_triggers();

@@ -11,8 +11,9 @@
 mod create;
 mod swap;
 
-use create::create_sql;
+use create::{create_sql, mark_sql};
 
+use super::in_the_way::Thing;
 use super::keeper::Keeper;
 use super::mark::{Leftover, NAME_MAX_BYTES};
 use super::public_schema::OWNERS_PUBLIC_MAJOR;
@@ -25,8 +26,6 @@ use crate::reached::Reached;
 
 /// In hex: the 8 digits at the end of a name.
 const ID_BYTES: usize = 4;
-/// Each try already waits up to 5 s in the server for sessions to leave.
-const SWAP_TRIES: u32 = 10;
 
 /// Refuses what is no name, and what the server would cut.
 pub(super) fn check_name(name: &str) -> Result<(), PostgresError> {
@@ -87,7 +86,8 @@ impl StagedDatabase {
         let tablespace = replaces.as_ref().map(|old| old.tablespace.as_str());
         let tablespace = tablespace.filter(|name| *name != "pg_default");
         let making = server.marks().making_name(&id);
-        let sql = create_sql(server, [&making, &staging], locale, tablespace);
+        let create = create_sql(server, &making, locale, tablespace);
+        let mark = mark_sql(server, [&making, &staging]);
         let mut keeper = Keeper::hold(server, &maintenance, &staging)?;
         keeper.hold_too(server, &making)?;
         // From here on Drop cleans up, also where CREATE was cut short.
@@ -104,7 +104,12 @@ impl StagedDatabase {
             old_stays: false,
             keeper,
         };
-        staged.run("create the staging database", &sql)?;
+        let action = "create the staging database";
+        staged.run(action, &create)?;
+        let making = Thing::Database(&staged.making);
+        server.past_others(&staged.maintenance, making, || {
+            server.run_in_transaction(&staged.maintenance, action, &mark)
+        })?;
         staged.made = Some(staged.attributes(&staged.staging)?);
         Ok(staged)
     }
@@ -123,7 +128,17 @@ impl StagedDatabase {
     /// Whoever makes databases could have put his own there meanwhile.
     pub fn replaces_only(&self, standing: Option<u32>) -> Result<(), PostgresError> {
         let there = self.replaces.as_ref().map(|old| old.oid);
-        match there == standing {
+        self.is_meant(there == standing)
+    }
+
+    /// The same of what is in its place when it is moved away.
+    fn is_the_one(&self, there: Option<&DatabaseAttributes>) -> Result<(), PostgresError> {
+        let meant = self.replaces.as_ref().map(|old| old.oid);
+        self.is_meant(there.map(|old| old.oid) == meant)
+    }
+
+    fn is_meant(&self, is_meant: bool) -> Result<(), PostgresError> {
+        match is_meant {
             true => Ok(()),
             false => Err(PostgresError::Obstacle {
                 what: format!(
@@ -224,12 +239,13 @@ impl StagedDatabase {
 
     /// Puts it in its place, and says so to `reached`. `only_over_empty`: what stands
     /// there now must still be empty. The old database is dropped unless `keep_old`.
+    /// Gives what should be known of it.
     pub fn take_place(
         &mut self,
         only_over_empty: bool,
         keep_old: bool,
         reached: &mut Reached,
-    ) -> Result<(), PostgresError> {
+    ) -> Result<Vec<String>, PostgresError> {
         if self.replaces.is_some()
             && only_over_empty
             && !self.server.database_is_empty(&self.name)?
@@ -237,7 +253,6 @@ impl StagedDatabase {
             let name = self.name.clone();
             return Err(PostgresError::DatabaseExists { name });
         }
-        self.set_attributes()?;
         if self.replaces.is_some() && !keep_old {
             // By this name it is swept if we die between the swap and its end.
             let id = random_hex::<ID_BYTES>()?;
@@ -247,43 +262,13 @@ impl StagedDatabase {
         let swapped = self.swap(keep_old, reached);
         // Where that is not known, what is there tells people which it was.
         self.in_place = !reached.is_unchanged();
-        swapped?;
+        let told = swapped?;
         if self.replaces.is_some() && !keep_old {
             self.old_stays = true;
             self.drop_old()?;
             self.old_stays = false;
         }
-        Ok(())
-    }
-
-    /// Whatever was made of it since it was made, it gets all of what the database in its
-    /// place has now, or a new one.
-    fn set_attributes(&mut self) -> Result<(), PostgresError> {
-        if let Some(old) = &self.replaces {
-            let oid = old.oid;
-            self.replaces = Some(self.attributes(&self.name)?);
-            self.replaces_only(Some(oid))?;
-        }
-        let Some(made) = &self.made else {
-            return Ok(());
-        };
-        let wanted = self.replaces.clone().unwrap_or_else(|| made.as_new());
-        let now = self.attributes(&self.staging)?;
-        let action = "carry over the database's settings";
-        let sql = wanted.instead_of(&now, &self.staging);
-        self.server
-            .run_in_transaction(&self.maintenance, action, &sql)?;
-        let found = self.attributes(&self.staging)?;
-        let mut differences = wanted.differences(&found);
-        if found.oid != made.oid {
-            differences.push("name");
-        }
-        match differences.is_empty() {
-            true => Ok(()),
-            false => Err(PostgresError::NotAsSaid {
-                what: differences.join(", "),
-            }),
-        }
+        Ok(told)
     }
 
     fn attributes(&self, name: &str) -> Result<DatabaseAttributes, PostgresError> {
@@ -291,8 +276,9 @@ impl StagedDatabase {
     }
 
     fn drop_old(&self) -> Result<(), PostgresError> {
-        let sql = self.server.drop_database_sql(&self.old);
-        self.run("drop the old database", &sql)
+        let action = "drop the old database";
+        self.server
+            .drop_database(&self.maintenance, &self.old, action)
             .map_err(|source| PostgresError::OldDatabaseKept {
                 name: self.old.clone(),
                 source: Box::new(source),

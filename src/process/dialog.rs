@@ -28,9 +28,18 @@ impl ChildDialog {
     /// Says `text` and waits for one line, given without its newline. A child
     /// that ends instead is an error with its words.
     pub fn ask(&mut self, text: &str) -> Result<String, ProcessError> {
-        let mut answer = String::new();
+        let answer = self.ask_bytes(text)?;
+        String::from_utf8(answer).map_err(|error| ProcessError::Pipe {
+            program: self.child.tool().name(),
+            source: io::Error::new(io::ErrorKind::InvalidData, error),
+        })
+    }
+
+    /// The same for an answer that need not be UTF-8.
+    pub fn ask_bytes(&mut self, text: &str) -> Result<Vec<u8>, ProcessError> {
+        let mut answer = Vec::new();
         match self.exchange(text, &mut answer) {
-            Ok(()) if answer.ends_with('\n') => {
+            Ok(()) if answer.ends_with(b"\n") => {
                 answer.pop();
                 Ok(answer)
             }
@@ -38,12 +47,12 @@ impl ChildDialog {
         }
     }
 
-    fn exchange(&mut self, text: &str, answer: &mut String) -> io::Result<()> {
+    fn exchange(&mut self, text: &str, answer: &mut Vec<u8>) -> io::Result<()> {
         let (Some(stdin), Some(stdout)) = (&mut self.stdin, &mut self.stdout) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         stdin.write_all(text.as_bytes())?;
-        stdout.read_line(answer).map(drop)
+        stdout.read_until(b'\n', answer).map(drop)
     }
 
     fn gone(&mut self, told: io::Result<()>) -> ProcessError {

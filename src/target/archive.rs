@@ -89,7 +89,7 @@ impl Target for FromCustom {
         self.inner.read_back(advance)
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.inner.commit(reached)
     }
 
@@ -151,7 +151,7 @@ impl Target for FromDirectory {
         self.inner.read_back(advance)
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.inner.commit(reached)
     }
 

@@ -40,7 +40,7 @@ impl Target for ContentsCheck {
         })
     }
 
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }

@@ -66,8 +66,8 @@ impl Target for DumpCheck {
         })
     }
 
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }
 

@@ -31,7 +31,7 @@ impl Target for FactsCheck {
         })
     }
 
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }

@@ -82,7 +82,7 @@ impl Target for GlobalsTarget {
         })
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.cancel.check()?;
         if let Some(script) = &self.script {
             let before = std::mem::replace(reached, Reached::Unknown { look: look() });
@@ -97,7 +97,7 @@ impl Target for GlobalsTarget {
             made?;
         }
         *reached = Reached::Swapped;
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

@@ -108,7 +108,7 @@ impl Target for InPlaceTarget {
         Ok(received)
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.cancel.check()?;
         let Some((filled, ledger)) = self.filled.take() else {
             return Err(TargetError::Hostile {
@@ -122,7 +122,7 @@ impl Target for InPlaceTarget {
         let error = match self.feed().commit(filled, &last, self.around()) {
             Ok(_) => {
                 *reached = Reached::Committed;
-                return Ok(());
+                return Ok(Vec::new());
             }
             Err(error) => error,
         };
@@ -130,7 +130,7 @@ impl Target for InPlaceTarget {
             // Cut off after the server had done it: done is done.
             Outcome::Done => {
                 *reached = Reached::Committed;
-                return Ok(());
+                return Ok(Vec::new());
             }
             Outcome::NotDone => *reached = before,
             Outcome::Unknown => {}

@@ -59,8 +59,9 @@ pub trait Target: Send {
 
     /// Makes what was received visible, whole. Called once, after the archive's
     /// end has been checked. Tells `reached` how far it is, before each step whose
-    /// answer may be lost, and after it: what is said of a failure comes of that.
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError>;
+    /// answer may be lost, and after it: what is said of a failure comes of that. Gives
+    /// what should be known of what it did.
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError>;
 
     /// After a failure: takes away what is in the staging place; names what stays.
     /// Dropping does the same in silence.

@@ -184,8 +184,8 @@ impl DatabaseTarget {
         if left.is_ok() {
             self.fill_role = None;
         }
-        let received = filled?;
-        left?;
+        let mut received = filled?;
+        received.warnings.extend(left?);
         if let Some(staged) = &self.staged {
             staged.set_public(&received.public)?;
         }
@@ -266,23 +266,22 @@ impl Target for DatabaseTarget {
         dumped_again(&self.server, database, content, like, cancel, advance).map(Some)
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.cancel.check()?;
         let Some(staged) = &mut self.staged else {
             return Err(TargetError::Hostile {
                 what: "nothing was received, so nothing can take its place".to_owned(),
             });
         };
-        match &self.placement {
+        Ok(match &self.placement {
             Placement::Into(_) => staged.take_place(true, false, reached)?,
             Placement::Replace { keep_old, .. } => staged.take_place(false, *keep_old, reached)?,
-        }
-        Ok(())
+        })
     }
 
     fn abandon(&mut self) -> Vec<String> {
         let role = self.fill_role.as_mut().and_then(|role| {
-            let stays = role.leave().is_err();
+            let stays = !matches!(role.leave(), Ok(None));
             stays.then(|| format!("the role {:?}", role.name()))
         });
         let database = self.staged.as_mut().and_then(StagedDatabase::abandon);

@@ -209,6 +209,7 @@ impl PsqlFeed<'_> {
             false => "BEGIN; SET LOCAL synchronous_commit = off; ",
         });
         sql += "SET LOCAL maintenance_work_mem = '256MB';\n".into();
+        sql += self.server.without_limits();
         if let Some(before) = around.before {
             sql += before.clone();
         }

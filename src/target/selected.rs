@@ -54,7 +54,7 @@ impl Target for Selected {
         }))
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         self.inner.commit(reached)
     }
 

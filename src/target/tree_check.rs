@@ -69,8 +69,8 @@ impl Target for TreeCheck {
     }
 
     /// There is nothing to be made visible.
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }
 

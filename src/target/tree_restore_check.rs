@@ -140,7 +140,7 @@ impl Target for TreeRestoreCheck {
     }
 
     /// What was proven is thrown away.
-    fn commit(&mut self, _: &mut Reached) -> Result<(), TargetError> {
-        Ok(())
+    fn commit(&mut self, _: &mut Reached) -> Result<Vec<String>, TargetError> {
+        Ok(Vec::new())
     }
 }

@@ -6,10 +6,10 @@ use crate::postgres::sql::{Sql, identifier, literal, sql};
 use crate::postgres::{Locale, Server};
 
 /// Its name is its mark until its comment is: there is no moment in which what we
-/// have made could be somebody's. Closed until nobody else may enter.
+/// have made could be somebody's. Nobody may enter it.
 pub(super) fn create_sql(
     server: &Server,
-    [making, staging]: [&str; 2],
+    making: &str,
     locale: Option<&Locale>,
     tablespace: Option<&str>,
 ) -> Sql {
@@ -35,16 +35,20 @@ pub(super) fn create_sql(
     if let Some(tablespace) = tablespace {
         sql += sql!(" TABLESPACE {name}", name = identifier(tablespace));
     }
+    sql += sql!(";\nREVOKE ALL ON DATABASE {name} FROM PUBLIC;", name = name);
+    sql
+}
+
+/// Its own name, its mark, and entry for nobody but its owner, all at once.
+pub(super) fn mark_sql(server: &Server, [making, staging]: [&str; 2]) -> Sql {
     let mark = server.marks().comment(Leftover::Staging, staging, None);
-    sql += sql!(
-        ";\nREVOKE ALL ON DATABASE {name} FROM PUBLIC;\nBEGIN;\n\
-         ALTER DATABASE {name} RENAME TO {staging};\n{comment};\n\
-         ALTER DATABASE {staging} ALLOW_CONNECTIONS true;\nCOMMIT;",
-        name = name,
+    sql!(
+        "SET LOCAL lock_timeout = '5s';\nALTER DATABASE {making} RENAME TO {staging};\n\
+         {comment};\nALTER DATABASE {staging} ALLOW_CONNECTIONS true;",
+        making = identifier(making),
         staging = identifier(staging),
         comment = comment_sql(staging, Some(&mark))
-    );
-    sql
+    )
 }
 
 fn provider_sql(locale: &Locale) -> Sql {

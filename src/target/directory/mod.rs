@@ -132,7 +132,7 @@ impl Target for DirectoryTarget {
         })
     }
 
-    fn commit(&mut self, reached: &mut Reached) -> Result<(), TargetError> {
+    fn commit(&mut self, reached: &mut Reached) -> Result<Vec<String>, TargetError> {
         let Some((staging, top)) = &mut self.received else {
             let source = std::io::Error::other("nothing was received");
             return Err(place(b"", source));
@@ -147,7 +147,7 @@ impl Target for DirectoryTarget {
                 }
                 None => Ok(()),
             };
-            return staging.fill(set, reached);
+            return staging.fill(set, reached).map(|()| Vec::new());
         }
         let mode = staging.root().mode();
         let mode = mode.map_err(|errno| place(b"", errno.into()))?;
@@ -156,7 +156,8 @@ impl Target for DirectoryTarget {
         if shut {
             set_mode(staging, mode | Mode::WUSR)?;
         }
-        staging.publish(shut.then_some(mode), reached)
+        staging.publish(shut.then_some(mode), reached)?;
+        Ok(Vec::new())
     }
 
     fn abandon(&mut self) -> Vec<String> {
