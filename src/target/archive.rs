@@ -13,7 +13,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::{Received, Target, TargetError};
+use super::{Received, Target, TargetError, dump_files};
 use crate::cancel::Cancel;
 use crate::postgres::{Converter, PostgresError};
 use crate::process::{ChildReader, FilterInput, ProcessError, spawn_filter};
@@ -135,6 +135,10 @@ impl Target for FromDirectory {
             // The archive's own faults are found at its end, and told first.
             drain(stream, &self.cancel)?;
             return Err(error.into());
+        }
+        if let Err(error) = dump_files::check(scratch.path()) {
+            drain(stream, &self.cancel)?;
+            return Err(error);
         }
         let tool = self.converter.of_directory(scratch.path());
         let output = ChildReader::spawn(&tool).map_err(PostgresError::from)?;

@@ -17,6 +17,7 @@ mod chosen;
 mod contents_check;
 mod directory;
 mod dump_check;
+mod dump_files;
 mod facts_check;
 mod globals;
 mod in_place;

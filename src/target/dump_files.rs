@@ -1,0 +1,169 @@
+//! Which files `pg_restore` is going to open for an archive in directory format: its table
+//! of contents names them, and lists of its large objects do.
+//!
+//! Refuses a name that is none of a plain file beside them, wherever a planted archive
+//! has it: pg_restore would follow it. The walls around pg_restore are another matter,
+//! and not to be had everywhere.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::TargetError;
+use crate::format::mended::{Gap, Stretches};
+use crate::format::pg_archive::{DataKind, Form, Toc};
+
+/// The list of archives before 1.16, which name it nowhere.
+const ONE_LIST: &str = "blobs.toc";
+/// pg_restore reads a list in lines of so much.
+const LINE_BYTES_MAX: u64 = 1024;
+const NAME_BYTES_MAX: usize = 255;
+
+/// `directory` holds the archive's files, and nothing else.
+pub(super) fn check(directory: &Path) -> Result<(), TargetError> {
+    let open = |name: &str| File::open(directory.join(name)).map_err(|error| unread(name, &error));
+    let mut toc = Whole {
+        file: BufReader::new(open("toc.dat")?),
+        read: 0,
+    };
+    let toc = Toc::read(&mut toc, Form::Directory).map_err(|error| unread("toc.dat", &error))?;
+    let mut has_large_objects = false;
+    for entry in &toc.data {
+        let name = match &entry.file[..] {
+            b"" => continue,
+            name => plain(name)?,
+        };
+        if entry.kind == DataKind::LargeObjects && !toc.has_one_list {
+            check_list(&name, open(&name)?)?;
+        }
+        has_large_objects |= entry.kind == DataKind::LargeObjects;
+    }
+    match has_large_objects && toc.has_one_list {
+        true => check_list(ONE_LIST, open(ONE_LIST)?),
+        false => Ok(()),
+    }
+}
+
+/// Each line is a number, a blank, and the name of a file.
+fn check_list(name: &str, list: impl Read) -> Result<(), TargetError> {
+    let mut list = BufReader::new(list);
+    loop {
+        let mut line = Vec::new();
+        let mut limited = list.by_ref().take(LINE_BYTES_MAX);
+        let read = limited.read_until(b'\n', &mut line);
+        if read.map_err(|error| unread(name, &error))? == 0 {
+            return Ok(());
+        }
+        let parts = line.strip_suffix(b"\n").and_then(|line| {
+            let at = line.iter().position(|byte| *byte == b' ')?;
+            Some((&line[..at], &line[at + 1..]))
+        });
+        let is_number = |it: &[u8]| !it.is_empty() && it.iter().all(u8::is_ascii_digit);
+        match parts.filter(|(number, _)| is_number(number)) {
+            Some((_, file)) => plain(file).map(drop)?,
+            None => return Err(refused(format!("{name} is no list of large objects"))),
+        }
+    }
+}
+
+/// As pg_dump names files: nothing in it leads anywhere.
+fn plain(name: &[u8]) -> Result<String, TargetError> {
+    let is_of_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let is_plain = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.iter().all(is_of_one)
+        && !name.starts_with(b".");
+    // Its words are a stranger's, and this is written down.
+    match is_plain {
+        true => Ok(String::from_utf8_lossy(name).into_owned()),
+        false => Err(refused(
+            "the dump names a file that is none of its own".to_owned(),
+        )),
+    }
+}
+
+fn unread(name: &str, error: &dyn std::fmt::Display) -> TargetError {
+    refused(format!("the dump's {name} cannot be read: {error}"))
+}
+
+fn refused(what: String) -> TargetError {
+    TargetError::Hostile { what }
+}
+
+/// A file without gaps.
+struct Whole {
+    file: BufReader<File>,
+    read: u64,
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+impl BufRead for Whole {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.file.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.file.consume(bytes);
+        self.read += bytes as u64;
+    }
+}
+
+impl Stretches for Whole {
+    fn next_stretch(&mut self) -> io::Result<Option<Gap>> {
+        Ok(None)
+    }
+
+    fn position(&self) -> u64 {
+        self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_passed() {
+        for name in ["3456.dat", "blobs_9.toc", "blob_16400.dat", "a-b_c.d"] {
+            assert!(plain(name.as_bytes()).is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            "..",
+            ".x",
+            "a\nb",
+            "a b",
+            "é",
+        ] {
+            assert!(plain(name.as_bytes()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_large_objects_names_plain_files() {
+        let check = |list: &str| check_list("blobs.toc", list.as_bytes());
+        assert!(check("").is_ok());
+        assert!(check("16400 blob_16400.dat\n7 blob_7.dat\n").is_ok());
+        let long = format!("7 {}\n", "a".repeat(2000));
+        let odd = [
+            "7 ../x\n",
+            "7 /etc/passwd\n",
+            "7\n",
+            "x y\n",
+            "7 a",
+            " 7 a\n",
+        ];
+        for list in odd.into_iter().chain([long.as_str()]) {
+            assert!(check(list).is_err(), "{list}");
+        }
+    }
+}
