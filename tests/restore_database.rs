@@ -557,6 +557,42 @@ fn no_time_limit_of_a_role_stops_what_it_restores() {
     assert_eq!(site.cluster.psql("copy", "SELECT i FROM t"), "7");
 }
 
+#[test]
+fn in_place_names_that_are_no_utf_8_come_back() {
+    let Some(site) = Site::new() else { return };
+    for (name, encoding) in [("latin", "LATIN1"), ("bytes", "SQL_ASCII")] {
+        site.cluster.psql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"),
+        );
+        let made = "DO $$ DECLARE n text := convert_from('\\xe9', 'ENC'); BEGIN
+             EXECUTE format('CREATE SCHEMA %I', n);
+             EXECUTE format('CREATE TABLE %I.%I (%I serial)', n, n, n);
+             EXECUTE format('INSERT INTO %I.%I DEFAULT VALUES', n, n);
+             EXECUTE format('CREATE SEQUENCE %I', n);
+             PERFORM nextval(format('%I', n)); END $$";
+        site.cluster.psql(name, &made.replace("ENC", encoding));
+        site.ends(0, &["backup", "db", name]);
+        let latest = format!("latest:{name}");
+        let replace = [
+            "restore",
+            &latest,
+            "--replace",
+            "--in-place",
+            "--yes",
+            "--as-superuser",
+        ];
+        site.ends(
+            0,
+            &[&replace[..], &["--url", &site.cluster.url(name)]].concat(),
+        );
+        let found = "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'S')
+             AND encode(convert_to(relname::text, 'ENC'), 'hex') ~ '^e9'";
+        let found = site.cluster.psql(name, &found.replace("ENC", encoding));
+        assert_eq!(found, "3", "{encoding}");
+    }
+}
+
 /// A provider makes them, as a superuser.
 #[test]
 fn in_place_another_roles_extension_stays_and_is_no_content() {

@@ -68,8 +68,7 @@ pub fn count_sql(dumped: &Ledger) -> Sql {
     let tables: Vec<Sql> = dumped
         .tables
         .iter()
-        // A name that is not UTF-8 is not known as the server spells it.
-        .filter(|table| !table.schema.contains("\\x") && !table.name.contains("\\x"))
+        .filter(|table| is_as_spelt(&table.schema) && is_as_spelt(&table.name))
         .map(|table| {
             let name = [&table.schema, &table.name].map(|name| identifier(name));
             sql!(
@@ -91,7 +90,9 @@ pub fn count_sql(dumped: &Ledger) -> Sql {
              t.rows USING ERRCODE = 'KL001'; END IF;",
         );
     }
-    let sequences = dumped.sequences.iter().map(|(name, at)| {
+    let sequences = dumped.sequences.iter();
+    let sequences = sequences.filter(|(name, _)| is_as_spelt(name));
+    let sequences = sequences.map(|(name, at)| {
         sql!(
             "({name}::regclass, {value}::bigint, {called})",
             // The dump's words: what is no name of a relation comes no further.
@@ -112,6 +113,11 @@ pub fn count_sql(dumped: &Ledger) -> Sql {
         );
     }
     sql
+}
+
+/// A name that is not UTF-8 in the dump is not known as the server spells it.
+fn is_as_spelt(name: &str) -> bool {
+    !name.contains("\\x")
 }
 
 /// A name may hold any tag of a dollar quote, so the body is a plain literal.
