@@ -565,13 +565,13 @@ fn in_place_names_that_are_no_utf_8_come_back() {
             "postgres",
             &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"),
         );
-        let made = "DO $$ DECLARE n text := convert_from('\\xe9', 'ENC'); BEGIN
+        let made = "DO $$ DECLARE n text := convert_from('\\xe9', 'CODE'); BEGIN
              EXECUTE format('CREATE SCHEMA %I', n);
              EXECUTE format('CREATE TABLE %I.%I (%I serial)', n, n, n);
              EXECUTE format('INSERT INTO %I.%I DEFAULT VALUES', n, n);
              EXECUTE format('CREATE SEQUENCE %I', n);
              PERFORM nextval(format('%I', n)); END $$";
-        site.cluster.psql(name, &made.replace("ENC", encoding));
+        site.cluster.psql(name, &made.replace("CODE", encoding));
         site.ends(0, &["backup", "db", name]);
         let latest = format!("latest:{name}");
         let replace = [
@@ -587,8 +587,8 @@ fn in_place_names_that_are_no_utf_8_come_back() {
             &[&replace[..], &["--url", &site.cluster.url(name)]].concat(),
         );
         let found = "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'S')
-             AND encode(convert_to(relname::text, 'ENC'), 'hex') ~ '^e9'";
-        let found = site.cluster.psql(name, &found.replace("ENC", encoding));
+             AND encode(convert_to(relname::text, 'CODE'), 'hex') ~ '^e9'";
+        let found = site.cluster.psql(name, &found.replace("CODE", encoding));
         assert_eq!(found, "3", "{encoding}");
     }
 }
