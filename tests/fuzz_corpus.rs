@@ -67,6 +67,7 @@ replays! {
     kept_endless_dumps_hold: "endless",
     kept_globals_hold: "globals",
     kept_tars_hold: "tar",
+    kept_archives_hold: "archive",
 }
 
 #[test]

@@ -26,8 +26,12 @@ use kluis::format::tar::{self, BLOCK_BYTES, EntryKind, TarReader};
 use kluis::ledger::{Attribute, DumpReader, Global, Globals, GlobalsReader, Ledger, LedgerError};
 use sha2::Sha256;
 
+#[path = "archive.rs"]
+mod archive;
 #[path = "psql.rs"]
 mod psql;
+
+use archive::archive;
 
 /// A target's name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -43,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("globals", globals),
     ("restoration", restoration),
     ("tar", tar),
+    ("archive", archive),
 ];
 
 /// Takes decisions off the front of an input; at its end all are zero.
