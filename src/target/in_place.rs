@@ -78,13 +78,14 @@ impl InPlaceTarget {
     }
 
     /// What became of the transaction that ended with `error`. Without its number
-    /// the commit was not yet sent, unless all that was said is more than was kept.
+    /// the commit was not yet sent, unless all that was said is more than was kept: then the
+    /// client's word counts that it never came so far.
     fn outcome(&self, error: &Uncommitted, mark: &TransactionMark) -> Outcome {
         match (&error.said, mark) {
             (None, _) => Outcome::NotDone,
             (Some(said), mark) => match mark.read(said) {
                 Some(number) => self.server.outcome_of(&self.name, number),
-                None if said.len() < SAID_BYTES => Outcome::NotDone,
+                None if said.len() < SAID_BYTES || error.is_before_dump => Outcome::NotDone,
                 None => Outcome::Unknown,
             },
         }

@@ -54,13 +54,19 @@ pub(super) struct Filled {
 pub(super) struct Uncommitted {
     pub error: TargetError,
     /// The end of what the client said, where the commit may have been sent.
-    pub said: Option<String>,
+    pub said: Option<Box<str>>,
+    /// By its own word the client got no further than to what comes before the dump.
+    pub is_before_dump: bool,
 }
 
 impl From<TargetError> for Uncommitted {
     /// Before that.
     fn from(error: TargetError) -> Self {
-        Self { error, said: None }
+        Self {
+            error,
+            said: None,
+            is_before_dump: false,
+        }
     }
 }
 
@@ -133,7 +139,8 @@ impl PsqlFeed<'_> {
             .map_err(|e| self.refusal(e, around))?;
         let before_dump = 1 + self.opening(around).lines();
         let said = child.finish().map_err(|error| Uncommitted {
-            said: (!ended_before(error.stderr(), before_dump)).then(|| error.stderr().to_owned()),
+            said: Some(error.stderr().into()),
+            is_before_dump: ended_before(error.stderr(), before_dump),
             error: self.failure(error, around),
         })?;
         match passed_over(&said.text).filter(|_| around.every_grant && !around.goes_on) {
