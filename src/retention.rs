@@ -21,7 +21,7 @@ use crate::series::{Series, Variant};
 
 pub use age::{Age, InvalidAge};
 use period::Period;
-pub use policies::{Covered, NamedRules, Policies, ScheduledRules};
+pub use policies::{Coverage, Covered, NamedRules, Policies, ScheduledRules};
 pub use reason::Reason;
 pub use simulate::{Night, Nightly, Simulated, simulate};
 

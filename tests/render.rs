@@ -26,6 +26,7 @@ fn text(report: &impl Report) -> String {
 
 fn backup(kind: Kind) -> BackupDone {
     BackupDone {
+        is_first: false,
         id: ID.to_owned(),
         kind,
         name: "shop".to_owned(),

@@ -89,10 +89,36 @@ fn a_backup_prunes_the_older_ones_of_its_own_name_and_no_others() {
 #[test]
 fn without_being_told_a_backup_prunes_nothing() {
     let home = home(LAST_ONE);
-    for _ in 0..3 {
-        assert!(back_up(home.path(), "app").get("pruned").is_none());
-    }
+    let said = || {
+        let mut backup = kluis(home.path(), &["backup", "source", "--no-encrypt", "app"]);
+        let output = backup.output().unwrap();
+        let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(made["backups"][0].get("pruned").is_none(), "{made}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    // Whoever wrote rules may think that something goes by them.
+    let first = said();
+    assert!(first.contains("kluis.toml:2"), "{first}");
+    assert!(first.contains("prune_after_backup = true"), "{first}");
+    let second = said();
+    assert!(!second.contains("prune_after_backup"), "{second}");
+    said();
     assert_eq!(count(home.path(), "app"), 3);
+    let shown = |more: &str| {
+        fs::write(home.path().join("kluis.toml"), format!("{LAST_ONE}{more}")).unwrap();
+        json(home.path(), &["config", "show"])
+    };
+    let note = &shown("")["note"];
+    assert!(
+        note.as_str().unwrap().contains("kluis prune removes"),
+        "{note}"
+    );
+    for carried_out in [
+        "prune_after_backup = false\n",
+        "[[schedule]]\nname = \"n\"\nwhat = \"prune\"\ncron = \"1 3 * * *\"\n",
+    ] {
+        assert_eq!(shown(carried_out).get("note"), None, "{carried_out}");
+    }
 }
 
 #[test]
@@ -144,4 +170,57 @@ fn a_simulation_of_two_years_says_what_would_lie_there_and_removes_nothing() {
     let points = simulated["points"].as_array().unwrap();
     assert_eq!(points.last().unwrap()["backups"], left);
     assert_eq!(count(home.path(), "app"), 2);
+}
+
+/// The first daily rule that each name's reasons tell: `1/14`.
+fn daily(report: &Value) -> Vec<(String, String)> {
+    let rows = report["backups"].as_array().unwrap().iter();
+    let rule = |row: &Value| {
+        let reasons = row["reasons"].to_string();
+        let (_, behind) = reasons.split_once("(daily ")?;
+        let (rule, _) = behind.split_once(')')?;
+        Some((row["name"].as_str()?.to_owned(), rule.to_owned()))
+    };
+    rows.filter_map(rule).collect()
+}
+
+#[test]
+fn a_preview_is_of_what_a_schedule_is_about_by_the_rules_that_hold_for_it() {
+    let home = home(
+        "[[schedule]]\nname = \"nightly\"\nwhat = \"source\"\ncron = \"17 3 * * *\"\n\
+         paths = [\"app\"]\nkeep_daily = 14\n\
+         [[schedule]]\nname = \"cleanup\"\nwhat = \"prune\"\ncron = \"17 4 * * *\"\n\
+         args = [\"--keep-daily=3\", \"--name=wiki\"]\n",
+    );
+    for tree in ["app", "wiki"] {
+        back_up(home.path(), tree);
+    }
+    let preview = |how: &[&str]| json(home.path(), &[&["prune"], how].concat());
+    let of = |name: &str, rule: &str| (name.to_owned(), rule.to_owned());
+    for (how, expected) in [
+        (
+            &["--dry-run"][..],
+            vec![of("app", "1/14"), of("wiki", "1/7")],
+        ),
+        (
+            &["--dry-run", "--schedule=nightly"],
+            vec![of("app", "1/14")],
+        ),
+        (
+            &["--dry-run", "--schedule=cleanup"],
+            vec![of("wiki", "1/3")],
+        ),
+        (&["--schedule=cleanup"], vec![of("wiki", "1/3")]),
+    ] {
+        assert_eq!(daily(&preview(how)), expected, "{how:?}");
+    }
+    let nights = preview(&["--simulate=20d", "--schedule=nightly"]);
+    let left = nights["backups"].as_array().unwrap();
+    assert!(left.iter().all(|row| row["name"] == "app"), "{nights}");
+    // It is a backup's: to remove by it is not said in this way.
+    let refused = kluis(home.path(), &["prune", "--schedule=nightly"]);
+    let refused = { refused }.output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("--dry-run"), "{said}");
 }

@@ -129,6 +129,7 @@ Examples:
   kluis prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   kluis prune --name shop --max-age 90d
   kluis prune --simulate 2y --keep-monthly 24    what would lie there in 2 years
+  kluis prune --dry-run --schedule nightly       what it backs up, by its rules
 
 Each rule keeps the newest backup of that many hours, days, ISO weeks, months
 or years in the configured time zone; 0 turns a rule off. Rules that are not
@@ -239,6 +240,22 @@ pub enum KindArg {
     Db,
     /// Source trees
     Source,
+}
+
+impl RetentionFlags {
+    /// What these leave open is as in the others.
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            keep_last: self.keep_last.or(others.keep_last),
+            keep_hourly: self.keep_hourly.or(others.keep_hourly),
+            keep_daily: self.keep_daily.or(others.keep_daily),
+            keep_weekly: self.keep_weekly.or(others.keep_weekly),
+            keep_monthly: self.keep_monthly.or(others.keep_monthly),
+            keep_yearly: self.keep_yearly.or(others.keep_yearly),
+            keep_within: self.keep_within.or(others.keep_within),
+            max_age: self.max_age.or(others.max_age),
+        }
+    }
 }
 
 impl From<KindArg> for Kind {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cli::RecordFlags;
-use crate::config::{ArchiveFormat as EncryptedAs, EncryptionSettings, Settings};
+use crate::config::{ArchiveFormat as EncryptedAs, EncryptionSettings, IDLE_REMEDY, Settings};
 use crate::event::{Event, EventBackup, EventKind};
 use crate::exit::{Exit, exit_of};
 use crate::format::manifest::{Codec, GLOBALS_NAME, Kind, Manifest};
@@ -275,7 +275,11 @@ fn prune_behind(
     backups: &mut [render::BackupDone],
 ) -> bool {
     let settings = &session.settings.retention;
-    if !settings.prune_after_backup.value || session.cancel.check().is_err() {
+    if !settings.prune_after_backup.value {
+        tell_of_idle_rules(session, backups);
+        return true;
+    }
+    if session.cancel.check().is_err() {
         return true;
     }
     let policies = settings.policies();
@@ -321,9 +325,25 @@ fn tell_of_pruning(session: &Session<'_>, name: &str) {
     ));
 }
 
+/// With the first backup of a series, where rules stand in the file and nothing
+/// carries them out: else nobody learns it before the disk is full.
+fn tell_of_idle_rules(session: &Session<'_>, backups: &[render::BackupDone]) {
+    let settings = &session.settings;
+    let first = backups.iter().find(|backup| backup.is_first);
+    let idle = settings.retention.idle(&settings.schedules);
+    if let (Some(first), Some(origin)) = (first, idle) {
+        session.console.info(&format!(
+            "no backup of {} is removed by itself, whatever the retention says ({origin}): \
+             {IDLE_REMEDY}",
+            first.name
+        ));
+    }
+}
+
 fn report(location: &str, done: &operations::BackupDone) -> render::BackupDone {
     let manifest = &done.manifest;
     render::BackupDone {
+        is_first: done.is_first,
         id: manifest.id.to_string(),
         kind: manifest.kind,
         name: manifest.name.clone(),

@@ -75,6 +75,7 @@ pub fn prune(session: &Session<'_>, wanted: &Prune) -> anyhow::Result<Exit> {
     let scope = PruneScope {
         kind: wanted.kind.map(Kind::from),
         name: wanted.name.clone(),
+        covered: session.settings.retention.chosen.clone(),
         beside: None,
     };
     let rules = session.settings.retention.policies();

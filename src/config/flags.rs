@@ -30,8 +30,8 @@ pub struct Flags {
     pub no_encrypt: bool,
     pub source: SourceFlags,
     pub retention: RetentionFlags,
-    /// The schedule that the run belongs to, and what it must be a schedule of.
-    pub schedule: Option<(String, Work)>,
+    /// The schedule that the run belongs to, and of what one of it must be.
+    pub schedule: Option<(String, &'static [Work])>,
 }
 
 /// Those of `backup source`. Lists replace the configuration's paths but add to
@@ -73,24 +73,29 @@ impl Flags {
             Command::Doctor(doctor) => flags.server = std::mem::take(&mut doctor.server),
             Command::Verify(verify) => {
                 flags.server = std::mem::take(&mut verify.server);
-                flags.of_schedule(verify.run.schedule.as_ref(), Work::Verify);
+                flags.of_schedule(verify.run.schedule.as_ref(), &[Work::Verify]);
             }
-            Command::Check(check) => flags.of_schedule(check.run.schedule.as_ref(), Work::Check),
+            Command::Check(check) => flags.of_schedule(check.run.schedule.as_ref(), &[Work::Check]),
             Command::Prune(prune) => {
                 flags.retention = std::mem::take(&mut prune.retention);
-                flags.of_schedule(prune.run.schedule.as_ref(), Work::Prune);
+                // A preview may be of what a backup's schedule keeps.
+                let works: &[Work] = match prune.dry_run || prune.simulate.is_some() {
+                    true => &[Work::Prune, Work::Db, Work::Source],
+                    false => &[Work::Prune],
+                };
+                flags.of_schedule(prune.run.schedule.as_ref(), works);
             }
             _ => {}
         }
         flags
     }
 
-    fn of_schedule(&mut self, name: Option<&String>, work: Work) {
-        self.schedule = name.map(|name| (name.clone(), work));
+    fn of_schedule(&mut self, name: Option<&String>, works: &'static [Work]) {
+        self.schedule = name.map(|name| (name.clone(), works));
     }
 
     fn take_db(&mut self, db: &mut BackupDb) {
-        self.of_schedule(db.record.schedule.as_ref(), Work::Db);
+        self.of_schedule(db.record.schedule.as_ref(), &[Work::Db]);
         self.host = db.record.host.take();
         self.server = std::mem::take(&mut db.server);
         self.databases = std::mem::take(&mut db.databases);
@@ -98,7 +103,7 @@ impl Flags {
     }
 
     fn take_source(&mut self, source: &mut BackupSource) {
-        self.of_schedule(source.record.schedule.as_ref(), Work::Source);
+        self.of_schedule(source.record.schedule.as_ref(), &[Work::Source]);
         self.host = source.record.host.take();
         self.source = SourceFlags {
             paths: std::mem::take(&mut source.paths),

@@ -36,6 +36,7 @@ pub use environment::{Environment, asks_for_json, journal_stream};
 pub use file::ConfigFile;
 pub use flags::Flags;
 pub use resolve::resolve;
+pub use retention::IDLE_REMEDY;
 pub use schedule::{ScheduleSettings, Work};
 pub use serve::{SchedulerMode, ServeSettings};
 pub use settings::{
@@ -68,6 +69,10 @@ pub enum Origin {
 impl Origin {
     pub fn is_environment(&self) -> bool {
         matches!(self, Self::Environment { .. })
+    }
+
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
     }
 
     pub fn is_flag(&self) -> bool {

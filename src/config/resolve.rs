@@ -54,7 +54,7 @@ pub fn resolve(
     let wanted = flags.schedule.as_ref();
     let chosen = schedule::chosen(
         &schedules,
-        wanted.map(|(name, work)| (name.as_str(), *work)),
+        wanted.map(|(name, works)| (name.as_str(), *works)),
     )?;
     let names = chosen.and_then(|chosen| chosen.names.clone());
     let paths = chosen.and_then(|chosen| chosen.paths.clone());

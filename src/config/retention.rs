@@ -4,8 +4,8 @@
 use super::duration::parse_age;
 use super::file::{Entry, PolicyKeys};
 use super::layers::{Layers, Setting, flag, or_default, wrong};
-use super::schedule::ScheduleSettings;
-use super::scope::refuse_two_rules;
+use super::schedule::{ScheduleSettings, Work};
+use super::scope::{coverage, refuse_two_rules};
 use super::settings::{PolicySettings, RetentionSettings, ScheduledRulesSettings};
 use super::values::{parse_count, parse_days, parse_kind};
 use super::{ConfigError, Origin, Sourced};
@@ -15,6 +15,9 @@ use crate::retention::{Age, KeepRules, NamedRules, Policies, ScheduledRules};
 const KEEP_DAILY_DEFAULT: u32 = 7;
 const KEEP_WEEKLY_DEFAULT: u32 = 4;
 const KEEP_MONTHLY_DEFAULT: u32 = 12;
+/// What to do about rules that are idle.
+pub const IDLE_REMEDY: &str = "kluis prune removes by them, and prune_after_backup = true below \
+                               [retention] does so behind each backup";
 /// The floor: never fewer backups of a name.
 const KEEP_AT_LEAST_DEFAULT: u32 = 3;
 
@@ -26,6 +29,11 @@ impl Layers<'_> {
         scheduled: Vec<ScheduledRulesSettings>,
     ) -> Result<RetentionSettings, ConfigError> {
         let keys = &self.keys.retention;
+        // What serve gives a schedule's prune holds for who names the schedule.
+        let flags = match chosen.and_then(ScheduleSettings::pruning) {
+            Some(own) => flags.or(own.retention),
+            None => flags,
+        };
         let at_least = or_default(self.key(&keys.keep_at_least), KEEP_AT_LEAST_DEFAULT);
         if at_least.value == 0 {
             return Err(wrong(&at_least.origin, "keep_at_least must be 1 or more"));
@@ -75,6 +83,7 @@ impl Layers<'_> {
             prune_after_backup: self.prune_after_backup(of_variable, chosen),
             policies,
             scheduled,
+            chosen: chosen.and_then(|chosen| coverage(chosen, self.keys)),
         })
     }
 
@@ -149,8 +158,7 @@ impl RetentionSettings {
             rules: self.rules_of(policy, &rules),
         });
         let scheduled = self.scheduled.iter().map(|scheduled| ScheduledRules {
-            kind: scheduled.kind,
-            of: scheduled.of.clone(),
+            coverage: scheduled.coverage.clone(),
             rules: self.rules_of(&scheduled.policy, &rules),
         });
         Policies {
@@ -158,6 +166,31 @@ impl RetentionSettings {
             scheduled: scheduled.collect(),
             rules,
         }
+    }
+
+    /// Where rules stand that nothing carries out by itself; `None` where something
+    /// does, or where somebody said that nothing is to.
+    pub fn idle(&self, schedules: &[ScheduleSettings]) -> Option<&Origin> {
+        let prunes = |it: &ScheduleSettings| {
+            it.enabled && matches!(it.work, Work::Db | Work::Source | Work::Prune)
+        };
+        let prune = &self.prune_after_backup;
+        if prune.value || prune.origin != Origin::Default || schedules.iter().any(prunes) {
+            return None;
+        }
+        let counts = [
+            &self.last,
+            &self.hourly,
+            &self.daily,
+            &self.weekly,
+            &self.monthly,
+            &self.yearly,
+        ];
+        let ages = [&self.within, &self.max_age].into_iter().flatten();
+        let named = self.policies.iter().map(|policy| &policy.name.origin);
+        let origins = counts.into_iter().map(|count| &count.origin);
+        let mut origins = origins.chain(ages.map(|age| &age.origin)).chain(named);
+        origins.find(|origin| origin.is_file())
     }
 
     /// A count of 0 is no rule.

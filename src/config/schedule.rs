@@ -13,7 +13,7 @@ use super::layers::{Layers, or_default, wrong};
 use super::settings::PolicySettings;
 use super::values::parse_zone;
 use super::{ConfigError, Origin, Sourced};
-use crate::cli::{BackupCommand, Cli, Command};
+use crate::cli::{BackupCommand, Cli, Command, Prune};
 use crate::schedule::Recurrence;
 
 const NAME_CHARACTERS_MAX: usize = 64;
@@ -132,6 +132,18 @@ impl ScheduleSettings {
     }
 }
 
+impl ScheduleSettings {
+    /// What it says to prune, and by which rules.
+    pub(super) fn pruning(&self) -> Option<Prune> {
+        let words = ["kluis".to_owned()].into_iter().chain(self.command());
+        // That its command line is right was checked.
+        match Cli::try_parse_from(words).ok()?.command {
+            Command::Prune(prune) => Some(prune),
+            _ => None,
+        }
+    }
+}
+
 impl Layers<'_> {
     pub(super) fn schedules(&self) -> Result<Vec<ScheduleSettings>, ConfigError> {
         let mut schedules: Vec<ScheduleSettings> = Vec::new();
@@ -204,24 +216,31 @@ impl Layers<'_> {
     }
 }
 
-/// The schedule that a command line belongs to; it must be one of its kind.
+/// The schedule that a command line belongs to; it must be one of its kinds.
 pub fn chosen<'s>(
     schedules: &'s [ScheduleSettings],
-    wanted: Option<(&str, Work)>,
+    wanted: Option<(&str, &[Work])>,
 ) -> Result<Option<&'s ScheduleSettings>, ConfigError> {
-    let Some((name, work)) = wanted else {
+    let Some((name, works)) = wanted else {
         return Ok(None);
     };
     let flag = Origin::Flag("--schedule");
-    let mut of_work = schedules.iter().filter(|it| it.work == work);
+    let mut of_work = schedules.iter().filter(|it| works.contains(&it.work));
     if let Some(found) = of_work.clone().find(|it| it.name.value == name) {
         return Ok(Some(found));
     }
     if let Some(other) = schedules.iter().find(|it| it.name.value == name) {
         let words = other.work.command().join(" ");
+        let is_backup = matches!(other.work, Work::Db | Work::Source);
+        let preview = match is_backup && works.contains(&Work::Prune) {
+            true => {
+                "; its backups are pruned by its rules whoever prunes, and --dry-run shows that"
+            }
+            false => "",
+        };
         return Err(wrong(
             &flag,
-            format!("{name:?} is a schedule of kluis {words}"),
+            format!("{name:?} is a schedule of kluis {words}{preview}"),
         ));
     }
     let first = of_work.next().map(|it| format!("{:?}", it.name.value));
@@ -229,7 +248,11 @@ pub fn chosen<'s>(
         known.map(|known| format!("{known}, {:?}", it.name.value))
     });
     let known = known.map_or_else(
-        || format!("kluis.toml has no [[schedule]] with what = \"{work}\""),
+        || {
+            let words: Vec<String> = works.iter().map(|work| format!("\"{work}\"")).collect();
+            let words = words.join(" or ");
+            format!("kluis.toml has no [[schedule]] with what = {words}")
+        },
         |known| format!("known are {known}"),
     );
     Err(wrong(
@@ -311,7 +334,10 @@ mod tests {
     const NIGHTLY: &str =
         "[[schedule]]\nname = \"nightly\"\nwhat = \"db\"\ncron = \"17 3 * * *\"\n";
 
-    fn settings(text: &str, schedule: Option<(&str, Work)>) -> Result<Settings, ConfigError> {
+    fn settings(
+        text: &str,
+        schedule: Option<(&str, &'static [Work])>,
+    ) -> Result<Settings, ConfigError> {
         let file = ConfigFile::parse(Path::new("kluis.toml"), text.to_owned())?;
         let flags = Flags {
             schedule: schedule.map(|(name, work)| (name.to_owned(), work)),
@@ -426,7 +452,7 @@ mod tests {
             "[database]\nnames = [\"other\"]\nall = true\n[retention]\nkeep_daily = 5\n\
              {NIGHTLY}names = [\"shop\", \"wiki\"]\nkeep_daily = 30\nmax_age = \"90d\"\n"
         );
-        let chosen = settings(&text, Some(("nightly", Work::Db))).unwrap();
+        let chosen = settings(&text, Some(("nightly", &[Work::Db]))).unwrap();
         assert_eq!(chosen.database.dump.names.value, ["shop", "wiki"]);
         assert!(!chosen.database.dump.all.value);
         assert!(chosen.retention.prune_after_backup.value);
@@ -493,17 +519,17 @@ mod tests {
     fn the_chosen_schedule_names_the_directories() {
         let text = "[source]\npaths = [\"/a\"]\n[[schedule]]\nname = \"trees\"\n\
                     what = \"source\"\ncron = \"0 4 * * *\"\npaths = [\"/b\", \"c\"]\n";
-        let chosen = settings(text, Some(("trees", Work::Source))).unwrap();
+        let chosen = settings(text, Some(("trees", &[Work::Source]))).unwrap();
         assert_eq!(chosen.source.paths.value, [Path::new("/b"), Path::new("c")]);
     }
 
     #[test]
     fn a_schedule_prunes_behind_its_backups_unless_told_otherwise() {
-        let prunes = |text: &str, chosen| {
+        let prunes = |text: &str, chosen: Option<(&str, &'static [Work])>| {
             let settings = settings(text, chosen).unwrap();
             settings.retention.prune_after_backup.value
         };
-        let nightly = Some(("nightly", Work::Db));
+        let nightly: Option<(_, &'static [Work])> = Some(("nightly", &[Work::Db]));
         assert!(!prunes(NIGHTLY, None));
         assert!(prunes(NIGHTLY, nightly));
         let off = format!("[retention]\nprune_after_backup = false\nkeep_daily = 5\n{NIGHTLY}");
@@ -512,20 +538,20 @@ mod tests {
 
     #[test]
     fn an_unknown_schedule_is_refused_with_the_known_ones() {
-        let refused = |name, work| {
+        let refused = |name, works: &'static [Work]| {
             let settings = settings(NIGHTLY, None).unwrap();
-            let refused = chosen(&settings.schedules, Some((name, work)));
+            let refused = chosen(&settings.schedules, Some((name, works)));
             refused.err().unwrap().to_string()
         };
         assert_eq!(
-            refused("nigthly", Work::Db),
+            refused("nigthly", &[Work::Db]),
             "--schedule: there is no schedule \"nigthly\"; known are \"nightly\""
         );
         assert_eq!(
-            refused("nightly", Work::Verify),
+            refused("nightly", &[Work::Verify]),
             "--schedule: \"nightly\" is a schedule of kluis backup db"
         );
-        assert!(refused("x", Work::Source).contains("no [[schedule]] with what = \"source\""));
+        assert!(refused("x", &[Work::Source]).contains("no [[schedule]] with what = \"source\""));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::settings::{PolicySettings, ScheduledRulesSettings};
 use super::{ConfigError, ScheduleSettings, Work};
 use crate::cli::{BackupCommand, Cli, Command};
 use crate::format::manifest::Kind;
-use crate::retention::Covered;
+use crate::retention::{Coverage, Covered};
 
 impl Layers<'_> {
     /// The keep rules of all schedules, and for what they hold.
@@ -21,18 +21,14 @@ impl Layers<'_> {
     ) -> Result<Vec<ScheduledRulesSettings>, ConfigError> {
         let mut all: Vec<ScheduledRulesSettings> = Vec::new();
         for schedule in schedules {
-            let kind = match schedule.work {
-                Work::Db => Kind::Db,
-                Work::Source => Kind::Source,
-                Work::Verify | Work::Prune | Work::Check => continue,
-            };
             let Some(policy) = &schedule.retention else {
                 continue;
             };
-            let of = covered(schedule, self.keys);
+            let Some(coverage) = coverage(schedule, self.keys) else {
+                continue;
+            };
             let rules = ScheduledRulesSettings {
-                kind,
-                of,
+                coverage,
                 policy: policy.clone(),
             };
             if let Some(other) = all.iter().find(|other| overlap(other, &rules)) {
@@ -66,8 +62,8 @@ pub(super) fn refuse_two_rules(
             return Err(wrong(&name.origin, what));
         }
         let has_it = |rules: &&ScheduledRulesSettings| {
-            let mut of = rules.of.iter().flatten();
-            kind.is_none_or(|kind| kind == rules.kind) && of.any(|it| it.name == name.value)
+            let mut of = rules.coverage.of.iter().flatten();
+            (kind.is_none() || kind == rules.coverage.kind) && of.any(|it| it.name == name.value)
         };
         if let Some(rules) = scheduled.iter().find(has_it) {
             let what = format!(
@@ -79,6 +75,27 @@ pub(super) fn refuse_two_rules(
         }
     }
     Ok(())
+}
+
+/// What it backs up or prunes; `None` of one that does neither.
+pub(super) fn coverage(schedule: &ScheduleSettings, keys: &Keys) -> Option<Coverage> {
+    let kind = match schedule.work {
+        Work::Db => Kind::Db,
+        Work::Source => Kind::Source,
+        Work::Prune => {
+            let pruning = schedule.pruning()?;
+            let name = pruning.name.map(|name| vec![Covered { name, root: None }]);
+            return Some(Coverage {
+                kind: pruning.kind.map(Kind::from),
+                of: name,
+            });
+        }
+        Work::Verify | Work::Check => return None,
+    };
+    Some(Coverage {
+        kind: Some(kind),
+        of: covered(schedule, keys),
+    })
 }
 
 /// `None`: all of its kind that nobody else has rules for.
@@ -132,6 +149,7 @@ fn overlap(one: &ScheduledRulesSettings, other: &ScheduledRulesSettings) -> bool
     let is_same = |a: &Covered, b: &Covered| {
         a.name == b.name && (a.root.is_none() || b.root.is_none() || a.root == b.root)
     };
+    let (one, other) = (&one.coverage, &other.coverage);
     one.kind == other.kind
         && match (&one.of, &other.of) {
             (None, None) => true,

@@ -16,7 +16,7 @@ use crate::format::manifest::{Codec, Kind};
 use crate::format::names::ArchiveFormat as DumpFormat;
 use crate::format::signing::Verifier;
 use crate::postgres::DumpOption;
-use crate::retention::{Age, Covered};
+use crate::retention::{Age, Coverage};
 use crate::secrets::{KeySource, SecretText};
 
 mod notify;
@@ -240,13 +240,13 @@ pub struct RetentionSettings {
     pub policies: Vec<PolicySettings>,
     /// Those of schedules, which hold for what they back up.
     pub scheduled: Vec<ScheduledRulesSettings>,
+    /// What the schedule is about that the command line names.
+    pub chosen: Option<Coverage>,
 }
 
 /// The keep rules of a `[[schedule]]`.
 pub struct ScheduledRulesSettings {
-    pub kind: Kind,
-    /// `None`: all of its kind that nobody else has rules for.
-    pub of: Option<Vec<Covered>>,
+    pub coverage: Coverage,
     pub policy: PolicySettings,
 }
 

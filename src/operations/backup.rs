@@ -58,6 +58,8 @@ pub struct BackupDone {
     pub took: Duration,
     /// What a crashed run had left and this one removed.
     pub swept: Vec<String>,
+    /// None of its series was there before.
+    pub is_first: bool,
 }
 
 impl BackupDone {
@@ -86,6 +88,7 @@ pub fn backup(
     let last = with_common_salts(vault.storage, trust, || {
         Ok::<_, OperationError>(last_of_series(vault, trust, &files, plan))
     })?;
+    let is_first = last.is_none();
     let making = Making {
         vault,
         plan,
@@ -108,6 +111,7 @@ pub fn backup(
                 manifest,
                 took: begun.elapsed(),
                 swept,
+                is_first,
             })
         }
         Err(error) => {

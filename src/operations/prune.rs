@@ -12,7 +12,9 @@ use super::{OperationError, Run, Vault, sweep};
 use crate::catalog::{Catalog, Ours};
 use crate::format::manifest::{Kind, ProofLevel};
 use crate::lock::LockKind;
-use crate::retention::{Age, Candidate, Nightly, Policies, PrunePlan, Simulated, plan, simulate};
+use crate::retention::{
+    Age, Candidate, Coverage, Nightly, Policies, PrunePlan, Simulated, plan, simulate,
+};
 use crate::series::{Series, Variant};
 
 #[derive(Debug)]
@@ -35,6 +37,8 @@ impl PruneDone {
 pub struct PruneScope {
     pub kind: Option<Kind>,
     pub name: Option<String>,
+    /// What a schedule is about.
+    pub covered: Option<Coverage>,
     /// An archive: what is of its series, parts and what restores replaced too.
     pub beside: Option<String>,
 }
@@ -66,6 +70,10 @@ fn candidates(catalog: &Catalog, scope: &PruneScope) -> Vec<Candidate> {
     backups
         .filter(is_beside)
         .filter(|candidate| name.is_none_or(|name| name == candidate.series.name))
+        .filter(|candidate| {
+            let covered = scope.covered.as_ref();
+            covered.is_none_or(|covered| covered.holds(&candidate.series))
+        })
         .filter(|candidate| scope.kind.is_none_or(|kind| kind == candidate.series.kind))
         .collect()
 }

@@ -51,6 +51,9 @@ pub struct BackupFailed {
 
 #[derive(Debug, Serialize)]
 pub struct BackupDone {
+    /// None of its series was there before.
+    #[serde(skip)]
+    pub is_first: bool,
     pub id: String,
     pub kind: Kind,
     pub name: String,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::style::line;
+use super::style::{line, wrapped};
 use super::table::{Column, table};
 use super::{Report, View};
 use crate::config::SettingRow;
@@ -15,6 +15,9 @@ pub struct SettingsReport {
     /// The file that was read, if there is one.
     pub config_file: Option<PathBuf>,
     pub settings: Vec<SettingRow>,
+    /// What the settings do not do, although one might think so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Report for SettingsReport {
@@ -33,7 +36,11 @@ impl Report for SettingsReport {
             || "No configuration file was found.".to_owned(),
             |path| format!("Configuration file: {}", line(&path.to_string_lossy())),
         );
-        format!("{file}\n\n{}", table(&COLUMNS, &rows, view))
+        let note = self.note.as_deref().map_or_else(String::new, |note| {
+            let width = view.columns.unwrap_or(usize::MAX);
+            format!("\n{}\n", wrapped(&line(note), width, 0))
+        });
+        format!("{file}\n\n{}{note}", table(&COLUMNS, &rows, view))
     }
 }
 

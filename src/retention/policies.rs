@@ -25,10 +25,17 @@ pub struct NamedRules {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledRules {
-    pub kind: Kind,
-    /// What it backs up; `None`: all of its kind that nobody else has rules for.
-    pub of: Option<Vec<Covered>>,
+    pub coverage: Coverage,
     pub rules: KeepRules,
+}
+
+/// What a schedule is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// `None` is either.
+    pub kind: Option<Kind>,
+    /// `None`: all of its kind that nobody else has rules for.
+    pub of: Option<Vec<Covered>>,
 }
 
 /// A database or a tree that a schedule backs up.
@@ -48,9 +55,13 @@ enum Fit {
     Whole,
 }
 
-impl ScheduledRules {
+impl Coverage {
+    pub fn holds(&self, series: &Series) -> bool {
+        self.fit(series).is_some()
+    }
+
     fn fit(&self, series: &Series) -> Option<Fit> {
-        if self.kind != series.kind {
+        if self.kind.is_some_and(|kind| kind != series.kind) {
             return None;
         }
         let Some(of) = &self.of else {
@@ -74,7 +85,7 @@ impl Policies {
             return &named.rules;
         }
         let fitting = self.scheduled.iter();
-        let fitting = fitting.filter_map(|it| Some((it.fit(series)?, &it.rules)));
+        let fitting = fitting.filter_map(|it| Some((it.coverage.fit(series)?, &it.rules)));
         let best = fitting.max_by_key(|(fit, _)| *fit);
         best.map_or(&self.rules, |(_, rules)| rules)
     }

@@ -6,6 +6,7 @@ use super::failed;
 use crate::catalog::{Backup, Catalog};
 use crate::commands::backup::unencrypted_refused;
 use crate::commands::session::{Opened, Session};
+use crate::config::IDLE_REMEDY;
 use crate::format::manifest::Trigger;
 use crate::operations::seal_holds;
 use crate::render::{Check, age, counted, size};
@@ -43,6 +44,11 @@ pub fn checks(session: &Session<'_>) -> Vec<Check> {
             )
         }));
     }
+    let settings = &session.settings;
+    checks.extend(settings.retention.idle(&settings.schedules).map(|origin| {
+        let what = format!("the retention's rules ({origin}) remove nothing by themselves");
+        Check::warn(AREA, what, IDLE_REMEDY)
+    }));
     let storage = opened.as_ref().map(|(storage, _)| storage);
     checks.push(key(session, storage));
     if let Some((storage, catalog)) = &opened {
