@@ -330,6 +330,12 @@ impl Catalog {
         self.by_prefix(wanted, location)
     }
 
+    /// Nothing in the storage is called so.
+    pub fn has_none(&self, wanted: &str, now: Timestamp) -> bool {
+        let found = self.find(wanted, now, "");
+        matches!(found, Err(CatalogError::NotFound { .. }))
+    }
+
     fn by_prefix(&self, wanted: &str, location: &str) -> Result<Named<'_>, CatalogError> {
         let fits = |backup: &Backup| {
             let id = backup

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::format::manifest::{ProofLevel, Standing};
 use crate::retention::Age;
 use crate::series::Series;
+use crate::words::plural;
 
 mod damage;
 mod drift;
@@ -25,7 +26,7 @@ pub use growth::{Room, days_until_full};
 pub use room::Inodes;
 pub use runs::RunningFact;
 pub use totals::{Totals, Uncounted};
-use words::days_and_hours;
+use words::age_in_words;
 
 /// Backups that a drift is measured against.
 pub const DRIFT_AGAINST: usize = 7;
@@ -239,7 +240,7 @@ impl Judge<'_> {
         let own = self.thresholds.max_age_of.get(&newest.series.name);
         let limit = own.copied().or(self.thresholds.max_age)?;
         let age = self.seconds_since(newest.created_at);
-        let text = format!("the newest backup is {} old", days_and_hours(age));
+        let text = format!("the newest backup {}", age_in_words(age));
         let finding = Finding::ok("age", &newest.title, text);
         let measured = finding.measured(age, Some(self.seconds_of(limit)), "s");
         Some(measured.at(
@@ -268,7 +269,7 @@ impl Judge<'_> {
             return Some(finding.at(self.too_old(first, limit), remedy));
         };
         let age = self.seconds_since(at);
-        let text = format!("the last proof is {} old", days_and_hours(age));
+        let text = format!("the last proof {}", age_in_words(age));
         let finding = Finding::ok("proof", name, text);
         let measured = finding.measured(age, Some(self.seconds_of(limit)), "s");
         Some(measured.at(self.too_old(at, limit), remedy))
@@ -279,7 +280,12 @@ impl Judge<'_> {
         let name = &group.first()?.title;
         let stored = |backup: &&&BackupFact| backup.standing == Standing::Good(ProofLevel::Stored);
         let number = group.iter().filter(stored).count();
-        let text = format!("{number} of {} backups were never verified", group.len());
+        let text = format!(
+            "{number} of {} {} {} never verified",
+            group.len(),
+            plural(group.len(), "backup", "backups"),
+            plural(number, "was", "were")
+        );
         let finding = Finding::ok("unverified", name, text);
         let measured = finding.measured(number as f64, Some(f64::from(limit)), "");
         Some(measured.at(

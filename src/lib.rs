@@ -56,3 +56,4 @@ pub mod reached;
 pub mod retention;
 pub mod schedule;
 pub mod series;
+pub mod words;

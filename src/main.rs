@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         console.warn(&format!("a crash could write keys to disk: {error}"));
     }
     let cancel = Cancel::default();
+    let size_limit = signals::outlive_size_limit();
     let listening = match cli.command {
         // It hears signals itself: SIGHUP is something else to it.
         Command::Serve(_) => Ok(()),
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
     };
     // It always says one line, also where it comes to nothing.
     let plugin = matches!(&cli.command, Command::Check(wanted) if wanted.nagios);
-    let run = listening
+    let run = size_limit
+        .and(listening)
         .map_err(anyhow::Error::from)
         .and_then(|()| commands::run(cli, &console, &cancel));
     let exit = run.unwrap_or_else(|error| {

@@ -10,6 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use croner::Cron;
+use croner::parser::CronParser;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -26,9 +27,21 @@ const CLOCK_CHANGE_HOURS_MAX: i64 = 25;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CronTextError {
     #[error(
-        "a schedule has 5 fields: minute, hour, day of month, month, day of week; here are {0}"
+        "a schedule has 5 fields: minute, hour, day of month, month, day of week; here {are} \
+         {number}",
+        are = if *.0 == 1 { "is" } else { "are" },
+        number = .0
     )]
     Fields(usize),
+    #[error(
+        "{text:?} is no {field}: {values}, each by itself, in a list (1,3), as a range (1-5) or \
+         in steps (*/2)"
+    )]
+    Field {
+        text: String,
+        field: &'static str,
+        values: &'static str,
+    },
     #[error("not a cron expression: {0}")]
     Wrong(String),
     #[error("no day ever fits it, so it would never run")]
@@ -39,7 +52,8 @@ pub enum CronTextError {
 ///
 /// The fields are Vixie cron's, with names (`MON`, `JAN`), `L` (the last day, or
 /// `5L`: the last Friday), `5#2` (the second Friday) and `15W` (the working day
-/// nearest to the 15th). Where both days are given, either fits.
+/// nearest to the 15th). Where both days are given, either fits; where one of them
+/// begins with a star, also with steps behind it, both must.
 #[derive(Clone)]
 pub struct Recurrence {
     cron: Cron,
@@ -47,6 +61,40 @@ pub struct Recurrence {
     zone: TimeZone,
     /// Every hour counts, or every nth.
     hourly: bool,
+}
+
+/// What each field may hold, in the words of the file.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of month", "1 to 31, L or 15W"),
+    ("month", "1 to 12, or JAN to DEC"),
+    (
+        "day of week",
+        "0 to 7 (0 and 7 are Sunday), SUN to SAT, 5L or 5#2",
+    ),
+];
+
+/// The library takes a star with steps for days that are given.
+fn parser(fields: &[&str]) -> CronParser {
+    let both = [fields[2], fields[4]].iter().any(|it| it.starts_with('*'));
+    CronParser::builder().dom_and_dow(both).build()
+}
+
+/// The first field that is wrong by itself.
+fn wrong_field(fields: &[&str]) -> Option<CronTextError> {
+    let is_wrong = |at: &usize| {
+        let mut alone = ["*"; FIELDS.len()];
+        alone[*at] = fields[*at];
+        Cron::from_str(&alone.join(" ")).is_err()
+    };
+    let at = (0..FIELDS.len()).find(is_wrong)?;
+    let (field, values) = FIELDS[at];
+    Some(CronTextError::Field {
+        text: fields[at].to_owned(),
+        field,
+        values,
+    })
 }
 
 impl Recurrence {
@@ -60,9 +108,9 @@ impl Recurrence {
         if let Some(field) = fields.iter().find(lacks) {
             return Err(CronTextError::Wrong(format!("{field} has an empty part")));
         }
-        let cron = Cron::from_str(text).map_err(|error| {
+        let cron = parser(&fields).parse(text).map_err(|error| {
             let said = error.to_string();
-            CronTextError::Wrong(said.trim_end_matches('.').to_owned())
+            wrong_field(&fields).unwrap_or(CronTextError::Wrong(said))
         })?;
         // The calendar repeats: what does not come from here on never comes.
         if cron.find_next_occurrence(&SOME_DAY, true).is_err() {

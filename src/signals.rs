@@ -3,12 +3,13 @@
 //! tidy up; the second ends the process at once. `kluis serve` hears them by
 //! [`tell`] instead. Nothing else in kluis handles signals.
 
-use std::sync::mpsc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use std::{fs, io, process, thread};
 
 use rustix::process::getppid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::cancel::{Cancel, LIMIT};
@@ -19,6 +20,13 @@ const REPEATED: Duration = Duration::from_secs(5);
 /// A stall is seen so much later than it is one, at most: a part of its limit.
 const LOOKS: u32 = 20;
 const LOOK_MAX: Duration = Duration::from_secs(5);
+
+/// A write beyond the largest size that a file may have here (RLIMIT_FSIZE) becomes an
+/// error: the signal would end the process in the middle of it, without a word.
+pub fn outlive_size_limit() -> io::Result<()> {
+    let heard = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGXFSZ, heard).map(|_| ())
+}
 
 /// Starts listening. `end_children` runs once, after the request to stop is
 /// set, so that a child's death is understood as ours; `tell` hears what an end at
@@ -31,8 +39,7 @@ pub fn listen(
     // Apart from the thread that hears: it may wait for the children, and the second
     // signal must be heard meanwhile. Made now, while a thread can be had.
     let (first_signal, heard) = mpsc::channel::<()>();
-    let thread = thread::Builder::new().name("end_children".to_owned());
-    thread.spawn(move || {
+    spawn("end_children", move || {
         if heard.recv().is_ok() {
             end_children();
         }
@@ -70,13 +77,11 @@ pub fn stop_after(
     if limit.is_zero() {
         return Ok(());
     }
-    let thread = thread::Builder::new().name("run_limit".to_owned());
-    thread.spawn(move || {
+    spawn("run_limit", move || {
         thread::sleep(limit);
         cancel.request(LIMIT);
         end_children();
-    })?;
-    Ok(())
+    })
 }
 
 /// Stops each pass of bytes that stands still for `limit`, and nothing else of the
@@ -89,8 +94,7 @@ pub fn stop_stalled(
     if limit.is_zero() {
         return Ok(());
     }
-    let thread = thread::Builder::new().name("stall_limit".to_owned());
-    thread.spawn(move || {
+    spawn("stall_limit", move || {
         let mut seen = (cancel.pulse(), Instant::now());
         loop {
             thread::sleep((limit / LOOKS).min(LOOK_MAX));
@@ -104,8 +108,7 @@ pub fn stop_stalled(
                 _ => {}
             }
         }
-    })?;
-    Ok(())
+    })
 }
 
 /// What a process that runs for years is told.
@@ -136,9 +139,17 @@ fn hear(mut each: impl FnMut(i32) + Send + 'static) -> io::Result<()> {
     if !is_ignored(SIGHUP) {
         signals.handle().add_signal(SIGHUP)?;
     }
-    let thread = thread::Builder::new().name("signals".to_owned());
-    thread.spawn(move || signals.forever().for_each(&mut each))?;
-    Ok(())
+    spawn("signals", move || signals.forever().for_each(&mut each))
+}
+
+/// A run that nobody could stop does not begin.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    let spawned = thread.spawn(work).map(drop);
+    spawned.map_err(|error| {
+        let what = format!("there is no thread to hear signals by: {error}");
+        io::Error::new(error.kind(), format!("{what}; see ulimit -u and TasksMax"))
+    })
 }
 
 /// As it was when we started: bit n-1 of proc(5)'s `SigIgn` is signal n.

@@ -197,7 +197,7 @@ fn a_failed_run_and_a_damaged_backup_are_told() {
     let run = kluis(home.path(), &["check"]);
     assert_eq!(run.status.code(), Some(5));
     let said = text(&run.stdout);
-    assert!(said.contains("1 of 2 backups were found damaged"), "{said}");
+    assert!(said.contains("1 of 2 backups was found damaged"), "{said}");
     assert!(said.contains("1 run failed or broke off"), "{said}");
 }
 

@@ -102,7 +102,7 @@ const DAMAGE: &[(&str, &[&str])] = &[
     ),
     (
         "INSERT INTO empty VALUES (NULL)",
-        &["table public.empty has 1 rows instead of 0"],
+        &["table public.empty has 1 row instead of 0"],
     ),
     (
         "SELECT setval('numbers', 42)",

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::home::Home;
 use crate::support::programs;
@@ -16,10 +16,84 @@ fn is_root() -> bool {
     is
 }
 
+const USER: u32 = 12_345;
+
+fn as_user(home: &Home, arguments: &[&str]) -> Output {
+    let kluis = home.kluis(arguments);
+    let mut user = Command::new("setpriv");
+    user.args(["--reuid", "12345", "--regid", "12345", "--clear-groups"]);
+    user.arg(kluis.get_program())
+        .args(kluis.get_args())
+        .env_clear();
+    for (name, value) in kluis.get_envs() {
+        user.envs(value.map(|value| (name, value)));
+    }
+    user.current_dir(home.path("")).output().unwrap()
+}
+
+/// As an earlier kluis left them: each command tells them and goes on.
+#[test]
+fn files_that_root_left_in_a_users_storage_are_named_and_passed_over() {
+    if !is_root() || !programs::are_here(&["setpriv"]) {
+        return;
+    }
+    let home = Home::keyless();
+    fs::create_dir(home.path("tree")).unwrap();
+    fs::write(home.path("tree/file"), "x").unwrap();
+    fs::create_dir(home.storage()).unwrap();
+    for path in [home.storage(), home.path("tree"), home.path("tree/file")] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    home.run(&["backup", "source", "tree", "--no-encrypt"]);
+    let mut roots = Vec::new();
+    for directory in [home.storage(), home.storage().join("runs")] {
+        let entries = fs::read_dir(directory)
+            .unwrap()
+            .map(|it| it.unwrap().path());
+        let names = entries.filter(|path| path.to_str().unwrap().contains("source"));
+        roots.extend(names);
+    }
+    assert_eq!(roots.len(), 3, "an archive, its manifest and a record");
+    home.run(&["backup", "source", "tree", "--no-encrypt"]);
+    for path in &roots {
+        chown(path, Some(0), Some(0)).unwrap();
+    }
+    chown(home.path(""), Some(USER), Some(USER)).unwrap();
+    let manifest = roots
+        .iter()
+        .find(|path| path.to_str().unwrap().ends_with(".gz.json"));
+    let manifest = manifest.unwrap().to_str().unwrap();
+    for (code, arguments) in [
+        (0, &["list"][..]),
+        (0, &["show", "latest"]),
+        (0, &["status"]),
+        (0, &["report"]),
+        (0, &["history"]),
+        (0, &["series", "list"]),
+        (0, &["key", "list"]),
+        (0, &["prune"]),
+        (0, &["backup", "source", "tree", "--no-encrypt"]),
+        (0, &["restore", "latest", "--to", "out"]),
+        (0, &["keep", "latest"]),
+        // Those two judge it.
+        (4, &["verify", "--all"]),
+        (5, &["check", "--no-server"]),
+    ] {
+        let output = as_user(&home, arguments);
+        let said = [&output.stderr[..], &output.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        if !matches!(arguments[0], "status" | "report" | "history" | "check") {
+            let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            let remedy = format!("chown --reference={} {manifest}", home.storage().display());
+            assert!(words.contains(&remedy), "{arguments:?}: {said}");
+        }
+    }
+}
+
 /// The storage is a user's; root backs up into it once.
 #[test]
 fn what_root_makes_in_a_users_storage_is_that_users() {
-    const USER: u32 = 12_345;
     if !is_root() || !programs::are_here(&["setpriv"]) {
         return;
     }
@@ -49,16 +123,7 @@ fn what_root_makes_in_a_users_storage_is_that_users() {
         &["history"],
         &["check", "--no-server"],
     ] {
-        let kluis = home.kluis(arguments);
-        let mut user = Command::new("setpriv");
-        user.args(["--reuid", "12345", "--regid", "12345", "--clear-groups"]);
-        user.arg(kluis.get_program())
-            .args(kluis.get_args())
-            .env_clear();
-        for (name, value) in kluis.get_envs() {
-            user.envs(value.map(|value| (name, value)));
-        }
-        let output = user.current_dir(home.path("")).output().unwrap();
+        let output = as_user(&home, arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         let code = output.status.code().unwrap();
         assert!(
@@ -108,6 +173,52 @@ fn a_zone_that_nobody_knows_is_told_and_not_taken_for_the_machines() {
     // Where another one counts, it does not matter.
     let told = Home::keyless().set("TZ", "Mars/Olympus");
     assert!(!zone(told.set("BACKUP_CRON_TIMEZONE", "UTC")));
+}
+
+#[test]
+fn a_schedule_runs_in_no_zone_that_nobody_knows() {
+    let nightly = "[[schedule]]\nname = \"nightly\"\nwhat = \"db\"\ncron = \"17 3 * * *\"\n";
+    let next = |zone: &str| {
+        let home = Home::keyless().set("TZ", "Mars/Olympus");
+        let home = home.configure(&format!("{nightly}{zone}"));
+        let output = home.kluis(&["serve", "--next"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = next("");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("nightly") && said.contains("Mars/Olympus"),
+        "{said}"
+    );
+    assert_eq!(next("time_zone = \"Europe/Amsterdam\"\n").0, Some(0));
+    assert_eq!(next("enabled = false\n").0, Some(0));
+}
+
+/// The signal for it ends a process that knows nothing of it.
+#[test]
+fn a_file_beyond_the_largest_size_is_an_error_with_a_record() {
+    let home = Home::new();
+    let mut noise = vec![0; 300_000];
+    noise.iter_mut().fold(1_u32, |seed, byte| {
+        *byte = (seed >> 24) as u8;
+        seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)
+    });
+    fs::write(home.path("noise"), noise).unwrap();
+    let kluis = home.kluis(&["backup", "source", "noise"]);
+    let mut limited = Command::new("bash");
+    limited.args(["-c", "ulimit -f 100; exec \"$0\" \"$@\""]);
+    limited.arg(kluis.get_program()).args(kluis.get_args());
+    limited.env_clear().current_dir(home.path("."));
+    for (name, value) in kluis.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    let output = limited.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("LimitFSIZE"), "{said}");
+    let history = home.json(&["history"]);
+    assert_eq!(history["runs"][0]["result"], "failed", "{history}");
 }
 
 #[test]

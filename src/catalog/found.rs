@@ -93,7 +93,7 @@ impl Found {
         let bytes = match read_whole(storage, &manifest.key, MANIFEST_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind == ErrorKind::NotFound => return Err(Self::Gone),
-            Err(error) => return Err(unread(error.source)),
+            Err(error) => return Err(unread(error.cause())),
         };
         let mut sketch = Sketch::parse(&bytes).map_err(Self::Broken)?;
         let archive = archive_of_manifest(&manifest.key).unwrap_or_default();

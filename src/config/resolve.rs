@@ -58,6 +58,13 @@ pub fn resolve(
     )?;
     let names = chosen.and_then(|chosen| chosen.names.clone());
     let paths = chosen.and_then(|chosen| chosen.paths.clone());
+    let no_time_zone = match layers.time_zone()?.origin {
+        Origin::Default => environment.no_time_zone.clone(),
+        _ => None,
+    };
+    // Nobody can know what it was to be.
+    let tz = environment.text("TZ").unwrap_or_default();
+    let unknown_tz = tz.filter(|tz| !tz.is_empty() && no_time_zone.is_some());
     let scheduled = layers.scheduled_rules(&schedules)?;
     Ok(Settings {
         config_file: file.map(|file| file.path.clone()),
@@ -76,10 +83,8 @@ pub fn resolve(
         notify: layers.notify()?,
         hooks: layers.hooks()?,
         host: layers.host(flags.host)?,
-        no_time_zone: match layers.time_zone()?.origin {
-            Origin::Default => environment.no_time_zone.clone(),
-            _ => None,
-        },
+        no_time_zone,
+        unknown_tz: unknown_tz.map(str::to_owned),
         time_zone: layers.time_zone()?,
         lock_wait: flag("--lock-wait", flags.lock_wait)
             .or(layers.wait("KLUIS_LOCK_WAIT", &layers.keys.lock_wait)?)

@@ -103,6 +103,8 @@ pub struct ScheduleSettings {
     pub name: Sourced<String>,
     pub work: Work,
     pub recurrence: Recurrence,
+    /// It has the time zone of everything.
+    pub zone_of_all: bool,
     /// Off: `kluis serve` leaves it alone.
     pub enabled: bool,
     /// A run that was missed is made up for.
@@ -169,6 +171,7 @@ impl Layers<'_> {
         let work = work.ok_or_else(|| lacks(&name, "what: db, source, verify, prune or check"))?;
         let work = work.value;
         let zone = self.parsed_key(&keys.time_zone, parse_zone)?;
+        let zone_of_all = zone.is_none();
         let zone = zone.map_or_else(|| Ok(self.time_zone()?.value), |zone| Ok(zone.value))?;
         let recurrence = self.parsed_key(&keys.cron, |text| Recurrence::parse(text, zone.clone()));
         let lacks_cron = || {
@@ -181,6 +184,7 @@ impl Layers<'_> {
         let schedule = ScheduleSettings {
             work,
             recurrence,
+            zone_of_all,
             enabled: or_default(self.key(&keys.enabled), true).value,
             catch_up: or_default(self.key(&keys.catch_up), true).value,
             names: self.key(&keys.names),

@@ -59,6 +59,8 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// Why the machine's own time zone is not known, where that would count.
     pub no_time_zone: Option<String>,
+    /// What TZ says, where it is that and counts.
+    pub unknown_tz: Option<String>,
     /// Variables that are set and look like ours, and that nobody reads.
     pub ignored: Vec<String>,
 }

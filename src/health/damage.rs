@@ -3,17 +3,28 @@
 
 use super::{BackupFact, Facts, Finding, Level};
 use crate::format::manifest::{ProofLevel, Standing};
+use crate::words::plural;
 
 /// What was found against backups of one series, the newest first.
 pub fn standings(group: &[&BackupFact]) -> Vec<Finding> {
     let kinds = [
-        ("damaged", Standing::Damaged, "were found damaged"),
-        ("restores", Standing::DoesNotRestore, "do not restore"),
+        (
+            "damaged",
+            Standing::Damaged,
+            ["was found damaged", "were found damaged"],
+        ),
+        (
+            "restores",
+            Standing::DoesNotRestore,
+            ["does not restore", "do not restore"],
+        ),
     ];
-    let found = kinds.map(|(check, standing, words)| {
+    let found = kinds.map(|(check, standing, [one, many])| {
         let newest = group.first()?;
         let bad: Vec<_> = group.iter().filter(|it| it.standing == standing).collect();
-        let text = format!("{} of {} backups {words}", bad.len(), group.len());
+        let backups = plural(group.len(), "backup", "backups");
+        let words = plural(bad.len(), one, many);
+        let text = format!("{} of {} {backups} {words}", bad.len(), group.len());
         let finding = Finding::ok(check, &newest.title, text);
         let measured = finding.measured(bad.len() as f64, Some(0.0), "");
         let Some(worst) = bad.first() else {

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{BackupFact, Finding, Level, warning_if};
+use crate::words::plural;
 
 /// What the rate is taken from. Older backups have been thinned out, so they say
 /// less than was written.
@@ -45,7 +46,9 @@ pub(super) fn growth(
 ) -> Option<Finding> {
     let limit = f64::from(limit?);
     let days = days_until_full(backups, room, now)?;
-    let text = format!("at the last {DAYS} days' rate the disk is full in {days:.0} days");
+    let whole = days.round() as u64;
+    let unit = plural(whole, "day", "days");
+    let text = format!("at the last {DAYS} days' rate the disk is full in {whole} {unit}");
     let finding = Finding::ok("growth", "storage", text).measured(days, Some(limit), "d");
     let level = match days < limit {
         true if days < limit / 4.0 => Level::Critical,

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::days_and_hours;
 use super::{FAILURE_DAYS, Facts, Finding, Level, Thresholds, warning_if};
+use crate::words::plural;
 
 /// What was mended is not held against anybody for longer.
 const UNSENT_DAYS: i64 = 2;
@@ -20,10 +21,7 @@ pub struct RunningFact {
 pub(super) fn failures(facts: &Facts, thresholds: &Thresholds, now: Timestamp) -> Option<Finding> {
     let limit = thresholds.failures?;
     let number = within(&facts.failures, FAILURE_DAYS, now);
-    let runs = match number {
-        1 => "run",
-        _ => "runs",
-    };
+    let runs = plural(number, "run", "runs");
     let text = format!("{number} {runs} failed or broke off in {FAILURE_DAYS} days");
     let finding = Finding::ok("failures", "storage", text);
     let measured = finding.measured(number as f64, Some(f64::from(limit)), "");
@@ -69,7 +67,8 @@ pub(super) fn passed_over(facts: &Facts) -> Option<Finding> {
 /// Of the next failure nobody would hear either.
 pub(super) fn messages(facts: &Facts, now: Timestamp) -> Finding {
     let number = within(&facts.unsent, UNSENT_DAYS, now);
-    let text = format!("{number} messages could not be sent in {UNSENT_DAYS} days");
+    let messages = plural(number, "message", "messages");
+    let text = format!("{number} {messages} could not be sent in {UNSENT_DAYS} days");
     let finding = Finding::ok("messages", "storage", text).measured(number as f64, Some(0.0), "");
     finding.at(
         warning_if(number > 0),

@@ -1,5 +1,13 @@
 //! How long times are told.
 
+/// Behind what it is the age of.
+pub(super) fn age_in_words(seconds: f64) -> String {
+    match seconds < 60.0 {
+        true => "was made just now".to_owned(),
+        false => format!("is {} old", days_and_hours(seconds)),
+    }
+}
+
 /// "53 min", "26 h", "3 d 4 h".
 pub(super) fn days_and_hours(seconds: f64) -> String {
     let hours = (seconds / 3600.0) as u64;

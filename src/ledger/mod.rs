@@ -10,6 +10,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::plural;
+
 mod columns;
 mod comments;
 mod globals;
@@ -220,10 +222,18 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TableMissing { schema, name, rows } => {
-                write!(f, "table {schema}.{name} ({rows} rows) is missing")
+                write!(
+                    f,
+                    "table {schema}.{name} ({rows} {}) is missing",
+                    plural(*rows, "row", "rows")
+                )
             }
             Self::TableUnexpected { schema, name, rows } => {
-                write!(f, "table {schema}.{name} ({rows} rows) should not be there")
+                write!(
+                    f,
+                    "table {schema}.{name} ({rows} {}) should not be there",
+                    plural(*rows, "row", "rows")
+                )
             }
             Self::Rows {
                 schema,
@@ -232,14 +242,17 @@ impl fmt::Display for Difference {
                 found,
             } => write!(
                 f,
-                "table {schema}.{name} has {found} rows instead of {expected}"
+                "table {schema}.{name} has {found} {} instead of {expected}",
+                plural(*found, "row", "rows")
             ),
             Self::Columns { schema, name } => {
                 write!(f, "table {schema}.{name} has other columns than it should")
             }
             Self::Content { schema, name, rows } => write!(
                 f,
-                "table {schema}.{name} has {rows} rows as it should, but not the same ones"
+                "table {schema}.{name} has {rows} {} as it should, but not the same {}",
+                plural(*rows, "row", "rows"),
+                plural(*rows, "one", "ones")
             ),
             Self::Objects {
                 object_type,

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::format::manifest::DatabaseContent;
 use crate::ledger::{Difference, Ledger};
+use crate::words::plural;
 
 /// The tables named in an error; the report has them all.
 const NAMED: usize = 5;
@@ -104,10 +105,19 @@ impl fmt::Display for ComparedTable {
         let Self { schema, name, .. } = self;
         match (self.expected_rows, self.found_rows) {
             (Some(expected), Some(found)) if expected == found => {
-                write!(f, "{schema}.{name} has {found} rows, but not the same ones")
+                let rows = plural(found, "row", "rows");
+                let ones = plural(found, "one", "ones");
+                write!(
+                    f,
+                    "{schema}.{name} has {found} {rows}, but not the same {ones}"
+                )
             }
             (Some(expected), Some(found)) => {
-                write!(f, "{schema}.{name} has {found} rows instead of {expected}")
+                let rows = plural(found, "row", "rows");
+                write!(
+                    f,
+                    "{schema}.{name} has {found} {rows} instead of {expected}"
+                )
             }
             (Some(_), None) => write!(f, "{schema}.{name} is missing"),
             (None, _) => write!(f, "{schema}.{name} should not be there"),

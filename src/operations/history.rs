@@ -13,6 +13,7 @@ use crate::catalog::{
 use crate::format::run_record::{NOTIFY, RunKey, RunProcess, RunRecord, RunStatus};
 use crate::process;
 use crate::storage::{ErrorKind, RECORDS, Storage, StoredObject};
+use crate::words::plural;
 
 /// Of all records that are kept at once. Without a key nothing tells whose they are.
 const HISTORY_BYTES_MAX: u64 = 64 << 20;
@@ -246,9 +247,10 @@ impl History {
     pub fn passed_over(&self) -> Option<String> {
         let number = self.passed_over;
         (number > 0).then(|| {
+            let records = plural(number, "record of runs is", "records of runs are");
             format!(
-                "{number} more records of runs are passed over: they cannot be read, no key of ours \
-                 sealed them, or there are too many"
+                "{number} more {records} passed over: not to be read, not sealed by a key of ours, \
+                 or one of too many"
             )
         })
     }

@@ -12,6 +12,7 @@ use crate::format::keyring::Keyring;
 use crate::format::run_record::{INCOMPLETE, RUN_RECORD_VERSION, RunEnd, RunRecord, RunStatus};
 use crate::ids::RunId;
 use crate::storage::{ErrorKind, Storage, StorageError};
+use crate::words::plural;
 
 /// The manifest has more of them.
 const WARNINGS_KEPT: usize = 10;
@@ -141,7 +142,13 @@ impl<'a> Run<'a> {
     /// The run ended well, and removed what it says.
     pub fn complete_removing(self) -> Result<(), OperationError> {
         let (bytes, removed) = (self.record.bytes, self.record.removed.len());
-        self.complete(bytes.unwrap_or(0), &format!("{removed} backups are pruned"))
+        self.complete(
+            bytes.unwrap_or(0),
+            &format!(
+                "{removed} {} pruned",
+                plural(removed, "backup is", "backups are")
+            ),
+        )
     }
 
     /// Tells the record what the run does and how far it is.

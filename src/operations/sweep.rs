@@ -23,6 +23,7 @@ use crate::format::names::manifest_key;
 use crate::format::run_record::{RunKey, RunRecord, RunStatus};
 use crate::process;
 use crate::storage::{ErrorKind, RECORDS, Storage, StorageError, StoredObject};
+use crate::words::plural;
 
 /// Newest records that are looked at in any case.
 const RECORDS_LOOKED_AT: usize = 64;
@@ -61,7 +62,10 @@ pub fn sweep(vault: &Vault<'_>, now: Timestamp) -> Result<Swept, OperationError>
     }
     if dead.left > 0 {
         let left = dead.left;
-        let text = format!("{left} more records say RUNNING; the next runs look at them");
+        let text = format!(
+            "{left} more {} RUNNING; the next runs look at them",
+            plural(left, "record says", "records say")
+        );
         vault.reporter.warn(&text);
     }
     for record in &dead.unsealed {
@@ -120,7 +124,8 @@ impl Dead {
         let place = format!("{}/{RECORDS}", vault.storage.location());
         if self.unread_more > 0 {
             let more = self.unread_more;
-            warn(&format!("{more} more records in {place} cannot be read"));
+            let records = plural(more, "record", "records");
+            warn(&format!("{more} more {records} in {place} cannot be read"));
         }
         if self.not_looked_at > 0 {
             let number = self.not_looked_at;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::View;
+use crate::words::plural;
 
 /// `3.2 GiB`: powers of 1024.
 pub fn size(bytes: u64) -> String {
@@ -29,7 +30,7 @@ pub fn count(number: u64) -> String {
 
 /// `1 table`, `3 tables`.
 pub fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { many })
+    format!("{} {}", count(number), plural(number, one, many))
 }
 
 /// `840 ms`, `3.2 s`, `4 min 12 s`, `2 h 05 min`.

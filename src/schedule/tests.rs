@@ -232,9 +232,31 @@ fn nonsense_is_refused() {
     ] {
         let refused = refused(text);
         assert!(
-            matches!(refused, CronTextError::Wrong(_)),
+            matches!(
+                refused,
+                CronTextError::Wrong(_) | CronTextError::Field { .. }
+            ),
             "{text}: {refused}"
         );
+    }
+    let said = |text| refused(text).to_string();
+    assert!(said("0 24 * * *").starts_with("\"24\" is no hour: 0 to 23, each"));
+    assert!(said("0 3 * * MON-FOO").starts_with("\"MON-FOO\" is no day of week: 0 to 7"));
+    assert!(said("@daily").ends_with("here is 1"));
+}
+
+/// Vixie cron's rule: a star with steps behind it is a star.
+#[test]
+fn two_days_are_either_unless_one_of_them_begins_with_a_star() {
+    for (text, expected) in [
+        ("0 3 13 * 5", ["02-06 03:00+00:00", "02-13 03:00+00:00"]),
+        ("0 3 14 * 5", ["02-06 03:00+00:00", "02-13 03:00+00:00"]),
+        ("0 3 */2 * 1", ["02-09 03:00+00:00", "02-23 03:00+00:00"]),
+        ("0 3 1-7 * */2", ["02-01 03:00+00:00", "02-03 03:00+00:00"]),
+        ("0 3 * * 1", ["02-02 03:00+00:00", "02-09 03:00+00:00"]),
+    ] {
+        let from = "2026-02-01T00:00:00Z";
+        assert_eq!(times(text, "UTC", from, 2), expected, "{text}");
     }
 }
 

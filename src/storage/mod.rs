@@ -14,6 +14,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use crate::checked::shell_word;
+
 mod local;
 mod memory;
 
@@ -139,7 +141,7 @@ pub struct StoredObject {
 
 /// A storage's failure with its kind, place and source.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {place}: {source}{}", .kind.hint())]
+#[error("cannot {action} {place}: {source}{}", hint(*.kind, .action, .place))]
 pub struct StorageError {
     pub kind: ErrorKind,
     /// What was tried, as a verb: "create", "read", "sync".
@@ -151,6 +153,17 @@ pub struct StorageError {
 }
 
 impl StorageError {
+    /// What it is by, for who names the place himself.
+    pub fn cause(self) -> io::Error {
+        match self.kind {
+            ErrorKind::PermissionDenied => {
+                let (source, remedy) = (&self.source, give_back(&self.place));
+                io::Error::new(source.kind(), format!("{source}; {remedy}"))
+            }
+            _ => self.source,
+        }
+    }
+
     /// Takes the kind from what the operating system said.
     pub fn new(action: &'static str, place: impl Into<String>, source: io::Error) -> Self {
         Self {
@@ -160,6 +173,26 @@ impl StorageError {
             source,
         }
     }
+}
+
+/// The end of an error's sentence: what to do next.
+fn hint(kind: ErrorKind, action: &str, place: &str) -> String {
+    let hint = kind.hint();
+    match kind == ErrorKind::PermissionDenied && matches!(action, "open" | "read") {
+        true => format!("{hint}; {}", give_back(place)),
+        false => hint.to_owned(),
+    }
+}
+
+/// How a file of a storage that root has left becomes its owner's.
+fn give_back(place: &str) -> String {
+    let directory = Path::new(place).parent().unwrap_or(Path::new("/"));
+    let directory = directory.to_string_lossy();
+    format!(
+        "where root left it, as root: chown --reference={} {}",
+        shell_word(&directory),
+        shell_word(place)
+    )
 }
 
 /// For code inside a `Read` or `Write`: the kind of the [`io::Error`] stays, and
@@ -176,6 +209,8 @@ pub enum ErrorKind {
     AlreadyExists,
     PermissionDenied,
     NoSpace,
+    /// Beyond what the process, or the file system, lets a file be.
+    TooLarge,
     InvalidKey,
     /// A mount that must be there is not.
     NotMounted,
@@ -193,6 +228,7 @@ impl ErrorKind {
                 Self::PermissionDenied
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            io::ErrorKind::FileTooLarge => Self::TooLarge,
             io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Self::Misplaced,
             _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
                 Self::Misplaced
@@ -207,6 +243,10 @@ impl ErrorKind {
         match self {
             Self::PermissionDenied => "; check who owns it and whether it is mounted read-only",
             Self::NoSpace => "; free space there or prune older backups, none was touched",
+            Self::TooLarge => {
+                "; raise the largest size that a file may have here: ulimit -f, LimitFSIZE= of a \
+                 unit, or the file system's own"
+            }
             Self::NotMounted => "; mount it, or point the storage at the mount itself",
             Self::Misplaced => "; look who put it there, and move it away",
             Self::NotFound | Self::AlreadyExists | Self::InvalidKey | Self::Other => "",
@@ -221,6 +261,7 @@ impl fmt::Display for ErrorKind {
             Self::AlreadyExists => "already exists",
             Self::PermissionDenied => "permission denied",
             Self::NoSpace => "no space left",
+            Self::TooLarge => "too large",
             Self::InvalidKey => "invalid name",
             Self::NotMounted => "not mounted",
             Self::Misplaced => "something else lies there",

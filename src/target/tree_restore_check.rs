@@ -12,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::reached::Reached;
 use crate::scratch::Scratch;
 use crate::source::{DirectorySource, Produced, Source, TreeOptions};
+use crate::words::plural;
 
 const READ_BYTES: usize = 1 << 18;
 
@@ -101,8 +102,9 @@ impl Target for TreeRestoreCheck {
             let first = received.warnings.iter().find(named);
             let first = first.map_or("", String::as_str);
             let what = format!(
-                "{} entries do not fit its file system ({first}); choose another with work_dir",
-                received.left_out
+                "{} {} not fit its file system ({first}); choose another with work_dir",
+                received.left_out,
+                plural(received.left_out, "entry does", "entries do")
             );
             return Err(self.at_work_dir(io::Error::new(ErrorKind::FileTooLarge, what)));
         }
@@ -127,7 +129,7 @@ impl Target for TreeRestoreCheck {
         };
         if tree.unreadable > 0 {
             let what = format!(
-                "{} entries of the copy are not readable for this user; prove it as root",
+                "{} of the copy's entries cannot be read by this user; prove it as root",
                 tree.unreadable
             );
             let source = io::Error::new(ErrorKind::PermissionDenied, what);

@@ -46,6 +46,7 @@ const LOCK_NAME: &str = ".kluis-serve.lock";
 
 pub fn run(session: &Session<'_>, wanted: &Serve) -> anyhow::Result<Exit> {
     if wanted.next {
+        refuse_unknown_zone(&session.settings)?;
         session.print(&next(session))?;
         return Ok(Exit::Done);
     }
@@ -122,6 +123,7 @@ fn agenda(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Agenda, OperationError> {
+    refuse_unknown_zone(settings)?;
     let mode = settings.serve.mode.value;
     let planned = match mode.runs_schedules() {
         true => planned(session, settings, now),
@@ -135,6 +137,25 @@ fn agenda(
         });
     }
     Ok(Agenda::new(planned))
+}
+
+/// In UTC a schedule would run at another hour than was meant.
+fn refuse_unknown_zone(settings: &Settings) -> Result<(), OperationError> {
+    let Some(tz) = &settings.unknown_tz else {
+        return Ok(());
+    };
+    let mut enabled = settings.schedules.iter().filter(|it| it.enabled);
+    match enabled.find(|it| it.zone_of_all) {
+        Some(schedule) => Err(OperationError::Usage {
+            what: format!(
+                "the schedule {:?} has no time zone: TZ says {tz:?}, which is none that is known \
+                 here; set time_zone in kluis.toml (BACKUP_CRON_TIMEZONE), or TZ to a zone that is \
+                 installed (package tzdata)",
+                schedule.name.value
+            ),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Every enabled schedule, from its last start on. One that never ran counts

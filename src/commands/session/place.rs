@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{Opened, Session};
-use crate::catalog::CatalogError;
+use crate::catalog::{Catalog, CatalogError};
+use crate::format::names::ArchiveName;
+use crate::operations::OperationError;
 use crate::storage::{LocalStorage, Storage};
 use crate::wiring;
 
@@ -13,6 +15,11 @@ impl Session<'_> {
         let path = Path::new(wanted);
         // A database may have a slash in its name.
         let names_no_path = !wanted.contains('/') || wanted.starts_with("latest:");
+        let is_there = path.symlink_metadata().is_ok();
+        let names_a_file = ArchiveName::guess(wanted, self.now).is_some();
+        if names_no_path && names_a_file && !configured && !is_there {
+            return Err(no_file(path, "").into());
+        }
         if names_no_path && (configured || !path.is_file()) {
             // A file beside us needs no storage.
             let opened = self.open().map(Some);
@@ -22,12 +29,19 @@ impl Session<'_> {
             });
             if let Some(mut opened) = opened? {
                 self.look_into(&mut opened, wanted)?;
+                if names_a_file && !is_there && opened.has_none(wanted) {
+                    let place = opened.storage.location();
+                    return Err(no_file(path, &format!(", nor in {place}")).into());
+                }
                 if !path.is_file() || !opened.has_none(wanted) {
                     return Ok((opened, wanted.to_owned()));
                 }
             }
         }
         let (storage, key) = wiring::storage_of_file(path)?;
+        if !is_there && Catalog::load(&storage, self.trust())?.has_none(&key, self.now) {
+            return Err(no_file(path, "").into());
+        }
         let mut opened = self.opened(storage)?;
         self.look_into(&mut opened, &key)?;
         Ok((opened, key))
@@ -61,10 +75,16 @@ impl Session<'_> {
     }
 }
 
+/// `elsewhere`: where else it was looked for.
+fn no_file(path: &Path, elsewhere: &str) -> OperationError {
+    let path = path.display();
+    OperationError::Usage {
+        what: format!("there is no file {path}{elsewhere}; `kluis list` shows the backups"),
+    }
+}
+
 impl Opened {
-    /// Nothing in the storage is called so.
     fn has_none(&self, wanted: &str) -> bool {
-        let found = self.catalog.find(wanted, self.now, "");
-        matches!(found, Err(CatalogError::NotFound { .. }))
+        self.catalog.has_none(wanted, self.now)
     }
 }

@@ -164,7 +164,7 @@ fn tiles(page: &ReportPage, view: &View) -> Markup {
                 dt { "Free" }
                 dd { (room.free_bytes.map_or_else(|| "unknown".to_owned(), size)) }
                 dd.dim {
-                    @if let Some(days) = room.days_until_full { "full in " (count(days as u64)) " days" }
+                    @if let Some(days) = room.days_until_full { "full in " (counted(days as u64, "day", "days")) }
                     @else { "not filling up" }
                 }
             }

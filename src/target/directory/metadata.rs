@@ -16,6 +16,7 @@ use crate::format::posix_acl;
 use crate::format::tar::{Attributes, TarError, Xattr, display_path};
 use crate::paths::Dir;
 use crate::target::TargetError;
+use crate::words::plural;
 
 /// More warnings than this are counted, but not given.
 const NAMED_WARNINGS: usize = 1_000;
@@ -204,7 +205,8 @@ impl Metadata {
             texts.insert(0, text.to_owned());
         }
         if taken.unnamed > 0 {
-            texts.push(format!("and {} more warnings", taken.unnamed));
+            let warnings = plural(taken.unnamed, "warning", "warnings");
+            texts.push(format!("and {} more {warnings}", taken.unnamed));
         }
         texts.extend(outside_in_words(&taken.outside, taken.outside_count));
         texts
