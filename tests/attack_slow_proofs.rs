@@ -87,8 +87,10 @@ impl Bench {
 
     /// Backs `shop` up; gives the archive.
     fn backed_up(&self) -> String {
-        let said = self.ends(0, &["backup", "db", "shop", "--json"]);
-        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let command = self.command(&["backup", "db", "shop", "--json"]).output();
+        let output: Output = command.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         said["backups"][0]["file"].as_str().unwrap().to_owned()
     }
 }

@@ -448,9 +448,9 @@ mod tests {
         assert_eq!(
             told(&dumped, &restored),
             [
-                "table public.a (1 rows) is missing".to_owned(),
-                "table public.b has 1 rows as it should, but not the same ones".to_owned(),
-                "table public.c has 1 rows instead of 2".to_owned(),
+                "table public.a (1 row) is missing".to_owned(),
+                "table public.b has 1 row as it should, but not the same one".to_owned(),
+                "table public.c has 1 row instead of 2".to_owned(),
                 "table public.e (5 rows) should not be there".to_owned(),
                 "0 objects of type INDEX instead of 1".to_owned(),
                 "2 objects of type VIEW instead of 0".to_owned(),
