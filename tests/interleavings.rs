@@ -80,13 +80,15 @@ impl Act {
     /// What an exit code other than 0 and 6 must have said.
     fn may_say(&self) -> &'static [(i32, &'static str)] {
         const GONE: (i32, &str) = (1, "is gone");
+        const NO_FILE: (i32, &str) = (2, "there is no file");
         const NOT_FOUND: (i32, &str) = (2, "no backup is called");
         match self {
             Self::Verify(_) | Self::Keep(_) | Self::Release(_) | Self::Restore(..) => {
-                &[GONE, NOT_FOUND]
+                &[GONE, NO_FILE, NOT_FOUND]
             }
             Self::Delete(_) => &[
                 GONE,
+                NO_FILE,
                 NOT_FOUND,
                 (1, "is kept"),
                 (1, "is the last good backup"),

@@ -49,6 +49,9 @@ struct Way {
     to: &'static str,
 }
 
+/// The one that ends the swap, or the transaction of a restore in place.
+const COMMIT: &str = "COMMIT\\;";
+
 const REPLACE: Way = Way {
     arguments: &["--replace", "--yes", "--no-pre-restore-backup"],
     steps: &[
@@ -59,6 +62,7 @@ const REPLACE: Way = Way {
         "*RESET\\ ALL*",
         "*OWNER\\ TO*",
         "*RENAME\\ TO*RENAME\\ TO*",
+        COMMIT,
         "DROP\\ DATABASE*",
     ],
     to: "shop",
@@ -71,6 +75,7 @@ const INTO: Way = Way {
         "CREATE\\ TABLE*",
         "*RESET\\ ALL*",
         "*BEGIN*RENAME\\ TO*",
+        COMMIT,
     ],
     to: "copy",
 };
@@ -86,8 +91,7 @@ const IN_PLACE: Way = Way {
         "*kluis_guard*INSERT*",
         "CREATE\\ TABLE*",
         "*kluis\\ transaction*",
-        // Behind the transaction's number, the one that ends it.
-        "COMMIT\\;",
+        COMMIT,
     ],
     to: "shop",
 };
@@ -199,7 +203,12 @@ impl Site {
         let _ = fs::remove_dir(&once);
         let (real, once) = (self.real("psql"), once.display().to_string());
         let lost = "echo 'psql:<stdin>:1: server closed the connection unexpectedly' >&2; exit 2";
-        let answered = "printf '%s\\n' \"$line\" >&3; cat >&3; exec 3>&-; wait $child";
+        // A dialog's next line would come with an answer to this one.
+        let rest = match step.contains("RENAME") || step == COMMIT {
+            true => ":",
+            false => "cat >&3",
+        };
+        let answered = format!("printf '%s\\n' \"$line\" >&3; {rest}; exec 3>&-; wait $child");
         let stop = "kill -TERM $PPID; exec sleep 600";
         let before = match how {
             LostBefore => format!("kill -9 $child; {lost}"),
@@ -218,9 +227,9 @@ impl Site {
             LostForGood => format!("[ -d {once} ] && {{ {lost}; }}"),
             _ => String::new(),
         };
-        // The commit is only meant behind the number of its transaction.
+        // The commit is only meant behind the number of its transaction, or the new names.
         let armed = match step {
-            "COMMIT\\;" => "case $line in *kluis\\ transaction*) armed=1;; esac",
+            COMMIT => "case $line in *kluis\\ transaction*|*BEGIN*RENAME\\ TO*) armed=1;; esac",
             _ => "armed=1",
         };
         let script = format!(
@@ -324,12 +333,9 @@ fn a_broken_restore_in_place_says_what_stands_there() {
 #[test]
 fn an_answer_that_is_lost_for_good_is_called_unknown() {
     let Some(site) = Site::new() else { return };
-    for (way, step) in [
-        (&REPLACE, "*RENAME\\ TO*RENAME\\ TO*"),
-        (&IN_PLACE, "COMMIT\\;"),
-    ] {
+    for way in [&REPLACE, &IN_PLACE] {
         site.fresh();
-        site.breaks_at(step, LostForGood);
+        site.breaks_at(COMMIT, LostForGood);
         let output = site.restore(way);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{said}");

@@ -110,7 +110,8 @@ impl Found {
 }
 
 /// What lies under that manifest's key if it is a backup's of ours. What is not ours is not
-/// understood, and takes no more memory than it has bytes.
+/// understood, and takes no more memory than it has bytes. Where whose it is could not be
+/// read, that is the error: it may be ours.
 pub fn file_of_ours(
     storage: &dyn Storage,
     trust: Trust<'_>,
@@ -118,6 +119,13 @@ pub fn file_of_ours(
 ) -> Result<Option<ManifestFile>, ManifestError> {
     match Found::read(storage, trust, manifest) {
         Found::Manifest(file, Ok(_)) => Ok(Some(*file)),
+        Found::Foreign {
+            why: Unproven::Unread(what),
+            ..
+        } => {
+            let what = std::io::Error::other(format!("its archive: {what}"));
+            Err(ManifestError::Unread(what))
+        }
         Found::Manifest(_, Err(_)) | Found::Foreign { .. } | Found::Gone => Ok(None),
         Found::Broken(error) => Err(error),
     }
