@@ -128,17 +128,7 @@ impl StagedDatabase {
     /// Whoever makes databases could have put his own there meanwhile.
     pub fn replaces_only(&self, standing: Option<u32>) -> Result<(), PostgresError> {
         let there = self.replaces.as_ref().map(|old| old.oid);
-        self.is_meant(there == standing)
-    }
-
-    /// The same of what is in its place when it is moved away.
-    fn is_the_one(&self, there: Option<&DatabaseAttributes>) -> Result<(), PostgresError> {
-        let meant = self.replaces.as_ref().map(|old| old.oid);
-        self.is_meant(there.map(|old| old.oid) == meant)
-    }
-
-    fn is_meant(&self, is_meant: bool) -> Result<(), PostgresError> {
-        match is_meant {
+        match there == standing {
             true => Ok(()),
             false => Err(PostgresError::Obstacle {
                 what: format!(

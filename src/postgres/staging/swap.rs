@@ -67,7 +67,7 @@ impl StagedDatabase {
             Some(_) => Some(DatabaseAttributes::read_in(&mut session, &self.old)?),
             None => None,
         };
-        self.is_the_one(there.as_ref())?;
+        self.replaces_only(there.as_ref().map(|old| old.oid))?;
         let now = DatabaseAttributes::read_in(&mut session, &self.name)?;
         let Some(made) = self.made.as_ref().filter(|made| made.oid == now.oid) else {
             let what = "name".to_owned();
