@@ -6,11 +6,15 @@
 //! business.
 
 mod bytes;
+mod files;
 mod toc;
 
 pub use bytes::{INT_BYTES, int_of};
+pub use files::{CONTENTS_FILE, ONE_LIST, is_file_name, listed_file};
 pub use toc::{Compression, DataEntry, DataKind, Form, Toc, TocError};
 
+/// An archive begins with it, and so does a directory's table of contents.
+pub const MAGIC: &[u8; 5] = b"PGDMP";
 /// The first byte of a block of data in custom format.
 pub const BLOCK_OF_ROWS: u8 = 1;
 pub const BLOCK_OF_LARGE_OBJECTS: u8 = 3;

@@ -1,11 +1,11 @@
 //! What a stream is, by its first bytes: for files that nothing else tells of.
 
+use super::pg_archive::{CONTENTS_FILE, MAGIC};
+
 /// How many of a stream's first bytes are looked at.
 pub const SNIFFED_BYTES: usize = 4096;
 
 const TAR_BLOCK: usize = 512;
-/// pg_dump's archives begin with it, and so does a directory's table of contents.
-const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Archives and compressed files that are not read here.
 const PACKED: [(&[u8], &str); 5] = [
@@ -43,7 +43,7 @@ pub fn sniff(head: &[u8]) -> Content {
     if head.is_empty() {
         return Content::Other("it is empty");
     }
-    if head.starts_with(ARCHIVE_MAGIC) {
+    if head.starts_with(MAGIC) {
         return Content::CustomDump;
     }
     if head.get(257..262) == Some(b"ustar") {
@@ -80,7 +80,7 @@ fn tar(head: &[u8]) -> Content {
         digits > 0 && name.get(digits..digits + 4) == Some(b".dat")
     };
     let data = head.get(TAR_BLOCK..).unwrap_or_default();
-    let is_toc = name == b"toc.dat" && data.starts_with(ARCHIVE_MAGIC);
+    let is_toc = name == CONTENTS_FILE.as_bytes() && data.starts_with(MAGIC);
     match is_toc || is_data(name) {
         true => Content::DirectoryDump,
         false => Content::Tar,

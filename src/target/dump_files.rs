@@ -6,27 +6,24 @@
 //! and not to be had everywhere.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::TargetError;
-use crate::format::mended::{Gap, Stretches};
-use crate::format::pg_archive::{DataKind, Form, Toc};
+use crate::format::pg_archive::{
+    CONTENTS_FILE, DataKind, Form, ONE_LIST, Toc, is_file_name, listed_file,
+};
+use crate::pipeline::Unbroken;
 
-/// The list of archives before 1.16, which name it nowhere.
-const ONE_LIST: &str = "blobs.toc";
 /// pg_restore reads a list in lines of so much.
 const LINE_BYTES_MAX: u64 = 1024;
-const NAME_BYTES_MAX: usize = 255;
 
 /// `directory` holds the archive's files, and nothing else.
 pub(super) fn check(directory: &Path) -> Result<(), TargetError> {
     let open = |name: &str| File::open(directory.join(name)).map_err(|error| unread(name, &error));
-    let mut toc = Whole {
-        file: BufReader::new(open("toc.dat")?),
-        read: 0,
-    };
-    let toc = Toc::read(&mut toc, Form::Directory).map_err(|error| unread("toc.dat", &error))?;
+    let mut toc = Unbroken::new(BufReader::new(open(CONTENTS_FILE)?));
+    let toc =
+        Toc::read(&mut toc, Form::Directory).map_err(|error| unread(CONTENTS_FILE, &error))?;
     let mut has_large_objects = false;
     for entry in &toc.data {
         let name = match &entry.file[..] {
@@ -54,26 +51,16 @@ fn check_list(name: &str, list: impl Read) -> Result<(), TargetError> {
         if read.map_err(|error| unread(name, &error))? == 0 {
             return Ok(());
         }
-        let parts = line.strip_suffix(b"\n").and_then(|line| {
-            let at = line.iter().position(|byte| *byte == b' ')?;
-            Some((&line[..at], &line[at + 1..]))
-        });
-        let is_number = |it: &[u8]| !it.is_empty() && it.iter().all(u8::is_ascii_digit);
-        match parts.filter(|(number, _)| is_number(number)) {
-            Some((_, file)) => plain(file).map(drop)?,
+        match line.strip_suffix(b"\n").and_then(listed_file) {
+            Some(file) => plain(file).map(drop)?,
             None => return Err(refused(format!("{name} is no list of large objects"))),
         }
     }
 }
 
-/// As pg_dump names files: nothing in it leads anywhere.
 fn plain(name: &[u8]) -> Result<String, TargetError> {
-    let is_of_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
-    let is_plain = (1..=NAME_BYTES_MAX).contains(&name.len())
-        && name.iter().all(is_of_one)
-        && !name.starts_with(b".");
     // Its words are a stranger's, and this is written down.
-    match is_plain {
+    match is_file_name(name) {
         true => Ok(String::from_utf8_lossy(name).into_owned()),
         false => Err(refused(
             "the dump names a file that is none of its own".to_owned(),
@@ -87,41 +74,6 @@ fn unread(name: &str, error: &dyn std::fmt::Display) -> TargetError {
 
 fn refused(what: String) -> TargetError {
     TargetError::Hostile { what }
-}
-
-/// A file without gaps.
-struct Whole {
-    file: BufReader<File>,
-    read: u64,
-}
-
-impl Read for Whole {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.read += count as u64;
-        Ok(count)
-    }
-}
-
-impl BufRead for Whole {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.file.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.file.consume(bytes);
-        self.read += bytes as u64;
-    }
-}
-
-impl Stretches for Whole {
-    fn next_stretch(&mut self) -> io::Result<Option<Gap>> {
-        Ok(None)
-    }
-
-    fn position(&self) -> u64 {
-        self.read
-    }
 }
 
 #[cfg(test)]

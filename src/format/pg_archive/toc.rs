@@ -7,10 +7,10 @@
 use std::collections::HashSet;
 use std::io;
 
+use super::MAGIC;
 use super::bytes::{Bytes, INT_BYTES};
 use crate::format::mended::{Plan, Stretches};
 
-const MAGIC: &[u8; 5] = b"PGDMP";
 /// The least and the last minor version of 1 that is known.
 const VERSIONS: std::ops::RangeInclusive<u8> = 12..=16;
 /// Of all names that are kept together.

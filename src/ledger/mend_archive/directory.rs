@@ -9,13 +9,15 @@ use std::ops::Range;
 use super::data::{Data, Packing, Seen};
 use super::{Known, MendArchiveError, MendedArchive, Verdict};
 use crate::format::mended::Stretches;
-use crate::format::pg_archive::{DataEntry, DataKind, Form, Toc};
+use crate::format::pg_archive::{
+    CONTENTS_FILE, DataEntry, DataKind, Form, ONE_LIST, Toc, is_file_name, listed_file,
+};
 use crate::format::tar::{
     Attributes, Entry, EntryKind, Hurt, MendedTar, TarError, TarReader, encode, end_of_archive,
 };
 use crate::ledger::Ledger;
 
-const CONTENTS: &[u8] = b"toc.dat";
+const CONTENTS: &[u8] = CONTENTS_FILE.as_bytes();
 /// Of all lists of large objects.
 const LISTS_BYTES_MAX: usize = 64 << 20;
 /// What pg_dump adds to the name of a file that it compresses.
@@ -243,7 +245,7 @@ impl<'a> Files<'a> {
         empty: &mut Vec<Vec<u8>>,
     ) -> (Option<usize>, Verdict) {
         let name = match toc.has_one_list {
-            true => &b"blobs.toc"[..],
+            true => ONE_LIST.as_bytes(),
             false => &entry.file,
         };
         let at = self.places.get(name).copied();
@@ -273,13 +275,8 @@ fn listed(list: &[u8]) -> Option<Vec<&[u8]>> {
     let lines = lines.filter(|line| !line.is_empty());
     lines
         .map(|line| {
-            let at = line.iter().position(|byte| *byte == b' ')?;
-            let name = &line[at + 1..];
-            let is_plain = name.starts_with(b"blob_")
-                && name
-                    .iter()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(byte));
-            (is_plain && line[..at].iter().all(u8::is_ascii_digit)).then_some(name)
+            let name = listed_file(line)?;
+            (name.starts_with(b"blob_") && is_file_name(name)).then_some(name)
         })
         .collect()
 }

@@ -13,10 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::format::pg_archive::CONTENTS_FILE;
 use crate::format::tar::{Attributes, Entry, EntryKind, Mtime, encode, end_of_archive, padding};
-
-/// Where pg_dump says what the other files hold.
-const CONTENTS: &str = "toc.dat";
 
 /// The stream. Files are opened one after the other.
 pub(super) struct FlatTar {
@@ -47,7 +45,7 @@ impl FlatTar {
         if self.names.is_none() {
             let entries = fs::read_dir(&self.directory)?.map(|entry| Ok(entry?.file_name()));
             let mut names: Vec<OsString> = entries.collect::<io::Result<_>>()?;
-            names.sort_by_key(|name| (name != CONTENTS, name.clone()));
+            names.sort_by_key(|name| (name != CONTENTS_FILE, name.clone()));
             self.names = Some(names.into());
         }
         Ok(self.names.as_mut().and_then(VecDeque::pop_front))
