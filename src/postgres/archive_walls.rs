@@ -50,6 +50,11 @@ impl ArchiveWalls {
         })
     }
 
+    /// Whether it reads no file but what it is told to.
+    pub(super) fn hold_files(&self) -> bool {
+        self.files
+    }
+
     /// `archive`: the directory that it reads, if it reads one.
     pub(super) fn hold(&self, tool: Tool, archive: Option<&Path>) -> Tool {
         let libraries = LIBRARIES.iter().chain(&CHOICE_OF_PROGRAM);

@@ -76,6 +76,11 @@ impl Converter {
         self.held(tool.arg(directory), Some(directory))
     }
 
+    /// Whether it reads nothing but the archive, whatever files that names.
+    pub fn reads_archive_alone(&self) -> bool {
+        self.walls.as_ref().is_some_and(ArchiveWalls::hold_files)
+    }
+
     fn held(&self, tool: Tool, archive: Option<&Path>) -> Tool {
         match &self.walls {
             Some(walls) => walls.hold(tool, archive),

@@ -136,7 +136,8 @@ impl Target for FromDirectory {
             drain(stream, &self.cancel)?;
             return Err(error.into());
         }
-        if let Err(error) = dump_files::check(scratch.path()) {
+        if let Err(error) = dump_files::check(scratch.path(), self.converter.reads_archive_alone())
+        {
             drain(stream, &self.cancel)?;
             return Err(error);
         }

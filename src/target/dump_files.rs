@@ -11,19 +11,24 @@ use std::path::Path;
 
 use super::TargetError;
 use crate::format::pg_archive::{
-    CONTENTS_FILE, DataKind, Form, ONE_LIST, Toc, is_file_name, listed_file,
+    CONTENTS_FILE, DataKind, Form, ONE_LIST, Toc, TocError, is_file_name, listed_file,
 };
 use crate::pipeline::Unbroken;
+use crate::postgres::PostgresError;
 
 /// pg_restore reads a list in lines of so much.
 const LINE_BYTES_MAX: u64 = 1024;
 
-/// `directory` holds the archive's files, and nothing else.
-pub(super) fn check(directory: &Path) -> Result<(), TargetError> {
+/// `directory` holds the archive's files, and nothing else. `is_walled`: nothing else can be
+/// read. Then one of a version that a later pg_dump writes passes unread.
+pub(super) fn check(directory: &Path, is_walled: bool) -> Result<(), TargetError> {
     let open = |name: &str| File::open(directory.join(name)).map_err(|error| unread(name, &error));
     let mut toc = Unbroken::new(BufReader::new(open(CONTENTS_FILE)?));
-    let toc =
-        Toc::read(&mut toc, Form::Directory).map_err(|error| unread(CONTENTS_FILE, &error))?;
+    let toc = match Toc::read(&mut toc, Form::Directory) {
+        Err(TocError::UnknownVersion) if is_walled => return Ok(()),
+        Err(TocError::UnknownVersion) => return Err(unknown_version()),
+        toc => toc.map_err(|error| unread(CONTENTS_FILE, &error))?,
+    };
     let mut has_large_objects = false;
     for entry in &toc.data {
         let name = match &entry.file[..] {
@@ -68,6 +73,19 @@ fn plain(name: &[u8]) -> Result<String, TargetError> {
     }
 }
 
+/// No fault of the archive's.
+fn unknown_version() -> TargetError {
+    PostgresError::Obstacle {
+        what: "the dump is of a version of pg_dump's archives that this kluis does not know, and \
+               this machine cannot hold pg_restore to the dump's own files"
+            .to_owned(),
+        remedy: "restore it where the kernel has Landlock (Linux 5.13 and later), or with a newer \
+                 kluis"
+            .to_owned(),
+    }
+    .into()
+}
+
 fn unread(name: &str, error: &dyn std::fmt::Display) -> TargetError {
     refused(format!("the dump's {name} cannot be read: {error}"))
 }
@@ -79,6 +97,21 @@ fn refused(what: String) -> TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A newer pg_dump's backup is no damage, and restores where walls hold.
+    #[test]
+    fn an_archive_of_a_later_version_passes_where_walls_hold() {
+        let directory = tempfile::tempdir().unwrap();
+        let toc = [b"PGDMP".as_slice(), &[1, 17, 0, 4, 8, 3], &[0; 200]].concat();
+        std::fs::write(directory.path().join(CONTENTS_FILE), toc).unwrap();
+        assert!(check(directory.path(), true).is_ok());
+        let refused = check(directory.path(), false).unwrap_err();
+        let is_obstacle = matches!(
+            &refused,
+            TargetError::Postgres(PostgresError::Obstacle { .. })
+        );
+        assert!(is_obstacle, "{refused}");
+    }
 
     #[test]
     fn only_plain_names_are_passed() {

@@ -74,6 +74,8 @@ pub enum TocError {
     Stream(#[from] io::Error),
     #[error("a part of it is lost")]
     Cut,
+    #[error("it is of a version that is not known")]
+    UnknownVersion,
     #[error("{0}")]
     Refused(&'static str),
 }
@@ -137,7 +139,7 @@ impl Head {
         }
         let [major, minor, _, int_bytes, offset_bytes, format] = bytes.take()?;
         if major != 1 || !VERSIONS.contains(&minor) {
-            return Err(TocError::Refused("it is of a version that is not known"));
+            return Err(TocError::UnknownVersion);
         }
         // A directory says that it is a tar.
         let is_meant = match form {
