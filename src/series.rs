@@ -95,7 +95,7 @@ impl Series {
 }
 
 /// `None` of one that was made before there were any.
-fn label<'a>(manifest: &'a Manifest, state: &'a State) -> Option<&'a str> {
+pub fn label<'a>(manifest: &'a Manifest, state: &'a State) -> Option<&'a str> {
     state.label.as_deref().or(manifest.label.as_deref())
 }
 

@@ -14,7 +14,7 @@ use crate::operations::{self, HistoryFilter, Reporter};
 use crate::render::{
     CheckReport, Console, StatusReport, nagios, nagios_unknown, prometheus, uncounted_line,
 };
-use crate::series::Series;
+use crate::series::{self, Series};
 use crate::storage::Storage;
 use crate::wiring;
 
@@ -174,8 +174,7 @@ fn uncovered(session: &Session<'_>, opened: &Opened) -> anyhow::Result<Vec<Strin
         let series = backup.series.as_ref();
         // Those without a label may be any server's.
         let file = backup.file.as_ref();
-        let is_unlabelled =
-            |it: &ManifestFile| it.manifest.label.is_none() && it.state.label.is_none();
+        let is_unlabelled = |it: &ManifestFile| series::label(&it.manifest, &it.state).is_none();
         let may_be_of = |series: &Series| series.label == label || file.is_some_and(is_unlabelled);
         series.is_some_and(|it| it.kind == Kind::Db && it.is_whole() && may_be_of(it))
     };

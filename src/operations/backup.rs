@@ -16,7 +16,7 @@ use crate::format::manifest::{Codec, Manifest};
 use crate::format::manifest_file::{ManifestError, ManifestFile};
 use crate::format::names::{ArchiveFormat, ArchiveName, archive_of_manifest, manifest_key};
 use crate::lock::LockKind;
-use crate::series::Series;
+use crate::series::{Series, label};
 use crate::source::Source;
 use crate::storage::{Storage, StoredObject};
 
@@ -190,8 +190,8 @@ fn last_of_series(
             manifest, state, ..
         } = file;
         let series = Series::of(manifest, state);
-        let is_unlabelled = manifest.label.is_none() && state.label.is_none();
-        (is_unlabelled || series.label == plan.label) && series.root == plan.given_root
+        (label(manifest, state).is_none() || series.label == plan.label)
+            && series.root == plan.given_root
     };
     let read = |(_, file): &(Timestamp, &StoredObject)| {
         let found = file_of_ours(vault.storage, trust, file);
