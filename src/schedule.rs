@@ -15,6 +15,8 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::words::plural;
+
 pub use agenda::{Agenda, Due, Planned};
 
 mod agenda;
@@ -29,7 +31,7 @@ pub enum CronTextError {
     #[error(
         "a schedule has 5 fields: minute, hour, day of month, month, day of week; here {are} \
          {number}",
-        are = if *.0 == 1 { "is" } else { "are" },
+        are = plural(*.0, "is", "are"),
         number = .0
     )]
     Fields(usize),

@@ -14,6 +14,7 @@ use super::closure::Closure;
 use super::pattern::Pattern;
 use super::{Contents, Entry, Name, Needs};
 use crate::ledger::{Difference, LargeObjects, Ledger};
+use crate::words::plural;
 
 /// Names as far apart as this are not worth a mention.
 const LIKENESS_MIN: f64 = 0.5;
@@ -314,7 +315,7 @@ fn follows(entry: &Entry) -> bool {
 
 fn without(entry: &Entry, lacks: &BTreeSet<Name>) -> LeftOut {
     let names: Vec<String> = lacks.iter().map(ToString::to_string).collect();
-    let verb = if names.len() == 1 { "is" } else { "are" };
+    let verb = plural(names.len(), "is", "are");
     LeftOut {
         what: entry.to_string(),
         why: format!("because {} {verb} not chosen", names.join(", ")),

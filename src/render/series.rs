@@ -9,6 +9,7 @@ use super::table::{Column, table};
 use super::units::{counted, size, when};
 use super::{Report, View};
 use crate::format::manifest::Kind;
+use crate::words::plural;
 
 #[derive(Debug, Serialize)]
 pub struct SeriesListReport {
@@ -232,7 +233,7 @@ impl Report for SeriesMoveReport {
                 line(&self.old),
                 self.already,
                 line(&self.new),
-                if self.already == 1 { "was" } else { "were" }
+                plural(self.already, "was", "were")
             ),
             (_, true) => format!("{moved} would be moved; nothing was changed\n"),
             (_, false) => format!("{moved} moved\n"),

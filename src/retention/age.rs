@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::words::plural;
+
 /// The largest count of one unit: some 27 years of hours. What is more is a
 /// slip of the finger.
 const COUNT_MAX: u32 = 239_999;
@@ -108,7 +110,7 @@ impl fmt::Display for Age {
             .iter()
             .zip(spelled)
             .filter(|(count, _)| **count > 0)
-            .map(|(&count, (one, many))| format!("{count} {}", if count == 1 { one } else { many }))
+            .map(|(&count, (one, many))| format!("{count} {}", plural(count, one, many)))
             .collect();
         f.write_str(&parts.join(" "))
     }
