@@ -132,14 +132,16 @@ impl ScheduleSettings {
         words.extend(self.args.iter().cloned());
         words
     }
-}
 
-impl ScheduleSettings {
+    /// The same with its flags read. Of one that was read from the file it is right.
+    pub(super) fn parsed(&self) -> Result<Cli, clap::Error> {
+        let words = ["kluis".to_owned()].into_iter().chain(self.command());
+        Cli::try_parse_from(words)
+    }
+
     /// What it says to prune, and by which rules.
     pub(super) fn pruning(&self) -> Option<Prune> {
-        let words = ["kluis".to_owned()].into_iter().chain(self.command());
-        // That its command line is right was checked.
-        match Cli::try_parse_from(words).ok()?.command {
+        match self.parsed().ok()?.command {
             Command::Prune(prune) => Some(prune),
             _ => None,
         }
@@ -306,8 +308,7 @@ fn fits_its_work(schedule: &ScheduleSettings) -> Result<(), ConfigError> {
 
 /// Refuses a command line that would be refused at night.
 fn check_command(schedule: &ScheduleSettings) -> Result<(), String> {
-    let words = ["kluis".to_owned()].into_iter().chain(schedule.command());
-    let cli = Cli::try_parse_from(words).map_err(|error| {
+    let cli = schedule.parsed().map_err(|error| {
         let said = error.render().to_string();
         let first = said.lines().next().unwrap_or_default();
         let first = first.strip_prefix("error: ").unwrap_or(first);

@@ -3,13 +3,11 @@
 
 use std::path::{Component, Path};
 
-use clap::Parser;
-
 use super::file::Keys;
 use super::layers::{Layers, wrong};
 use super::settings::{PolicySettings, ScheduledRulesSettings};
 use super::{ConfigError, ScheduleSettings, Work};
-use crate::cli::{BackupCommand, Cli, Command};
+use crate::cli::{BackupCommand, Command};
 use crate::format::manifest::Kind;
 use crate::retention::{Coverage, Covered};
 
@@ -100,13 +98,11 @@ pub(super) fn coverage(schedule: &ScheduleSettings, keys: &Keys) -> Option<Cover
 
 /// `None`: all of its kind that nobody else has rules for.
 fn covered(schedule: &ScheduleSettings, keys: &Keys) -> Option<Vec<Covered>> {
-    let words = ["kluis".to_owned()].into_iter().chain(schedule.command());
     let of_database = |name: &String| Covered {
         name: name.clone(),
         root: None,
     };
-    // That its command line is right was checked.
-    match Cli::try_parse_from(words).ok()?.command {
+    match schedule.parsed().ok()?.command {
         Command::Backup(BackupCommand::Db(db)) => {
             let flags = &db.databases;
             let own = schedule.names.as_ref().map(|names| &names.value);
