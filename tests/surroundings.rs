@@ -31,12 +31,8 @@ fn as_user(home: &Home, arguments: &[&str]) -> Output {
     user.current_dir(home.path("")).output().unwrap()
 }
 
-/// As an earlier kluis left them: each command tells them and goes on.
-#[test]
-fn files_that_root_left_in_a_users_storage_are_named_and_passed_over() {
-    if !is_root() || !programs::are_here(&["setpriv"]) {
-        return;
-    }
+/// The storage is a user's, and the tree too; root has backed up into it.
+fn with_a_users_storage() -> Home {
     let home = Home::keyless();
     fs::create_dir(home.path("tree")).unwrap();
     fs::write(home.path("tree/file"), "x").unwrap();
@@ -45,6 +41,16 @@ fn files_that_root_left_in_a_users_storage_are_named_and_passed_over() {
         chown(path, Some(USER), Some(USER)).unwrap();
     }
     home.run(&["backup", "source", "tree", "--no-encrypt"]);
+    home
+}
+
+/// As an earlier kluis left them: each command tells them and goes on.
+#[test]
+fn files_that_root_left_in_a_users_storage_are_named_and_passed_over() {
+    if !is_root() || !programs::are_here(&["setpriv"]) {
+        return;
+    }
+    let home = with_a_users_storage();
     let mut roots = Vec::new();
     for directory in [home.storage(), home.storage().join("runs")] {
         let entries = fs::read_dir(directory)
@@ -97,12 +103,7 @@ fn what_root_makes_in_a_users_storage_is_that_users() {
     if !is_root() || !programs::are_here(&["setpriv"]) {
         return;
     }
-    let home = Home::keyless();
-    fs::create_dir(home.path("tree")).unwrap();
-    fs::write(home.path("tree/file"), "x").unwrap();
-    fs::create_dir(home.storage()).unwrap();
-    chown(home.storage(), Some(USER), Some(USER)).unwrap();
-    home.run(&["backup", "source", "tree", "--no-encrypt"]);
+    let home = with_a_users_storage();
     home.run(&["verify", "--all"]);
     let mut left = vec![home.storage()];
     while let Some(path) = left.pop() {
