@@ -3,8 +3,9 @@
 //!
 //! The archive is read three times, of a dump in directory format four times. The first
 //! reading finds what is damaged, the next what can be kept of it, by the form of what is
-//! in it; the last is the restore itself, of a stream that is whole again. Each is held to what the first one
-//! saw, so that whoever writes to the storage meanwhile brings nothing in.
+//! in it; the last is the restore itself, of a stream that is whole again. Each is held to
+//! what the first one saw, so that whoever writes to the storage meanwhile brings nothing
+//! in.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};

@@ -112,7 +112,8 @@ impl SessionOptions {
 
 impl Server {
     /// No time limit of a role or a database is meant for what we restore; a dump sets
-    /// those that its own pg_dump knew.
+    /// those that its own pg_dump knew. By the server's version, and not by what it has:
+    /// where this is said, a database's owner may still have chosen where names are found.
     pub fn without_limits(&self) -> Sql {
         let mut sql = Sql::from(
             "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \

@@ -42,12 +42,12 @@ pub fn mend_custom(
     };
     mender.run()?;
     let places = mender.places;
+    let is_kept = |at: usize| places[at].is_some();
     let mut done = MendedArchive {
-        plan: toc.plan(start, |at| places[at].is_some()),
+        plan: toc.plan(start, is_kept),
         is_doubtful: mender.is_doubtful,
         ..MendedArchive::default()
     };
-    let is_kept = |at: usize| places[at].is_some();
     mender.known.tell_lost(&toc, is_kept, &mut done);
     let kept = places.iter().flatten();
     kept.for_each(|place| done.plan.keep(place.clone()));
