@@ -55,6 +55,7 @@ mod column_orders;
 mod comparison;
 mod core_dump;
 mod damage;
+mod default_privileges;
 mod docker;
 mod docs;
 mod doctor;

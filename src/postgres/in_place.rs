@@ -1,9 +1,10 @@
 //! SQL for a database that is filled where it stands, in the dump's own
-//! transaction: emptying it before, counting it after. Pure text; who runs it is
+//! transaction: emptying it before, counting it behind. Pure text; who runs it is
 //! the target's business.
 //!
 //! What this cannot do is compare rows: nobody else sees them before the commit.
 
+use super::default_privileges;
 use super::emptiness::emptiness_but_extensions;
 use super::psql::OUR_SETTINGS;
 use super::sql::{Sql, identifier, literal, literal_of, sql};
@@ -12,28 +13,21 @@ use crate::ledger::Ledger;
 /// The SQLSTATE that the counts raise; no server raises it by itself.
 pub const DIFFERS: &str = "KL001";
 
-/// Drops everything that the role may drop, and fails where something is left.
-pub fn empty_sql() -> Sql {
-    sql!(
-        "{settings}{drops}{refuse}",
-        settings = OUR_SETTINGS,
-        drops = include_str!("in_place.sql"),
-        refuse = refuse_unless_empty()
-    )
-}
-
-/// Fails unless the database is empty, so that nobody's table is added to.
+/// What comes before the dump. With `replace` everything goes that the role may drop; fails
+/// unless the database is empty then, so that nobody's table is added to.
 ///
 /// The dump finds the names then that the database gives it, as ever.
-pub fn refuse_unless_empty() -> Sql {
+pub fn before_sql(replace: bool) -> Sql {
     sql!(
-        "{settings}DO $kluis$ BEGIN IF NOT ({empty}) THEN RAISE EXCEPTION 'the database holds things that \
-         this dump does not bring'; END IF; END $kluis$;\n\
-         DO $kluis$ BEGIN IF EXISTS (SELECT FROM pg_default_acl) THEN RAISE EXCEPTION 'the \
-         database holds default privileges' USING HINT = 'Remove them with ALTER DEFAULT \
-         PRIVILEGES ... REVOKE.'; END IF; END $kluis$;\n\
+        "{settings}{aside}{drops}DO $kluis$ BEGIN IF NOT ({empty}) THEN RAISE EXCEPTION 'the \
+         database holds things that this dump does not bring'; END IF; END $kluis$;\n\
          SET LOCAL lock_timeout = 0;\n{guard}SET LOCAL search_path TO DEFAULT;\n",
         settings = OUR_SETTINGS,
+        aside = default_privileges::put_aside_sql(),
+        drops = match replace {
+            true => include_str!("in_place.sql"),
+            false => "",
+        },
         empty = emptiness_but_extensions(),
         guard = GUARD
     )
@@ -55,15 +49,16 @@ INSERT INTO pg_temp.kluis_guard DEFAULT VALUES;
 
 const MAY_COMMIT: &str = "SET LOCAL kluis.may_commit = 'yes';\n";
 
-/// Allows the commit, but for this: counts the rows of each table and looks at each
-/// sequence of `dumped`; fails with [`DIFFERS`] at the first that is not so. Left
-/// out is what the role does not see whole (row-level security), and what
+/// What comes behind the dump. Allows the commit, but for this: counts the rows of each
+/// table and looks at each sequence of `dumped`; fails with [`DIFFERS`] at the first that
+/// is not so. Left out is what the role does not see whole (row-level security), and what
 /// extensions fill themselves.
-pub fn count_sql(dumped: &Ledger) -> Sql {
+pub fn behind_sql(dumped: &Ledger) -> Sql {
     let mut sql = sql!(
-        "{settings}{may_commit}",
+        "{settings}{may_commit}{back}",
         settings = OUR_SETTINGS,
-        may_commit = MAY_COMMIT
+        may_commit = MAY_COMMIT,
+        back = default_privileges::put_back_sql()
     );
     let tables: Vec<Sql> = dumped
         .tables
@@ -158,7 +153,7 @@ mod tests {
             is_called: true,
         };
         dumped.sequences.insert("public.\"s's\"".to_owned(), at);
-        let sql = count_sql(&dumped);
+        let sql = behind_sql(&dumped);
         let sql = sql.text().unwrap();
         assert!(
             sql.contains("''\"a''''b\".\"c\"\"d$kluis$\"'', 3::bigint"),
@@ -168,10 +163,7 @@ mod tests {
             sql.contains("''public.\"s''''s\"''::regclass, -1::bigint, true"),
             "{sql}"
         );
-        let nothing = count_sql(&Ledger::default());
-        assert_eq!(
-            nothing.text().unwrap(),
-            format!("{OUR_SETTINGS}{MAY_COMMIT}")
-        );
+        let nothing = behind_sql(&Ledger::default());
+        assert!(!nothing.text().unwrap().contains("VALUES"));
     }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod container_directory;
 mod container_environment;
 mod converter;
+pub mod default_privileges;
 mod dialog;
 mod discovery;
 mod docker;
@@ -79,7 +80,9 @@ pub use restrict::RestrictFilter;
 pub use rights::Rights;
 pub use roles::role_sql;
 pub use server::{Access, Server, ServerVersion};
-pub use session_options::{PRIVILEGE_TYPES, SessionOptions, SessionSetting};
+pub use session_options::{
+    DEFAULT_PRIVILEGE_TYPE, PRIVILEGE_TYPES, SessionOptions, SessionSetting,
+};
 pub use sql::Sql;
 pub use staging::StagedDatabase;
 pub use stubs::StubRoles;

@@ -27,7 +27,10 @@ pub struct SessionOptions {
 }
 
 /// Types of objects, as dumps name them, that come to nothing without privileges.
-pub const PRIVILEGE_TYPES: [&str; 2] = ["ACL", "DEFAULT ACL"];
+pub const PRIVILEGE_TYPES: [&str; 2] = ["ACL", DEFAULT_PRIVILEGE_TYPE];
+
+/// The type of default privileges, as dumps name it.
+pub const DEFAULT_PRIVILEGE_TYPE: &str = "DEFAULT ACL";
 
 /// Refused settings, and why.
 const REFUSED: &[(&str, &str)] = &[

@@ -13,9 +13,10 @@ use super::psql::{Around, Filled, PsqlFeed, Uncommitted};
 use super::{Received, Target, TargetError};
 use crate::cancel::Cancel;
 use crate::ledger::Ledger;
+use crate::postgres::default_privileges::{self, DefaultPrivileges};
 use crate::postgres::{
-    Destination, Outcome, PostgresError, Preflight, RestoreNeeds, Server, SessionOptions, Sql,
-    TransactionMark, in_place,
+    DEFAULT_PRIVILEGE_TYPE, Destination, Outcome, PostgresError, Preflight, RestoreNeeds, Server,
+    SessionOptions, Sql, TransactionMark, in_place,
 };
 use crate::reached::Reached;
 
@@ -30,6 +31,8 @@ pub struct InPlaceTarget {
     before: Sql,
     preflight: Preflight,
     session: SessionOptions,
+    /// Those of the database, which are none of the dump's.
+    default_privileges: DefaultPrivileges,
     filled: Option<(Filled, Ledger)>,
     cancel: Cancel,
 }
@@ -45,13 +48,12 @@ impl InPlaceTarget {
     ) -> Result<Self, PostgresError> {
         let preflight = server.preflight(Destination::InPlace { name, replace }, needs)?;
         let kept_extensions = server.extensions_of_others(name)?;
+        let default_privileges = server.default_privileges(name)?;
         Ok(Self {
             server,
             name: name.to_owned(),
-            before: match replace {
-                true => in_place::empty_sql(),
-                false => in_place::refuse_unless_empty(),
-            },
+            before: in_place::before_sql(replace),
+            default_privileges,
             preflight,
             session: SessionOptions {
                 kept_extensions,
@@ -91,6 +93,20 @@ impl InPlaceTarget {
         }
     }
 
+    /// What became of those that were there, told behind the commit.
+    fn other_default_privileges(&self) -> Vec<String> {
+        let before = &self.default_privileges;
+        if before.is_empty() {
+            return Vec::new();
+        }
+        match self.server.default_privileges(&self.name) {
+            Ok(now) => default_privileges::changed(before, &now),
+            Err(error) => vec![format!(
+                "whether its default privileges are as before is not known: {error}"
+            )],
+        }
+    }
+
     fn around(&self) -> Around<'_> {
         Around {
             before: Some(&self.before),
@@ -103,7 +119,11 @@ impl InPlaceTarget {
 impl Target for InPlaceTarget {
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         self.cancel.check()?;
-        let (filled, received) = self.feed().fill_uncommitted(self.around(), stream)?;
+        let (filled, mut received) = self.feed().fill_uncommitted(self.around(), stream)?;
+        if received.types_left_out.is_empty() && !self.default_privileges.is_empty() {
+            // They are there with the dump's.
+            received.types_left_out = &[DEFAULT_PRIVILEGE_TYPE];
+        }
         let ledger = received.database.as_ref().map(|content| &content.ledger);
         self.filled = Some((filled, ledger.cloned().unwrap_or_default()));
         Ok(received)
@@ -117,13 +137,13 @@ impl Target for InPlaceTarget {
             });
         };
         let mark = TransactionMark::new()?;
-        let mut last = in_place::count_sql(&ledger);
+        let mut last = in_place::behind_sql(&ledger);
         last += mark.sql();
         let before = std::mem::replace(reached, unknown());
         let error = match self.feed().commit(filled, &last, self.around()) {
             Ok(_) => {
                 *reached = Reached::Committed;
-                return Ok(Vec::new());
+                return Ok(self.other_default_privileges());
             }
             Err(error) => error,
         };
@@ -131,7 +151,7 @@ impl Target for InPlaceTarget {
             // Cut off after the server had done it: done is done.
             Outcome::Done => {
                 *reached = Reached::Committed;
-                return Ok(Vec::new());
+                return Ok(self.other_default_privileges());
             }
             Outcome::NotDone => *reached = before,
             Outcome::Unknown => {}
