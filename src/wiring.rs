@@ -200,9 +200,9 @@ pub fn sweep_staging(server: &Server, reporter: &dyn Reporter) {
                 reporter.detail(&text);
             }
             for why in &swept.kept {
-                let text = format!("what a restore that died has left stays: {why}");
-                reporter.detail(&text);
+                reporter.detail(&format!("what a restore has made stays: {why}"));
             }
+            swept.strange.iter().for_each(|text| reporter.warn(text));
         }
         Err(error) => reporter.detail(&format!("no sweep: {error}")),
     }

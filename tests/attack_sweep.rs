@@ -1,7 +1,7 @@
 //! Databases of somebody's that have the name of a restore's own. The first two
 //! succeed on 861f450: the databases are dropped.
 
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 
@@ -126,4 +126,95 @@ fn the_comment_of_a_replaced_database_is_its_own_again() {
     cluster.psql("postgres", &rename);
     kluis(&house, &cluster, &replace);
     assert_eq!(cluster.psql("postgres", comments), "shop|the shop's");
+}
+
+/// A session of `role` that holds the lock of each name, until it is killed.
+fn holding(cluster: &Cluster, role: &str, names: &[&str]) -> Child {
+    let mut psql = cluster.client("psql", "template1");
+    psql.env("PGUSER", role).args(["-X", "-q"]);
+    for name in names {
+        let lock = format!("SELECT pg_advisory_lock(hashtextextended('{name}', 0))");
+        psql.args(["-c", &lock]);
+    }
+    psql.args(["-c", "SELECT pg_sleep(600)"]);
+    psql.stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Anybody who may connect takes a lock, and in the moment in which a run dies.
+#[test]
+fn a_lock_of_a_stranger_keeps_nothing_that_a_dead_run_has_left() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    cluster.create_db("shop");
+    cluster.psql(
+        "postgres",
+        "CREATE ROLE mallory LOGIN; CREATE ROLE owner; CREATE ROLE clerk LOGIN IN ROLE owner;
+         CREATE ROLE chief LOGIN SUPERUSER; CREATE ROLE kluis_fill_0123abcd;
+         CREATE ROLE kluis_fill_0123abce",
+    );
+    let house = House::new();
+    kluis(&house, &cluster, &["backup", "db", "shop"]);
+    let marker = std::fs::read(house.storage().join("kluis.json")).unwrap();
+    let marker: Value = serde_json::from_slice(&marker).unwrap();
+    let id = marker["storage_id"].as_str().unwrap();
+    let [strangers, owners, superusers] =
+        ["0123abcd", "0123abce", "0123abcf"].map(|id| format!("shop_kluis_{id}"));
+    for name in [&strangers, &owners, &superusers] {
+        cluster.create_db(name);
+        let mark = Marks::of_storage(id).comment(Leftover::Staging, name, None);
+        let sql =
+            format!("COMMENT ON DATABASE {name} IS '{mark}'; ALTER DATABASE {name} OWNER TO owner");
+        cluster.psql("postgres", &sql);
+    }
+    let roles = ["kluis_fill_0123abcd", "kluis_fill_0123abce"];
+    for name in roles {
+        let comment = fill_role_comment(id, name);
+        cluster.psql(
+            "postgres",
+            &format!("COMMENT ON ROLE {name} IS '{comment}'"),
+        );
+    }
+    let mut holders = [
+        holding(&cluster, "mallory", &[&strangers, roles[0]]),
+        holding(&cluster, "clerk", &[&owners]),
+        holding(&cluster, "chief", &[&superusers, roles[1]]),
+    ];
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    while cluster.psql("postgres", held) != "5" {}
+    let output = kluis(&house, &cluster, &["-v", "backup", "db", "shop"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        databases(&cluster),
+        ["shop", &owners, &superusers],
+        "{said}"
+    );
+    let fills = "SELECT string_agg(rolname, ' ') FROM pg_roles WHERE rolname ~ '^kluis_fill'";
+    assert_eq!(cluster.psql("postgres", fills), roles[1], "{said}");
+    for told in [
+        format!("the lock by which a run at work on {strangers} would be known"),
+        format!("{owners}: the role \"clerk\" (its process "),
+        format!("{superusers}: the role \"chief\" (its process "),
+    ] {
+        assert!(said.contains(&told), "{told}: {said}");
+    }
+    for holder in &mut holders {
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+}
+
+/// As `kluis::postgres::mark` makes it.
+fn fill_role_comment(storage_id: &str, name: &str) -> String {
+    use hmac::{Hmac, KeyInit, Mac};
+    let words = "fills a database for kluis, dropped by a later run";
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(storage_id.as_bytes()).unwrap();
+    for part in [words, name] {
+        mac.update(part.as_bytes());
+        mac.update(b"\0");
+    }
+    format!(
+        "{words} [{}]",
+        hex::encode(&mac.finalize().into_bytes()[..16])
+    )
 }

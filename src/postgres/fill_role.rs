@@ -19,8 +19,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::catalogue::CAN_DO_EVERYTHING;
+use super::hold::{self, Holder};
 use super::in_the_way::Thing;
-use super::keeper::{Keeper, SweptStaging, unheld};
+use super::keeper::{Keeper, SweptStaging};
 use super::sql::{Sql, identifier, literal, sql};
 use super::triggers::without_triggers_as;
 use super::{DatabaseAttributes, PostgresError, Server, random_hex};
@@ -278,24 +279,23 @@ impl Server {
         struct Candidate {
             name: String,
             comment: String,
+            holders: Vec<Holder>,
         }
+        // Only a superuser makes them.
         let sql = sql!(
             "SELECT coalesce(json_agg(json_build_object('name', r.rolname,
-                'comment', shobj_description(r.oid, 'pg_authid')) ORDER BY r.rolname), '[]')
+                'comment', shobj_description(r.oid, 'pg_authid'), 'holders', {holders})
+                ORDER BY r.rolname), '[]')
                FROM pg_roles r
-              WHERE r.rolname::text ~ '^kluis_fill_[0-9a-f]{{8}}$' AND {unheld}
+              WHERE r.rolname::text ~ '^kluis_fill_[0-9a-f]{{8}}$'
                 AND shobj_description(r.oid, 'pg_authid') IS NOT NULL;",
-            unheld = unheld("r.rolname")
+            holders = hold::holders("r.rolname", "NULL")
         );
         let action = "look for roles that a run that died has left";
         let found: Vec<Candidate> = self.query_json(ask_in, action, &sql)?;
-        for Candidate { name, comment } in found {
-            if !self.marks().is_fill_role(&name, &comment) {
-                continue;
-            }
-            match self.end_role(ask_in, &name) {
-                Ok(()) => swept.dropped.push(name),
-                Err(error) => swept.kept.push(format!("{name}: {error}")),
+        for it in found {
+            if self.marks().is_fill_role(&it.name, &it.comment) {
+                swept.sweep(it.name, &it.holders, |name| self.end_role(ask_in, name));
             }
         }
         Ok(())

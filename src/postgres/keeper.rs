@@ -5,10 +5,11 @@
 //! Refuses to touch what a swap put aside, which may be kept on purpose, and any
 //! database without the mark of this storage, whatever its name.
 //! Invariant: the lock is taken before the database is made, so one without a
-//! holder belongs to a run that died, on whatever host.
+//! holder that counts (`hold`) belongs to a run that died, on whatever host.
 
 use serde::Deserialize;
 
+use super::hold::{self, Holder, KEY};
 use super::in_the_way::Thing;
 use super::mark::Leftover;
 use super::psql::Psql;
@@ -16,9 +17,6 @@ use super::sql::{Sql, identifier, literal, sql};
 use super::staging::{is_in_use, unmark_sql};
 use super::{PostgresError, Server};
 use crate::process::ChildDialog;
-
-/// One lock per name; the locks' numbers are the server's own hash of it.
-const KEY: &str = "pg_catalog.hashtextextended";
 
 const HOLD: &str = "hold the staging database";
 
@@ -84,17 +82,6 @@ fn hold(database: &str) -> Sql {
     )
 }
 
-/// A condition in SQL: nobody holds the lock of this name.
-pub(super) fn unheld(name: &'static str) -> Sql {
-    sql!(
-        "NOT EXISTS (SELECT FROM pg_locks l
-           WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-             AND ((l.classid::bigint << 32) | l.objid::bigint) = {key}({name}::text, 0))",
-        key = KEY,
-        name = name
-    )
-}
-
 /// The session is idle while a database is filled, which may take hours.
 fn idle_for_long(server: &Server) -> &'static str {
     match server.version().major() {
@@ -122,15 +109,47 @@ END $$;";
 #[derive(Debug, Default)]
 pub struct SweptStaging {
     pub dropped: Vec<String>,
-    /// Databases that stay, each with the reason.
+    /// What stays, each with the reason.
     pub kept: Vec<String>,
+    /// Locks on what was dropped that were no run's.
+    pub strange: Vec<String>,
 }
 
-/// A database that may be of our making and that nobody holds.
+impl SweptStaging {
+    /// Drops `name` with `end`, unless a run may still be at work on it.
+    pub(super) fn sweep(
+        &mut self,
+        name: String,
+        holders: &[Holder],
+        end: impl FnOnce(&str) -> Result<(), PostgresError>,
+    ) {
+        if let Some(holder) = hold::of_a_run(holders) {
+            let why = "holds its lock, as a run does that is at work";
+            self.kept.push(format!("{name}: {holder} {why}"));
+            return;
+        }
+        match end(&name) {
+            Ok(()) => {
+                self.strange.extend(holders.iter().map(|holder| {
+                    format!(
+                        "{holder} holds the lock by which a run at work on {name} would be \
+                         known, and may not act for what it belongs to: it was not heeded"
+                    )
+                }));
+                self.dropped.push(name);
+            }
+            Err(error) => self.kept.push(format!("{name}: {error}")),
+        }
+    }
+}
+
+/// A database that may be of our making.
 #[derive(Debug, Deserialize)]
 struct Candidate {
     name: String,
     comment: Option<String>,
+    #[serde(default)]
+    holders: Vec<Holder>,
 }
 
 impl Server {
@@ -138,15 +157,12 @@ impl Server {
     /// What cannot be dropped, such as another role's, stays; the server itself
     /// failing is the only error.
     pub fn sweep_staging(&self, ask_in: &str) -> Result<SweptStaging, PostgresError> {
-        let found = self.unheld(ask_in)?;
         let mut swept = SweptStaging::default();
-        for Candidate { name, comment } in found {
-            if !self.is_staging(&name, comment.as_deref()) {
-                continue;
-            }
-            match self.drop_copy(ask_in, &name, "drop what a run that died has left") {
-                Ok(()) => swept.dropped.push(name),
-                Err(error) => swept.kept.push(format!("{name}: {error}")),
+        for it in self.candidates(ask_in)? {
+            if self.is_staging(&it.name, it.comment.as_deref()) {
+                swept.sweep(it.name, &it.holders, |name| {
+                    self.drop_copy(ask_in, name, "drop what a run that died has left")
+                });
             }
         }
         // After the databases that they may still have a right on.
@@ -154,17 +170,18 @@ impl Server {
         Ok(swept)
     }
 
-    /// What is called like a staging database or a making of ours and nobody holds.
-    fn unheld(&self, ask_in: &str) -> Result<Vec<Candidate>, PostgresError> {
+    /// What is called like a staging database or a making of ours, and who holds it.
+    fn candidates(&self, ask_in: &str) -> Result<Vec<Candidate>, PostgresError> {
         // One statement: the list of databases is as old as its beginning, and
         // the locks are read after that, so whoever is on the list and alive
         // holds its lock by then.
         let sql = sql!(
             "SELECT coalesce(json_agg(json_build_object('name', d.datname,
-                'comment', shobj_description(d.oid, 'pg_database')) ORDER BY d.datname), '[]')
+                'comment', shobj_description(d.oid, 'pg_database'),
+                'holders', {holders}) ORDER BY d.datname), '[]')
                FROM pg_database d
-              WHERE d.datname::text ~ '_kluis_[0-9a-f]{{8}}$|^kluis_making_' AND {unheld};",
-            unheld = unheld("d.datname")
+              WHERE d.datname::text ~ '_kluis_[0-9a-f]{{8}}$|^kluis_making_';",
+            holders = hold::holders("d.datname", "d.datdba")
         );
         let action = "look for what a run that died has left";
         self.query_json(ask_in, action, &sql)
@@ -174,8 +191,11 @@ impl Server {
     /// there were marks left them; each with the statement that drops it. For people,
     /// who look first: they may be anybody's.
     pub fn unmarked(&self, ask_in: &str) -> Result<Vec<(String, String)>, PostgresError> {
-        let found = self.unheld(ask_in)?.into_iter();
-        let unmarked = found.filter(|it| Leftover::is_unmarked(&it.name, it.comment.as_deref()));
+        let found = self.candidates(ask_in)?.into_iter();
+        let unmarked = found.filter(|it| {
+            hold::of_a_run(&it.holders).is_none()
+                && Leftover::is_unmarked(&it.name, it.comment.as_deref())
+        });
         let told = unmarked.filter_map(|it| {
             let sql = sql!("DROP DATABASE {name};", name = identifier(&it.name));
             let sql = sql.text().ok()?.to_owned();

@@ -25,6 +25,7 @@ mod enclosure;
 mod extensions;
 mod fill_role;
 mod hidden;
+mod hold;
 pub mod in_place;
 mod in_the_way;
 mod in_use;
