@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::house::program;
+
 pub struct Home {
     directory: TempDir,
     /// Set for every run.
@@ -60,7 +62,7 @@ impl Home {
 
     /// kluis with arguments, in the home, not started yet.
     pub fn kluis(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kluis"));
+        let mut command = Command::new(program());
         command
             .env_clear()
             .env("HOME", self.directory.path())
@@ -71,6 +73,13 @@ impl Home {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory.path())
             .args(arguments);
+        command
+    }
+
+    /// [`Self::kluis`] where no key is known.
+    pub fn kluis_without_key(&self, arguments: &[&str]) -> Command {
+        let mut command = self.kluis(arguments);
+        command.env_remove("BACKUP_ENCRYPTION_KEY_FILE");
         command
     }
 
