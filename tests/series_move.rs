@@ -201,8 +201,7 @@ fn without_a_key_that_seals_nothing_is_moved() {
     let line = identity.lines().find(|line| line.contains("age1")).unwrap();
     let recipient = &line[line.find("age1").unwrap()..];
     let writer = || {
-        let mut kluis = home.kluis(&[]);
-        kluis.env_remove("BACKUP_ENCRYPTION_KEY_FILE");
+        let mut kluis = home.kluis_without_key(&[]);
         kluis.env("BACKUP_AGE_RECIPIENTS", recipient);
         kluis
     };
@@ -214,4 +213,16 @@ fn without_a_key_that_seals_nothing_is_moved() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("no key here can seal"), "{said}");
+}
+
+/// What was found out about a backup stands under its state's seal.
+#[test]
+fn without_a_key_nothing_that_is_sealed_is_moved() {
+    let home = home_of(&["alpha", "beta"]);
+    let before = manifests(&home);
+    let refused = home.kluis_without_key(&MOVE).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("no key here can seal"), "{said}");
+    assert_eq!(manifests(&home), before);
 }

@@ -101,3 +101,58 @@ fn check_speaks_of_deleting_a_damaged_one_only_when_a_newer_one_is_proven() {
     let said = remedy(&home);
     assert!(said.contains(&format!("kluis delete {}", id(1))), "{said}");
 }
+
+/// What is listed of each, the newest first: proof and whether it is pinned.
+fn listed(home: &Home) -> Vec<(String, bool)> {
+    let listed = home.json(&["list"]);
+    let rows = listed["backups"].as_array().unwrap().iter();
+    let row = |row: &Value| {
+        let proof = row["proof"].as_str().unwrap().to_owned();
+        (proof, row["kept"].as_bool().unwrap())
+    };
+    rows.map(row).collect()
+}
+
+/// A quick look without a key sees no damage to the payload.
+#[test]
+fn who_has_no_key_takes_back_no_verdict_that_is_sealed() {
+    let home = Home::new();
+    let archives = backups(&home, &["first", "second"]);
+    damage(&home, &archives[1]);
+    let before = listed(&home);
+    assert_eq!(before[0].0, "damaged");
+    let quick = ["verify", "--quick", "--all"];
+    let looked = home.kluis_without_key(&quick).output().unwrap();
+    assert_eq!(looked.status.code(), Some(4), "{looked:?}");
+    assert_eq!(listed(&home), before);
+    home.run(&["restore", "latest:app", "--to", "back"]);
+    let content = fs::read_to_string(home.path("back/file")).unwrap();
+    assert_eq!(content, "first");
+}
+
+/// A key is needed to say that a backup is good, not to say that it stays.
+#[test]
+fn who_has_no_key_pins_and_releases_and_every_verdict_stays() {
+    let home = Home::new();
+    let archives = backups(&home, &["first", "second"]);
+    damage(&home, &archives[1]);
+    home.run(&["verify", &archives[0]]);
+    let proofs = listed(&home).into_iter().map(|(proof, _)| proof);
+    let proofs: Vec<String> = proofs.collect();
+    let keyless = |options: &[&str], pinned: bool| {
+        for archive in &archives {
+            let arguments = [&["keep", archive.as_str()], options].concat();
+            let kept = home.kluis_without_key(&arguments).output().unwrap();
+            assert!(kept.status.success(), "{kept:?}");
+        }
+        let wanted = proofs.iter().map(|proof| (proof.clone(), pinned));
+        assert_eq!(listed(&home), wanted.collect::<Vec<_>>());
+    };
+    keyless(&[], true);
+    keyless(&["--release"], false);
+    keyless(&[], true);
+    // With the key it is sealed again, as it is.
+    home.run(&["keep", &archives[0], "--release"]);
+    let pins: Vec<bool> = listed(&home).into_iter().map(|(_, pin)| pin).collect();
+    assert_eq!(pins, [true, false]);
+}

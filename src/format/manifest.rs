@@ -290,6 +290,15 @@ impl State {
         self.verification.is_some() || self.label.is_some()
     }
 
+    pub fn is_but_for_its_pin(&self, other: &Self) -> bool {
+        let pinned = other.pinned;
+        let alike = Self {
+            pinned,
+            ..self.clone()
+        };
+        alike == *other
+    }
+
     pub fn forget_claims(&mut self) {
         self.verification = None;
         self.label = None;

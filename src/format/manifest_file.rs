@@ -8,8 +8,11 @@
 //! never serialised again; `state` may change. `state_seal` is by the same key as the
 //! seal, over the bytes of both.
 //!
-//! Invariant: a state that was changed is written without a seal, until it is sealed
-//! again: no seal is ever carried from one state to another.
+//! `pinned` stands beside them where a pin was set or released by somebody without a key:
+//! pins are believed from anybody, and what is sealed stays sealed.
+//!
+//! Invariant: a state that was changed, but for its pin, is written without a seal, until
+//! it is sealed again: no seal is ever carried from one state to another.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -104,6 +107,9 @@ struct Envelope {
     state: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state_seal: Option<String>,
+    /// In place of the sealed state's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pinned: Option<bool>,
 }
 
 impl ManifestFile {
@@ -192,7 +198,7 @@ impl ManifestFile {
     /// Whether the state is as it was sealed: by the archive's key, or by one of the
     /// ring's own.
     pub fn state_seal_holds(&self, key: Option<&SecretKey>, ring: &Keyring) -> bool {
-        let Some(sealed) = self.state_seal.as_ref().filter(|it| it.of == self.state) else {
+        let Some(sealed) = self.standing_seal() else {
             return false;
         };
         let bytes = self.with_state(&sealed.raw);
@@ -201,6 +207,16 @@ impl ManifestFile {
             equal_in_constant_time(&state_mac(key, &bytes), &seal)
         };
         key.is_some_and(by_archive) || own_seal::holds(ring, Sealed::State, &bytes, &sealed.seal)
+    }
+
+    /// Whether a key sealed the state as it is, ours or not.
+    pub fn has_sealed_state(&self) -> bool {
+        self.standing_seal().is_some()
+    }
+
+    fn standing_seal(&self) -> Option<&StateSeal> {
+        let seal = self.state_seal.as_ref();
+        seal.filter(|it| it.of.is_but_for_its_pin(&self.state))
     }
 
     /// Whether both hold the very same manifest, whatever their states.
@@ -216,7 +232,8 @@ impl ManifestFile {
     }
 
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
-        let sealed = self.state_seal.as_ref().filter(|it| it.of == self.state);
+        let sealed = self.standing_seal();
+        let pinned = self.state.pinned;
         let state = match sealed {
             Some(sealed) => sealed.raw.clone(),
             None => serde_json::value::to_raw_value(&self.state)?,
@@ -227,6 +244,7 @@ impl ManifestFile {
             signature: self.signature.clone(),
             state: Some(state),
             state_seal: sealed.map(|sealed| sealed.seal.clone()),
+            pinned: sealed.and_then(|it| (it.of.pinned != pinned).then_some(pinned)),
         })?;
         bytes.push(b'\n');
         Ok(bytes)
@@ -306,6 +324,7 @@ impl Sketch {
             signature,
             state: raw_state,
             state_seal,
+            pinned,
         } = serde_json::from_slice(bytes)?;
         if bytes.len() - raw.get().len() > AROUND_BYTES_MAX {
             return Err(ManifestError::Padded);
@@ -315,12 +334,13 @@ impl Sketch {
             return Err(ManifestError::UnknownVersion(version));
         }
         let state = raw_state.as_ref().map(|it| serde_json::from_str(it.get()));
-        let state: State = state.transpose()?.unwrap_or_default();
+        let mut state: State = state.transpose()?.unwrap_or_default();
         let state_seal = raw_state.zip(state_seal).map(|(raw, seal)| StateSeal {
             raw,
             of: state.clone(),
             seal,
         });
+        state.pinned = pinned.unwrap_or(state.pinned);
         let outline: Outline = serde_json::from_str(raw.get())?;
         Ok(Self(ManifestFile {
             manifest: outline.into(),

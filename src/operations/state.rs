@@ -29,7 +29,8 @@ pub(super) fn change_sealed_state(
 ) -> Result<(), OperationError> {
     change_and_write(vault, archive, change, |file, archive_key| {
         let ring = &vault.ring;
-        match ring.knows_nothing() || file.state_seal_holds(archive_key, ring) {
+        let needs_none = ring.knows_nothing() && !file.is_sealed();
+        match needs_none || file.state_seal_holds(archive_key, ring) {
             true => Ok(()),
             false => Err(OperationError::Refused {
                 what: format!(
@@ -67,6 +68,8 @@ fn change_and_write(
     }
     let sealed = match &archive_key {
         Some(key) => file.seal_state(&SealedBy::Archive(key)),
+        // Only its pin was changed, and the seal is worth more than what can be made here.
+        None if vault.ring.knows_nothing() && file.has_sealed_state() => Ok(()),
         None => file.seal_state(&SealedBy::Ring(&vault.ring, vault.seal_salt().as_ref())),
     };
     sealed.map_err(of_archive)?;

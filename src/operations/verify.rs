@@ -351,7 +351,7 @@ fn note(vault: &Vault<'_>, backup: &Backup, mut verification: Verification) {
 /// A lower proof never replaces a higher one that still stands, nor what a restore
 /// found, which only a restore takes back; what it says of the header's copies is news
 /// all the same. What was read before the lock was taken may be another backup's by
-/// now: of that nothing was seen.
+/// now: of that nothing was seen. Where there is no key at all, what a key sealed stays.
 fn write_down(
     vault: &Vault<'_>,
     backup: &Backup,
@@ -360,7 +360,8 @@ fn write_down(
     change_state(vault, &backup.archive, |file| {
         // Its id alone may come again, beside another archive.
         let read = backup.file.as_ref();
-        if !read.is_some_and(|read| read.has_manifest_of(file)) {
+        let is_it = read.is_some_and(|read| read.has_manifest_of(file));
+        if !is_it || vault.ring.knows_nothing() && file.has_sealed_state() {
             return false;
         }
         let known = file.state.verification.clone();
