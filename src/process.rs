@@ -44,7 +44,7 @@ pub use core_dump::forbid_core_dumps;
 pub use dialog::ChildDialog;
 pub use identity::{
     User, current, effective_user, host, is_home, is_in_container, is_private_group, is_root,
-    is_running, unused_user, user, user_name,
+    is_running, linked_time_zone, unused_user, user, user_name,
 };
 pub use orphans::reap_as_first_process;
 pub use ourselves::{ChildRun, Ended};

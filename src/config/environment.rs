@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -14,9 +13,6 @@ use jiff::tz::TimeZone;
 use super::{ConfigError, Origin};
 use crate::process;
 use crate::series::host_label;
-
-/// The machine's own zone: a symlink to its file, or such a file.
-const LOCAL_TIME: &str = "/etc/localtime";
 
 /// Variables, and the facts about this machine that defaults depend on.
 pub struct Environment {
@@ -40,7 +36,11 @@ impl Environment {
     /// What this process was started with. Variables whose names are not UTF-8
     /// are nobody's here and left out.
     pub fn of_process() -> Self {
-        let (time_zone, no_time_zone) = match zone_of_machine() {
+        let linked = match std::env::var_os("TZ") {
+            None => process::linked_time_zone(),
+            Some(_) => None,
+        };
+        let (time_zone, no_time_zone) = match linked.map_or_else(TimeZone::try_system, Ok) {
             Ok(zone) => (zone, None),
             Err(error) => (TimeZone::UTC, Some(error.to_string())),
         };
@@ -166,25 +166,6 @@ impl Environment {
             .filter(|(name, _)| name.starts_with("PG"))
             .map(|(name, variable)| (name.clone(), variable.value.clone()))
             .collect()
-    }
-}
-
-/// The zone that `/etc/localtime` links to, where `TZ` says no other. The library
-/// finds the same one, but lists the machine's whole zone directory first, at each
-/// start: more work than a short command has else.
-fn zone_of_machine() -> Result<TimeZone, jiff::Error> {
-    let linked = || {
-        let target = fs::read_link(LOCAL_TIME).ok()?;
-        let (_, name) = target.to_str()?.rsplit_once("zoneinfo/")?;
-        // Names of these two it would not take where they are given in a setting.
-        if name.starts_with("posix/") || name.starts_with("right/") {
-            return None;
-        }
-        TimeZone::tzif(name, &fs::read(LOCAL_TIME).ok()?).ok()
-    };
-    match std::env::var_os("TZ") {
-        None => linked().map_or_else(TimeZone::try_system, Ok),
-        Some(_) => TimeZone::try_system(),
     }
 }
 

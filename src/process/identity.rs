@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+
 use crate::format::run_record::RunProcess;
 
 /// This process, told apart from a later one with the same pid. What /proc does
@@ -144,6 +146,20 @@ pub fn host() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+/// The zone that `/etc/localtime` links to, if it is a link to one. The time library finds
+/// the same one, but lists the machine's whole zone directory first, at each start:
+/// more work than a short command has else.
+pub fn linked_time_zone() -> Option<TimeZone> {
+    const LOCAL_TIME: &str = "/etc/localtime";
+    let target = fs::read_link(LOCAL_TIME).ok()?;
+    let (_, name) = target.to_str()?.rsplit_once("zoneinfo/")?;
+    // Names of these two the library does not take where a setting gives them.
+    if name.starts_with("posix/") || name.starts_with("right/") {
+        return None;
+    }
+    TimeZone::tzif(name, &fs::read(LOCAL_TIME).ok()?).ok()
 }
 
 /// Whether this is a container, as far as its engine or systemd tells.
