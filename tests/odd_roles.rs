@@ -3,6 +3,7 @@
 
 use crate::support::Cluster;
 use crate::support::house::House;
+use crate::support::majors;
 
 /// `caf` and a byte that is no UTF-8.
 const ROLE: &str = "convert_from('\\x636166e9', 'SQL_ASCII')";
@@ -98,4 +99,44 @@ fn a_role_with_such_a_name_alone_is_missing_in_the_backup_of_roles() {
         "{shown}"
     );
     assert_eq!(database["objects"]["ROLE"], 2, "{shown}");
+}
+
+/// A database in UTF-8, as most are: what all of them share is not converted.
+#[test]
+fn what_a_role_with_a_name_in_no_encoding_has_on_a_database_is_carried_over() {
+    for major in [14, 15, 16, 17, 18] {
+        let Some(cluster) = Cluster::of_major(major) else {
+            continue;
+        };
+        let sql = "CREATE DATABASE bytes TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'";
+        cluster.psql("postgres", sql);
+        let sql = "CREATE DATABASE shop TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'";
+        cluster.psql("postgres", sql);
+        cluster.psql("shop", "CREATE TABLE t AS SELECT 7 AS i");
+        let sql = format!(
+            "DO $$ DECLARE r text := {ROLE}; BEGIN
+               EXECUTE format('CREATE ROLE %I; CREATE ROLE %I', r, r || '\"x');
+               EXECUTE format('ALTER DATABASE shop OWNER TO %I', r);
+               EXECUTE format('GRANT CREATE ON DATABASE shop TO %I WITH GRANT OPTION', r || '\"x');
+               EXECUTE format('ALTER ROLE %I IN DATABASE shop SET work_mem TO ''7MB''', r);
+             END $$"
+        );
+        cluster.psql("bytes", &sql);
+        let has = "SELECT concat_ws(' ', datdba, aclexplode(datacl), setrole, setconfig)
+            FROM pg_database d JOIN pg_db_role_setting ON setdatabase = d.oid
+            WHERE datname = 'shop' ORDER BY 1";
+        let before = cluster.psql("bytes", has);
+        assert!(before.contains("work_mem=7MB"), "{before}");
+        let mut house = House::new();
+        house.set("DATABASE_URL", &cluster.url("shop"));
+        let programs = majors::programs(major).unwrap();
+        let text = format!("[database]\nclient_bin_dir = {:?}\n", programs.display());
+        std::fs::write(house.path("kluis.toml"), text).unwrap();
+        house.run(&["backup", "db"]);
+        let replace = ["restore", "latest:shop", "--replace", "--yes"];
+        let output = house.run(&[&replace[..], &["--as-superuser"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(cluster.psql("bytes", has), before, "{major}: {said}");
+        assert_eq!(cluster.psql("shop", "SELECT i FROM t"), "7");
+    }
 }

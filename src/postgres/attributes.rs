@@ -5,20 +5,24 @@
 //! Invariant: that SQL says all of it, so that nothing is left of what code in a dump
 //! has made of the new database.
 
+mod role;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use role::{Role, naming, said_together};
 use settings::{Settings, values};
 
 use super::dialog::Dialog;
 use super::mark::without_mark;
-use super::sql::{Sql, identifier, literal, literal_of, sql};
+use super::sql::{Sql, identifier, literal, sql};
 use super::{PostgresError, Server};
 
 const DESCRIBE: &str = "describe the database";
+/// The number that stands for PUBLIC.
+const PUBLIC: u32 = 0;
 /// No limit.
 const UNLIMITED: i64 = -1;
 /// What a new database grants by itself.
@@ -29,7 +33,7 @@ const TO_OWNER: [&str; 3] = ["CONNECT", "CREATE", "TEMPORARY"];
 pub struct DatabaseAttributes {
     /// Which database it is, whatever it is called.
     pub oid: u32,
-    pub owner: String,
+    owner: Role,
     pub tablespace: String,
     pub comment: Option<String>,
     pub connection_limit: i64,
@@ -42,8 +46,8 @@ pub struct DatabaseAttributes {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Grant {
-    /// `None`: PUBLIC.
-    grantee: Option<String>,
+    /// A role's number, or [`PUBLIC`].
+    grantee: u32,
     /// CONNECT, CREATE or TEMPORARY.
     privilege: String,
     grantable: bool,
@@ -66,18 +70,21 @@ impl DatabaseAttributes {
     fn question(name: &str) -> Sql {
         sql!(
             "SELECT json_build_object(
-               'oid', d.oid::bigint, 'owner', pg_get_userbyid(d.datdba),
+               'oid', d.oid::bigint,
+               'owner', json_build_object('number', d.datdba::bigint,
+                  'name', pg_get_userbyid(d.datdba)),
                'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = d.dattablespace),
                'comment', shobj_description(d.oid, 'pg_database'),
                'connection_limit', d.datconnlimit, 'is_template', d.datistemplate,
                'allows_connections', d.datallowconn,
                'grants', CASE WHEN d.datacl IS NULL THEN NULL ELSE
                  (SELECT coalesce(json_agg(json_build_object(
-                    'grantee', CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END,
-                    'privilege', a.privilege_type, 'grantable', a.is_grantable)), '[]')
+                    'grantee', a.grantee::bigint, 'privilege', a.privilege_type,
+                    'grantable', a.is_grantable)), '[]')
                   FROM aclexplode(d.datacl) a) END,
                'settings', (SELECT coalesce(json_agg(json_build_object(
-                    'role', CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END,
+                    'role', CASE WHEN s.setrole <> 0 THEN json_build_object(
+                       'number', s.setrole::bigint, 'name', pg_get_userbyid(s.setrole)) END,
                     'config', to_json(s.setconfig))), '[]')
                   FROM pg_db_role_setting s WHERE s.setdatabase = d.oid))
              FROM pg_database d WHERE d.datname = {name}",
@@ -116,7 +123,6 @@ impl DatabaseAttributes {
     /// name, the tablespace, which it was made in, and [`DatabaseAttributes::of_roles`].
     pub(super) fn instead_of(&self, now: &Self, database: &str) -> Sql {
         let name = &identifier(database);
-        let owner = &identifier(&self.owner);
         let mut sql = sql!(
             "ALTER DATABASE {name} CONNECTION LIMIT {limit};\n\
              ALTER DATABASE {name} IS_TEMPLATE {is_template};\n\
@@ -125,31 +131,23 @@ impl DatabaseAttributes {
             limit = self.connection_limit,
             is_template = self.is_template
         );
-        for set in self.settings.iter().filter(|set| set.role.is_none()) {
-            sql += Sql::joined(&set.to_sql(name), "");
+        let set = self.settings.iter().filter(|set| set.role.is_none());
+        for set in set.flat_map(Settings::to_sql) {
+            sql += sql!("ALTER DATABASE {name}{set};\n", name = name, set = set);
         }
         // The owner first: what the grants below say is said by the owner.
-        sql += sql!(
-            "ALTER DATABASE {name} OWNER TO {owner};\n",
-            name = name,
-            owner = owner
-        );
+        let owner = sql!("ALTER DATABASE {name} OWNER TO ", name = name);
+        let mut rights = vec![naming(&owner, self.owner.number, &"".into())];
         // All that there is goes back to a grant of the owner's, and goes with it.
         let granted = now.granted();
-        let grantees: BTreeSet<Option<&str>> = granted.keys().map(|(to, _)| *to).collect();
-        for grantee in grantees
-            .into_iter()
-            .chain([None, Some(self.owner.as_str())])
-        {
-            sql += sql!(
-                "REVOKE ALL ON DATABASE {name} FROM {grantee} CASCADE;\n",
-                name = name,
-                grantee = grantee_sql(grantee)
-            );
-        }
-        for (grantee, privilege, grantable) in self.granted_in_order() {
-            sql += grant_sql(name, privilege, grantee, grantable);
-        }
+        let grantees: BTreeSet<u32> = granted.keys().map(|(to, _)| *to).collect();
+        let grantees = grantees.into_iter().chain([PUBLIC, self.owner.number]);
+        rights.extend(grantees.map(|grantee| revoke_sql(name, grantee)));
+        let grants = self.granted_in_order().into_iter();
+        rights.extend(
+            grants.map(|(to, privilege, grantable)| grant_sql(name, privilege, to, grantable)),
+        );
+        sql += said_together(&rights);
         // At last: nobody need enter it from here on.
         sql += sql!(
             "ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};\n",
@@ -163,67 +161,48 @@ impl DatabaseAttributes {
     /// ours may not say so of all of them. So each statement stands for itself, and one
     /// that fails undoes nothing.
     pub(super) fn of_roles(&self, now: &Self, database: &str) -> Sql {
+        let alter = &"ALTER ROLE ".into();
         let name = &identifier(database);
-        let resets = now.settings.iter().filter_map(|set| set.role.as_deref());
-        let resets = resets.map(|role| {
+        let of = |role: &Role, change: &Sql| {
+            let behind = sql!(" IN DATABASE {name}{change}", name = name, change = change);
             sql!(
-                "ALTER ROLE {role} IN DATABASE {name} RESET ALL;\n",
-                role = identifier(role),
-                name = name
+                "BEGIN {statement} EXCEPTION WHEN OTHERS THEN NULL; END;\n",
+                statement = naming(alter, role.number, &behind)
             )
-        });
-        let set = self.settings.iter().filter(|set| set.role.is_some());
-        let statements: Vec<Sql> = resets
-            .chain(set.flat_map(|set| set.to_sql(name)))
-            .map(|statement| {
-                sql!(
-                    "BEGIN EXECUTE {statement}; EXCEPTION WHEN OTHERS THEN NULL; END;\n",
-                    statement = literal_of(&statement)
-                )
-            })
-            .collect();
-        if statements.is_empty() {
-            return Sql::default();
+        };
+        let resets = now.settings.iter().filter_map(|set| set.role.as_ref());
+        let resets = resets.map(|role| of(role, &" RESET ALL".into()));
+        let mut statements: Vec<Sql> = resets.collect();
+        for set in &self.settings {
+            if let Some(role) = &set.role {
+                statements.extend(set.to_sql().map(|change| of(role, &change)));
+            }
         }
-        let body = sql!(
-            "BEGIN\n{statements}END",
-            statements = Sql::joined(&statements, "")
-        );
-        sql!("DO {body};\n", body = literal_of(&body))
+        said_together(&statements)
     }
 
     /// Takes what the owner or others have granted on `database`; it is ours by then.
     pub(super) fn closing(&self, database: &str) -> Sql {
         let granted = self.granted();
-        let grantees: BTreeSet<_> = granted.keys().map(|(to, _)| *to).collect();
-        let revokes = grantees
+        let grantees: BTreeSet<u32> = granted.keys().map(|(to, _)| *to).collect();
+        let others = grantees
             .into_iter()
-            .filter(|to| *to != Some(self.owner.as_str()));
-        let revokes: Vec<Sql> = revokes
-            .map(|to| {
-                sql!(
-                    "REVOKE ALL ON DATABASE {name} FROM {grantee} CASCADE;\n",
-                    name = identifier(database),
-                    grantee = grantee_sql(to)
-                )
-            })
-            .collect();
-        Sql::joined(&revokes, "")
+            .filter(|to| *to != self.owner.number)
+            .map(|to| revoke_sql(&identifier(database), to));
+        said_together(&others.collect::<Vec<_>>())
     }
 
     /// Nobody but its owner was given anything.
     pub(super) fn is_closed(&self) -> bool {
         let granted = self.granted();
-        granted
-            .keys()
-            .all(|(to, _)| *to == Some(self.owner.as_str()))
+        granted.keys().all(|(to, _)| *to == self.owner.number)
     }
 
-    /// Each right that is granted, whether it may be passed on; PUBLIC is no role.
-    fn granted(&self) -> BTreeMap<(Option<&str>, &'static str), bool> {
+    /// Each right that is granted, whether it may be passed on.
+    fn granted(&self) -> BTreeMap<(u32, &'static str), bool> {
         let Some(grants) = &self.grants else {
-            let to_public = TO_PUBLIC.map(|right| ((None, right), false));
-            let to_owner = TO_OWNER.map(|right| ((Some(self.owner.as_str()), right), false));
+            let to_public = TO_PUBLIC.map(|right| ((PUBLIC, right), false));
+            let to_owner = TO_OWNER.map(|right| ((self.owner.number, right), false));
             return to_public.into_iter().chain(to_owner).collect();
         };
         let mut granted = BTreeMap::new();
@@ -235,7 +214,7 @@ impl DatabaseAttributes {
         {
             // A privilege of a newer server has no name here.
             if let Some(known) = TO_OWNER.into_iter().find(|known| known == privilege) {
-                *granted.entry((grantee.as_deref(), known)).or_default() |= grantable;
+                *granted.entry((*grantee, known)).or_default() |= grantable;
             }
         }
         granted
@@ -243,10 +222,10 @@ impl DatabaseAttributes {
 
     /// The same as they stand there, which is how a dump writes them: grantees in the
     /// order in which they first got something.
-    fn granted_in_order(&self) -> Vec<(Option<&str>, &'static str, bool)> {
-        let place = |grantee: Option<&str>| {
+    fn granted_in_order(&self) -> Vec<(u32, &'static str, bool)> {
+        let place = |grantee: u32| {
             let mut grants = self.grants.iter().flatten();
-            grants.position(|grant| grant.grantee.as_deref() == grantee)
+            grants.position(|grant| grant.grantee == grantee)
         };
         let granted = self.granted().into_iter();
         let mut all: Vec<_> = granted
@@ -260,7 +239,7 @@ impl DatabaseAttributes {
     /// themselves.
     pub(super) fn differences(&self, found: &Self) -> Vec<&'static str> {
         let same = [
-            ("owner", self.owner == found.owner),
+            ("owner", self.owner.number == found.owner.number),
             ("tablespace", self.tablespace == found.tablespace),
             (
                 "connection limit",
@@ -282,17 +261,18 @@ impl DatabaseAttributes {
     pub(super) fn roles_that_differ(&self, found: &Self) -> BTreeSet<String> {
         let roles = self.settings.iter().chain(&found.settings);
         let differ = roles
-            .filter_map(|set| set.role.as_deref())
+            .filter_map(|set| set.role.as_ref())
             .filter(|role| self.set_for(Some(role)) != found.set_for(Some(role)));
-        differ.map(str::to_owned).collect()
+        differ.map(|role| role.name.clone()).collect()
     }
 
     /// By name; `None`: for every role.
-    fn set_for(&self, role: Option<&str>) -> BTreeMap<&str, Vec<String>> {
+    fn set_for(&self, role: Option<&Role>) -> BTreeMap<&str, Vec<String>> {
+        let number = |role: &Role| role.number;
         let all = self
             .settings
             .iter()
-            .filter(|set| set.role.as_deref() == role);
+            .filter(|set| set.role.as_ref().map(number) == role.map(number));
         let pairs = all.flat_map(Settings::pairs);
         pairs
             .map(|(name, value)| (name, values(name, value)))
@@ -300,19 +280,26 @@ impl DatabaseAttributes {
     }
 }
 
-fn grantee_sql(grantee: Option<&str>) -> Sql {
-    grantee.map_or_else(|| "PUBLIC".into(), identifier)
+fn revoke_sql(database: &Sql, grantee: u32) -> Sql {
+    let revoke = sql!("REVOKE ALL ON DATABASE {name} FROM ", name = database);
+    match grantee {
+        PUBLIC => sql!("{revoke}PUBLIC CASCADE;\n", revoke = revoke),
+        role => naming(&revoke, role, &" CASCADE".into()),
+    }
 }
 
-fn grant_sql(database: &Sql, privilege: &'static str, to: Option<&str>, grantable: bool) -> Sql {
-    sql!(
-        "GRANT {privilege} ON DATABASE {database} TO {grantee}{option};\n",
+fn grant_sql(database: &Sql, privilege: &'static str, to: u32, grantable: bool) -> Sql {
+    let grant = sql!(
+        "GRANT {privilege} ON DATABASE {database} TO ",
         privilege = privilege,
-        database = database,
-        grantee = grantee_sql(to),
-        option = match grantable {
-            true => " WITH GRANT OPTION",
-            false => "",
-        }
-    )
+        database = database
+    );
+    let option = match grantable {
+        true => " WITH GRANT OPTION",
+        false => "",
+    };
+    match to {
+        PUBLIC => sql!("{grant}PUBLIC{option};\n", grant = grant, option = option),
+        role => naming(&grant, role, &option.into()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::role::Role;
 use crate::postgres::sql::{Sql, identifier, literal, sql};
 
 /// Settings whose value is a list of quoted names: each is a literal of its
@@ -19,7 +20,7 @@ const NAME_LISTS: &[&str] = &[
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Settings {
     /// `None`: for every role.
-    pub role: Option<String>,
+    pub role: Option<Role>,
     /// Each `name=value`.
     pub config: Vec<String>,
 }
@@ -29,25 +30,15 @@ impl Settings {
         self.config.iter().filter_map(|pair| pair.split_once('='))
     }
 
-    /// A statement for each.
-    pub fn to_sql(&self, database: &Sql) -> Vec<Sql> {
-        let subject = match &self.role {
-            None => sql!("DATABASE {database}", database = database),
-            Some(role) => sql!(
-                "ROLE {role} IN DATABASE {database}",
-                role = identifier(role),
-                database = database
-            ),
-        };
-        let statements = self.pairs().map(|(setting, value)| {
+    /// Each as the end of an ALTER.
+    pub fn to_sql(&self) -> impl Iterator<Item = Sql> {
+        self.pairs().map(|(setting, value)| {
             sql!(
-                "ALTER {subject} SET {setting} TO {value};\n",
-                subject = &subject,
+                " SET {setting} TO {value}",
                 setting = quote_setting(setting),
                 value = setting_value(setting, value)
             )
-        });
-        statements.collect()
+        })
     }
 }
 
