@@ -114,6 +114,7 @@ mod selection;
 mod series;
 mod series_move;
 mod serve;
+mod server_limits;
 mod session_options;
 mod several;
 mod signals;

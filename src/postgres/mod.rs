@@ -30,6 +30,7 @@ pub mod in_place;
 mod in_the_way;
 mod in_use;
 mod keeper;
+mod limits;
 mod mark;
 mod outcome;
 mod pooler;

@@ -44,6 +44,7 @@ impl GlobalsSource {
             .arg(format!("--encoding={}", encoding(server)?))
             .args(role.map(|role| format!("--role={role}")))
             .args((!options.is_empty()).then_some(NO_PASSWORDS));
+        let tool = server.unlimited(tool, database)?;
         let content = DatabaseContent {
             server_version: server.version().text.clone(),
             client_version: client.version,
