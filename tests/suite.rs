@@ -95,6 +95,7 @@ mod own_code;
 mod parts;
 mod pipeline;
 mod postgres_driver;
+mod prepared_transactions;
 mod process_end;
 mod proof;
 mod proof_majors;

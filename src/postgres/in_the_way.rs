@@ -28,7 +28,7 @@ pub(super) enum Thing<'a> {
 
 impl Thing<'_> {
     /// Its class and its number, as locks tell them.
-    fn number(self) -> Sql {
+    pub(super) fn number(self) -> Sql {
         match self {
             Self::Database(name) => sql!(
                 "SELECT 'pg_database'::regclass::oid, oid FROM pg_database WHERE datname = {name}",
@@ -51,7 +51,8 @@ pub(super) fn is_in_the_way(error: &PostgresError) -> bool {
 }
 
 impl Server {
-    /// Does `act`, which changes `thing`, and ends who is in its way.
+    /// Does `act`, which changes `thing`, of our making or to be dropped, and ends who is
+    /// in its way.
     pub(super) fn past_others<T>(
         &self,
         ask_in: &str,
@@ -65,6 +66,7 @@ impl Server {
                     tries += 1;
                     // Who could not be ended is there at the next try still.
                     let _ = self.end_holders(ask_in, thing);
+                    let _ = self.roll_back_prepared(ask_in, thing);
                 }
                 done => return done,
             }

@@ -239,6 +239,7 @@ impl Server {
     ) -> Result<(), PostgresError> {
         match self.drop_database(ask_in, copy, action) {
             Err(error) if is_in_use(&error) => {
+                self.roll_back_prepared(ask_in, Thing::Database(copy))?;
                 let subscriptions = &DROP_SUBSCRIPTIONS.into();
                 self.query(copy, "drop the copy's subscriptions", subscriptions)?;
                 self.drop_database(ask_in, copy, action)

@@ -36,6 +36,7 @@ mod outcome;
 mod pooler;
 mod preflight;
 pub mod preloads;
+mod prepared;
 mod psql;
 mod public_schema;
 mod reach;

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::extensions::{NEED_PRELOADING, package_of};
+use super::prepared;
 use super::staging::check_name;
 use super::{DumpOptions, Filler, PostgresError, Server};
 use crate::checked::{SqlName, listed};
@@ -141,7 +142,10 @@ impl Looking<'_> {
                 let takes_it = match destination {
                     _ if !exists => true,
                     // It is swapped away, with its extensions and what is in their tables.
-                    Destination::Into(_) => self.server.database_is_empty(name)?,
+                    Destination::Into(_) => {
+                        self.at_prepared(name);
+                        self.server.database_is_empty(name)?
+                    }
                     _ => self.server.database_has_room(name)?,
                 };
                 if !takes_it {
@@ -175,10 +179,18 @@ impl Looking<'_> {
             let holders = listed(&standing.holders);
             self.in_the_way(
                 format!("the database {name:?} cannot be replaced while it has {holders}"),
-                "drop or finish them first (DROP SUBSCRIPTION, pg_drop_replication_slot, ROLLBACK \
-                 PREPARED), or restore --into another name",
+                "drop them first (DROP SUBSCRIPTION, pg_drop_replication_slot), or restore --into \
+                 another name",
             );
         }
+        self.at_prepared(name);
+    }
+
+    /// Only the swap would meet them, behind the whole restore.
+    fn at_prepared(&mut self, name: &str) {
+        let found = self.facts.database.as_ref();
+        let found = found.and_then(|standing| prepared::obstacle(name, &standing.prepared));
+        self.obstacles.extend(found);
     }
 
     fn at_rights(&mut self, name: &str) {

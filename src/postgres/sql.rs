@@ -65,6 +65,20 @@ pub(super) fn literal(text: &str) -> Sql {
     }
 }
 
+/// The bytes of these hex digits as a literal, in whatever encoding the database has.
+pub(super) fn literal_of_hex(digits: &str) -> Sql {
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit()) && digits.len().is_multiple_of(2);
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes: String = pairs
+        .map(|pair| format!("\\x{}", String::from_utf8_lossy(pair)))
+        .collect();
+    let unfit = (!is_hex).then_some("it is not hex");
+    Sql {
+        text: format!("E'{bytes}'"),
+        unfit: unfit.map(|what| Unfit::new(digits, what)),
+    }
+}
+
 /// SQL as a literal, such as the body of a DO.
 pub(super) fn literal_of(sql: &Sql) -> Sql {
     Sql {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::checked::SqlName;
 use crate::postgres::catalogue::CAN_DO_EVERYTHING;
+use crate::postgres::prepared::{self, Prepared};
 use crate::postgres::sql::{literal, sql};
 use crate::postgres::{PostgresError, Server};
 
@@ -45,6 +46,8 @@ pub(super) struct Standing {
     pub encoding: String,
     /// What would keep it from being renamed or dropped.
     pub holders: Vec<String>,
+    /// The same, of which nothing is seen in sessions.
+    pub prepared: Vec<Prepared>,
 }
 
 const TRUSTED: &str = "(SELECT coalesce(json_agg(name), '[]') FROM
@@ -82,12 +85,12 @@ impl Server {
                      SELECT 'the subscription ' || quote_ident(subname) AS holder
                        FROM pg_subscription WHERE subdbid = d.oid
                      UNION ALL SELECT 'the replication slot ' || quote_ident(slot_name)
-                       FROM pg_replication_slots WHERE database = d.datname
-                     UNION ALL SELECT 'the prepared transaction ' || quote_literal(gid)
-                       FROM pg_prepared_xacts WHERE database = d.datname) AS h))
+                       FROM pg_replication_slots WHERE database = d.datname) AS h),
+                  'prepared', {prepared})
                 FROM pg_database d WHERE d.datname = {name}))
              FROM pg_roles r WHERE r.rolname = current_user;",
             can_do_everything = CAN_DO_EVERYTHING,
+            prepared = prepared::of_row(),
             trusted = match self.version().major() {
                 ..=12 => "'[]'::json",
                 _ => TRUSTED,

@@ -6,6 +6,7 @@ use crate::postgres::dialog::Dialog;
 use crate::postgres::in_the_way::{ENDABLE, Thing, is_in_the_way};
 use crate::postgres::mark::Leftover;
 use crate::postgres::outcome::Outcome;
+use crate::postgres::prepared;
 use crate::postgres::sql::{Sql, identifier, literal, sql};
 use crate::postgres::{DatabaseAttributes, PostgresError};
 use crate::reached::Reached;
@@ -39,7 +40,14 @@ impl StagedDatabase {
                 return Err(PostgresError::DatabaseExists { name });
             }
             let may_succeed = is_in_use(&error) || is_in_the_way(&error);
-            if !may_succeed || tries == TRIES {
+            if !may_succeed {
+                return Err(error);
+            }
+            // None of them goes by itself, nor with a session.
+            if let Some(prepared) = self.prepared()? {
+                return Err(prepared);
+            }
+            if tries == TRIES {
                 return Err(error);
             }
             tries += 1;
@@ -88,6 +96,15 @@ impl StagedDatabase {
         session.commit(ACTION)?;
         let roles = wanted.roles_that_differ(&found).into_iter();
         Ok(roles.map(|role| of_role(&role, &self.name)).collect())
+    }
+
+    /// Prepared transactions that use the database in its place. What somebody has
+    /// prepared in ours is undone.
+    fn prepared(&self) -> Result<Option<PostgresError>, PostgresError> {
+        let (server, ask_in) = (&self.server, &self.maintenance);
+        server.roll_back_prepared(ask_in, Thing::Database(&self.staging))?;
+        let found = server.prepared(ask_in, &self.name)?;
+        Ok(prepared::obstacle(&self.name, &found))
     }
 
     /// Cut off after the server had done it: done is done.
