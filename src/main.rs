@@ -34,9 +34,8 @@ fn main() -> ExitCode {
     // It always says one line, also where it comes to nothing.
     let plugin = matches!(&cli.command, Command::Check(wanted) if wanted.nagios);
     let run = size_limit
-        .and(listening)
         .map_err(anyhow::Error::from)
-        .and_then(|()| commands::run(cli, &console, &cancel));
+        .and_then(|()| commands::run(cli, &console, &cancel, listening));
     let exit = run.unwrap_or_else(|error| {
         let (error, exit) = match cancel.check() {
             Ok(()) => {

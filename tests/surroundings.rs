@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::home::Home;
+use crate::support::house::House;
 use crate::support::programs;
 
 fn is_root() -> bool {
@@ -246,4 +247,53 @@ fn a_comment_behind_a_value_is_refused_by_the_variables_name_alone() {
         "{said}"
     );
     assert!(!said.contains("c4n4ry"), "{said}");
+}
+
+/// As a user of its own, as root has no such limit.
+#[test]
+fn a_backup_that_can_start_no_thread_leaves_its_record() {
+    let house = House::new();
+    let own = tempfile::Builder::new()
+        .prefix("kluis")
+        .tempdir_in("/tmp")
+        .unwrap();
+    let of = |name: &str| own.path().join(name);
+    fs::copy(crate::support::house::program(), of("kluis")).unwrap();
+    fs::create_dir(of("tree")).unwrap();
+    fs::write(of("tree/file"), "x").unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        let mut give = Command::new("chown");
+        give.args(["-R", "games"]).arg(own.path());
+        assert!(give.status().unwrap().success());
+    }
+    let back_up = |limit: &[&str]| {
+        let mut command = house.command("setpriv");
+        if is_root {
+            command.args(["--reuid=games", "--clear-groups"]);
+        }
+        command.args(limit).arg(of("kluis"));
+        command
+            .args(["backup", "source", "tree"])
+            .env_remove("KLUIS_CONFIG")
+            .env("HOME", own.path())
+            .env("BACKUP_LOCAL_PATH", of("storage"))
+            .current_dir(own.path());
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = back_up(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = back_up(&["prlimit", "--nproc=1"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no thread to hear signals by"), "{said}");
+    let runs = fs::read_dir(of("storage/runs")).unwrap();
+    let failed: Vec<String> = runs
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .filter(|record| record.contains("FAILED"))
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let told = failed[0].contains("no thread to hear signals by");
+    assert!(told, "{failed:?}");
 }

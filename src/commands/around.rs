@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::io;
 
 use anyhow::Error;
 use jiff::Timestamp;
@@ -116,7 +117,8 @@ pub fn around(
 ) -> anyhow::Result<Exit> {
     let messages = messages::starting(session, around.command, around.trigger);
     // Whoever thaws must be the one who froze: without its turn no hook is run.
-    let (turn, result) = match hooks::turn(session, around) {
+    let turn = may_begin(session).and_then(|()| hooks::turn(session, around));
+    let (turn, result) = match turn {
         Ok(turn) => (Some(turn), begin(session, around, run)),
         Err(error) => (None, Err(error)),
     };
@@ -135,6 +137,13 @@ pub fn around(
         // What was to be done is done; what stands around it is not.
         (Ok(Exit::Done), false) => Ok(Exit::Incomplete),
         (result, _) => result,
+    }
+}
+
+fn may_begin(session: &Session<'_>) -> anyhow::Result<()> {
+    match &session.unheard {
+        Some(error) => Err(io::Error::new(error.kind(), error.to_string()).into()),
+        None => Ok(()),
     }
 }
 

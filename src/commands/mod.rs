@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::cancel::Cancel;
 use crate::cli::{BackupCommand, Cli, Command, ConfigCommand, NotifyCommand};
-use crate::config::{self, Environment, Flags};
+use crate::config::{self, Environment, Flags, Settings};
 use crate::event::EventKind;
 use crate::exit::Exit;
 use crate::format::manifest::Kind;
@@ -44,8 +44,14 @@ pub use check::plugin_failed;
 use around::{Around, Happened, around};
 use session::{GivenFlags, Keys, Session};
 
-/// Runs the command that was asked for.
-pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<Exit> {
+/// Runs the command that was asked for. `heard`: whether signals are; a run that nobody
+/// could stop does not begin, and leaves its record all the same.
+pub fn run(
+    mut cli: Cli,
+    console: &Console,
+    cancel: &Cancel,
+    heard: io::Result<()>,
+) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Completions(wanted) => {
             let script = completions::script(wanted.shell);
@@ -69,14 +75,14 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         console.warn(warning);
     }
     // It runs for years, and its jobs are runs themselves.
-    if !matches!(cli.command, Command::Serve(_)) {
-        signals::stop_after(settings.run_limit.value, cancel.clone(), || {
-            process::terminate_all(process::GRACE);
-        })?;
-        signals::stop_stalled(settings.stall_limit.value, cancel.clone(), |first| {
-            process::terminate_from(first, process::GRACE);
-        })?;
-    }
+    let heard = match cli.command {
+        Command::Serve(_) => heard,
+        _ => heard.and_then(|()| keep_limits(&settings, cancel)),
+    };
+    let unheard = match heard {
+        Err(error) if !has_surroundings(&cli.command) => return Err(error.into()),
+        heard => heard.err(),
+    };
     let now = Timestamp::now();
     let view = console.view(now, settings.time_zone.value.clone());
     let session = Session {
@@ -84,6 +90,7 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
         settings,
         console,
         cancel,
+        unheard,
         view,
         now,
         path,
@@ -97,6 +104,24 @@ pub fn run(mut cli: Cli, console: &Console, cancel: &Cancel) -> anyhow::Result<E
     let ended = dispatch(&session, cli.command);
     session.keys.remember();
     ended
+}
+
+/// The run's own limits of time.
+fn keep_limits(settings: &Settings, cancel: &Cancel) -> io::Result<()> {
+    signals::stop_after(settings.run_limit.value, cancel.clone(), || {
+        process::terminate_all(process::GRACE);
+    })?;
+    signals::stop_stalled(settings.stall_limit.value, cancel.clone(), |first| {
+        process::terminate_from(first, process::GRACE);
+    })
+}
+
+/// Whether it is carried out by [`around`].
+fn has_surroundings(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Backup(_) | Command::Check(_) | Command::Verify(_) | Command::Restore(_)
+    )
 }
 
 /// The schedule that a run belongs to, if it says so.

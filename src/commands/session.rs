@@ -2,6 +2,7 @@
 //! to a storage and its catalogue.
 
 use std::cell::{Cell, OnceCell};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub struct Session<'a> {
     pub settings: Settings,
     pub console: &'a Console,
     pub cancel: &'a Cancel,
+    /// Why nobody can stop the run: it does not begin.
+    pub unheard: Option<io::Error>,
     pub view: View,
     pub now: Timestamp,
     /// PATH, for the client programs.
