@@ -318,7 +318,7 @@ complete -c kluis -n "__fish_kluis_using_subcommand restore" -l run-limit -d 'St
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l stall-limit -d 'Stop a backup of which no byte moves for so long, such as 30m; 0 is never' -r
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l replace -d 'Database: in place of the one it was made of, swapped in at once'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l list -d 'Nowhere; print what is in the backup'
-complete -c kluis -n "__fish_kluis_using_subcommand restore" -l part -d 'With --replace: the backup is a part, and the rest may go'
+complete -c kluis -n "__fish_kluis_using_subcommand restore" -l part -d 'With --replace: the backup is a part, or adopted and may be one, and what is not in it may go'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l keep-old -d 'With --replace: keep the replaced database under another name'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l in-place -d 'Database: fill the existing one in one transaction, instead of building a new one and swapping it in; for roles without CREATEDB'
 complete -c kluis -n "__fish_kluis_using_subcommand restore" -l no-pre-restore-backup -d 'Database: do not back up first what is replaced'

@@ -87,8 +87,8 @@ pub struct BackupFact {
 /// All that is looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// In any order. What restores were about to replace, and parts of
-    /// databases, are not among them.
+    /// In any order. What restores were about to replace, parts of databases, and what
+    /// was adopted beside whole ones are not among them.
     pub backups: Vec<BackupFact>,
     /// When runs failed or were interrupted.
     pub failures: Vec<Timestamp>,

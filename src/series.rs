@@ -2,8 +2,8 @@
 //! another, and what retention, check, status, reports and `latest` count.
 //!
 //! A tree's series is the label of its host, its name and its root as it was given;
-//! a database's is the label of its server and its name. A part, and what a restore
-//! was about to replace, are series of their own.
+//! a database's is the label of its server and its name. A part, what was adopted, and
+//! what a restore was about to replace, are series of their own.
 //!
 //! Invariant: only this file says which backups belong together. Two that do not
 //! must never share a series, because then one is removed for the other; a series in
@@ -35,6 +35,9 @@ pub struct Series {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Variant {
     Whole,
+    /// Nobody knows whether it is whole: it stands for a whole one only where there is
+    /// none.
+    Adopted,
     /// The options that left something out, each behind a blank.
     Part(String),
     /// What restores were about to replace.
@@ -106,6 +109,7 @@ fn variant(manifest: &Manifest) -> Variant {
     let part = manifest.database.as_ref().map(left_out_by_options);
     match part.filter(|options| !options.is_empty()) {
         Some(options) => Variant::Part(options),
+        None if manifest.is_adopted() => Variant::Adopted,
         None => Variant::Whole,
     }
 }
@@ -172,8 +176,21 @@ impl fmt::Display for Series {
         }
         match &self.variant {
             Variant::Whole => Ok(()),
+            Variant::Adopted => f.write_str(", adopted"),
             Variant::Part(options) => write!(f, ", part{options}"),
             Variant::Replaced => f.write_str(", before restores"),
+        }
+    }
+}
+
+impl Variant {
+    /// What anybody wants back first comes first.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Whole => 0,
+            Self::Adopted => 1,
+            Self::Part(_) => 2,
+            Self::Replaced => 3,
         }
     }
 }
@@ -211,7 +228,8 @@ impl<'a> Trace<'a> {
 /// were counted together. Where exactly one series with a label goes on with what
 /// they are (kind, name, variant, machine, way to the server, directory), they are
 /// its beginning: else it would start anew, and they would grow old by themselves
-/// for ever. Where several do, nobody knows whose they are, and they stay apart.
+/// for ever. Where several do, nobody knows whose they are, and they stay apart. What
+/// was adopted goes under the label of the whole ones, and is counted beside them.
 pub fn series_of(all: &[(&Manifest, &State)]) -> Vec<Series> {
     let of = |(manifest, state): &(&Manifest, &State)| Series::of(manifest, state);
     let mut series: Vec<Series> = all.iter().map(of).collect();
@@ -234,13 +252,22 @@ pub fn series_of(all: &[(&Manifest, &State)]) -> Vec<Series> {
     }
     let heir = |at: usize| {
         let trace = Trace::of(manifests[at]);
-        let traces = labelled.get(&key(at))?.iter();
+        let (kind, name, variant) = key(at);
+        let of = match &variant {
+            Variant::Adopted => Variant::Whole,
+            other => other.clone(),
+        };
+        let traces = labelled.get(&(kind, name, of))?.iter();
         let fitting = traces.filter(|(other, _)| trace.may_be(other));
         let mut heirs = fitting
             .flat_map(|(_, all)| all)
             .map(|&other| &series[other]);
         let first = heirs.next()?;
-        heirs.all(|other| other == first).then(|| first.clone())
+        let heir = || Series {
+            variant,
+            ..first.clone()
+        };
+        heirs.all(|other| other == first).then(heir)
     };
     let older = (0..manifests.len()).filter(|&at| !is_labelled(at));
     let joined: Vec<(usize, Series)> = older.filter_map(|at| Some((at, heir(at)?))).collect();

@@ -131,3 +131,74 @@ fn an_option_that_leaves_rows_out_makes_a_part() {
     let shown = home.json(&["show", "latest:shop"]);
     assert!(shown["manifest"]["database"].get("options").is_none());
 }
+
+/// `pg_dump -t a` of the shop, as it is `left` rows later, adopted.
+fn adopt_a_part(cluster: &Cluster, home: &Home, left: u32) -> String {
+    cluster.psql("shop", &format!("DELETE FROM a WHERE i > {left}"));
+    let name = format!("other{left}.sql");
+    let mut pg_dump = cluster.client("pg_dump", "shop");
+    pg_dump.args(["-t", "a", "-f"]).arg(home.path(&name));
+    assert!(pg_dump.status().unwrap().success());
+    home.run(&["adopt", &name, "--name", "shop"]);
+    name
+}
+
+/// Before, what was adopted counted as whole: `latest` took it, prune removed the only
+/// whole backup for it, and it replaced the database.
+#[test]
+fn an_adopted_dump_that_may_be_a_part_stands_for_no_whole_backup() {
+    let Some((cluster, home)) = shop() else {
+        return;
+    };
+    let whole = home.json(&["backup", "db"])["backups"][0]["id"].clone();
+    for left in [8, 7, 6, 5] {
+        adopt_a_part(&cluster, &home, left);
+    }
+    for latest in ["latest", "latest:db", "latest:shop"] {
+        let shown = home.run(&["show", latest, "--json"]);
+        let told = String::from_utf8(shown.stderr).unwrap();
+        assert!(told.contains("other5.sql"), "{told}");
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["manifest"]["id"], whole, "{latest}");
+    }
+    home.run(&KEEP_LAST_1);
+    let listed = home.json(&["list"]);
+    let rows = listed["backups"].as_array().unwrap();
+    let kept = rows.iter().filter(|row| row["adopted"] == false);
+    assert_eq!(kept.map(|row| &row["id"]).collect::<Vec<_>>(), [&whole]);
+    let status = home.json(&["status"]);
+    let names = status["names"].as_array().unwrap();
+    assert_eq!(names.len(), 1, "{status}");
+}
+
+#[test]
+fn an_adopted_dump_replaces_what_is_there_by_an_explicit_word_only() {
+    let Some((cluster, home)) = shop() else {
+        return;
+    };
+    let name = adopt_a_part(&cluster, &home, 8);
+    // The dump does not tell whom it belongs to either: another word.
+    const AS: &str = "--as-superuser";
+    let replace = ["restore", "latest:shop", "--replace", "--yes", AS];
+    // A file can be taken by its path without being adopted.
+    let path = home.path("shop.sql");
+    std::fs::copy(home.path(&name), &path).unwrap();
+    let path = path.to_str().unwrap();
+    let unsealed = "--accept-unsealed";
+    let of_file = ["restore", path, "--replace", "--yes", AS, unsealed];
+    for restore in [&replace[..], &of_file[..]] {
+        let said = String::from_utf8(home.ends(2, restore).stderr).unwrap();
+        assert!(said.contains("--part"), "{said}");
+    }
+    let said = home.run(&["restore", "latest:shop", "--into", "beside", AS]);
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("adopted"), "{said}");
+    cluster.create_db("empty");
+    cluster.psql("postgres", "DROP DATABASE shop");
+    cluster.psql("postgres", "ALTER DATABASE empty RENAME TO shop");
+    home.run(&replace);
+    cluster.psql("shop", "CREATE TABLE c (i int)");
+    home.ends(2, &replace);
+    home.run(&[&replace[..], &["--part"]].concat());
+    assert_eq!(cluster.psql("shop", "SELECT to_regclass('c') IS NULL"), "t");
+}

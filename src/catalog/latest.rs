@@ -41,7 +41,8 @@ impl Catalog {
             None if !of.is_empty() => return None,
             of => of,
         };
-        let newest = self.fitting(&self.meant(of).ok()?).next()?;
+        let meant = self.meant(of).ok()?;
+        let newest = self.fitting(&meant).next()?;
         if is_ahead(newest, now) {
             return Some(format!(
                 "{} is dated in the future ({:.0}) and passed over; name it to take it, or set \
@@ -52,7 +53,7 @@ impl Catalog {
         }
         let taken = self.latest(of, now, "").ok()?;
         let what = match newest.standing()? {
-            Standing::Good(_) => return None,
+            Standing::Good(_) => return self.newer_adopted(&meant, newest),
             Standing::DoesNotRestore => "does not restore",
             Standing::Damaged => "is damaged",
         };
@@ -61,6 +62,25 @@ impl Catalog {
                 "{}, the newest, {what} and is passed over for {} of {:.0}; name it to take it \
                  all the same",
                 newest.archive,
+                taken.archive,
+                taken.created_at()
+            )
+        })
+    }
+
+    /// It may be a part, so that it takes the place of no whole one.
+    fn newer_adopted(&self, meant: &BTreeSet<&Series>, taken: &Ours) -> Option<String> {
+        let is_beside = |it: &&Series| {
+            it.variant == Variant::Adopted && !meant.contains(it) && meant.contains(&it.whole())
+        };
+        let beside = self.series().into_iter().filter(is_beside).collect();
+        let newest = self.fitting(&beside).find(|it| is_good(it))?;
+        (newest.created_at() > taken.created_at()).then(|| {
+            format!(
+                "{} of {:.0} was adopted, and nothing tells whether all is in it; it is passed \
+                 over for {} of {:.0}; name it to take it all the same",
+                newest.archive,
+                newest.created_at(),
                 taken.archive,
                 taken.created_at()
             )
@@ -147,20 +167,16 @@ fn is_ahead(backup: &Backup, now: Timestamp) -> bool {
     backup.created_at().duration_since(now) > CLOCK_TOLERANCE
 }
 
-/// The whole ones; where there are none, parts; and only where there is nothing else
-/// what restores were about to replace, which somebody wanted to be rid of.
+/// The whole ones; where there are none, adopted ones, then parts; and only where there
+/// is nothing else what restores were about to replace, which somebody wanted to be rid
+/// of.
 fn wholes_first<'a>(
     all: &BTreeSet<&'a Series>,
     of: impl Fn(&Series) -> bool,
 ) -> BTreeSet<&'a Series> {
-    let rank = |series: &Series| match series.variant {
-        Variant::Whole => 0,
-        Variant::Part(_) => 1,
-        Variant::Replaced => 2,
-    };
     let fitting = || all.iter().copied().filter(|series| of(series));
-    let best = fitting().map(rank).min();
+    let best = fitting().map(|series| series.variant.rank()).min();
     fitting()
-        .filter(|series| Some(rank(series)) == best)
+        .filter(|series| Some(series.variant.rank()) == best)
         .collect()
 }

@@ -13,7 +13,8 @@ use super::KindArg;
 /// compressed by gzip or zstd or not at all, and KLUIS1 archives that lost their
 /// manifest. A manifest without a seal is kept where it fits, and sealed. Each is read whole first; one that is damaged or cut is refused. A
 /// file from elsewhere is copied into the storage. Of several copies of one
-/// encrypted archive one is adopted.
+/// encrypted archive one is adopted. No dump and no tar tells whether all is in it:
+/// what was adopted counts beside what kluis made, never in its place.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("which").required(true).args(["files", "all"]),

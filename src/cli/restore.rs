@@ -56,7 +56,8 @@ pub struct Restore {
 
     // Conflicts and not `requires`: clap waives a requirement that conflicts
     // with a flag that is given, which is just the case to be refused.
-    /// With --replace: the backup is a part, and the rest may go
+    /// With --replace: the backup is a part, or adopted and may be one, and what is
+    /// not in it may go
     #[arg(long, conflicts_with_all = ["to", "into"])]
     pub part: bool,
 

@@ -15,8 +15,8 @@ pub enum SeriesCommand {
 /// List the series: what retention, check and latest count together
 ///
 /// A tree's series is the label of its host, its name and its root; a database's
-/// is the label of its server and its name. Parts, and what restores replaced, are
-/// series of their own. What no key of ours sealed is listed apart.
+/// is the label of its server and its name. Parts, what was adopted, and what
+/// restores replaced are series of their own. What no key of ours sealed is listed apart.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -21,7 +21,8 @@ right), restored (restored and compared), DOES NOT RESTORE (it is whole, and
 the last proof of it failed), DAMAGED (it is not what was written), no checksum
 (another program's file, without a manifest).
 MARKS: kept (prune never removes it), plain (not encrypted), part (of the
-database only), replaced (made of what a restore was about to replace; latest
+database only), adopted (nothing tells whether all is in it; latest takes one
+that kluis made before it), replaced (made of what a restore was about to replace; latest
 passes it over).")]
 pub struct List {
     /// Only this kind

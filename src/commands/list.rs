@@ -105,6 +105,7 @@ pub(super) fn row(backup: &Backup, titles: &Titles) -> Option<ListRow> {
         sealed: backup.file.as_ref().is_some_and(ManifestFile::is_sealed),
         before_restore_of: manifest.and_then(|manifest| manifest.before_restore_of.clone()),
         partial: series.is_some_and(|series| matches!(series.variant, Variant::Part(_))),
+        adopted: series.is_some_and(|series| series.variant == Variant::Adopted),
         complete: manifest.is_none_or(Manifest::is_complete),
         note: manifest.and_then(|manifest| manifest.note.clone()),
     })

@@ -262,6 +262,7 @@ impl Restoring<'_> {
         let needs = choice.as_ref().map(|choice| &choice.needs);
         let (target, preflight) = self.open_database(server, to, needs)?;
         self.tell(to, &preflight);
+        before::weigh_wholeness(self, server, to, &preflight)?;
         let target = select::only_chosen(session, choice, target);
         // Whatever the format, the targets of databases receive SQL text.
         let programs = wiring::archive_programs(&session.settings, session.path.as_deref());

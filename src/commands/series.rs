@@ -68,8 +68,9 @@ fn row(series: &Series, backups: &[&Backup], title: String) -> SeriesRow {
         root: series.root.clone(),
         part: match &series.variant {
             Variant::Part(options) => Some(options.trim_start().to_owned()),
-            Variant::Whole | Variant::Replaced => None,
+            Variant::Whole | Variant::Adopted | Variant::Replaced => None,
         },
+        adopted: series.variant == Variant::Adopted,
         replaced: series.variant == Variant::Replaced,
         series: series.to_string(),
         backups: backups.len() as u64,

@@ -43,6 +43,10 @@ pub struct Manifest {
     /// what anybody wants back, so it is no `latest` and takes no other's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore_of: Option<String>,
+    /// Made of a file of which nothing tells how it was made: neither a dump nor a tar
+    /// says whether it holds the whole. See [`Manifest::is_adopted`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// The archive in whose place this one was written, under another data key:
     /// the same backup. Until a sweep has removed that one, both are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +64,19 @@ pub struct Manifest {
     pub gzip_index: Option<MemberIndex>,
 }
 
+/// The note of what is adopted: of earlier versions it is the only mark.
+pub const ADOPTED: &str = "adopted";
+
 impl Manifest {
+    /// Whether nobody knows if the whole of the database or tree is in it. A backup
+    /// that was made from one names the way to the server, or the root.
+    pub fn is_adopted(&self) -> bool {
+        let way = self.database.as_ref().map(|database| &database.mode);
+        let from = way.or(self.source.as_ref().map(|tree| &tree.root));
+        let is_marked = self.note.as_deref() == Some(ADOPTED);
+        self.adopted || is_marked && from.is_some_and(String::is_empty)
+    }
+
     /// Whether the archive is said to have a header of ours, with keys in slots.
     pub fn is_kluis1(&self) -> bool {
         let encryption = self.encryption.as_ref();

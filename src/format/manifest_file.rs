@@ -297,6 +297,7 @@ impl From<Outline> for Manifest {
             trigger: outline.trigger,
             note: None,
             before_restore_of: None,
+            adopted: false,
             reencrypted_from: None,
             tool_version: outline.tool_version,
             stored: outline.stored,

@@ -1,6 +1,6 @@
 //! What a storage tells about its own health: manifests, records, room.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use crate::format::manifest::Manifest;
 use crate::format::names::archive_of_manifest;
 use crate::format::run_record::NOTIFY;
 use crate::health::{BackupFact, FAILURE_DAYS, Facts, Inodes, Room, RunningFact};
-use crate::series::{Series, Titles};
+use crate::series::{Series, Titles, Variant};
 use crate::storage::Storage;
 
 /// Gathers them. The records of the last days only are read.
@@ -48,8 +48,8 @@ pub fn facts_with(
     let (unsent, failures): (Vec<_>, Vec<_>) =
         runs.iter().filter(ended_badly).partition(is_message);
     let when = |runs: Vec<&PastRun>| runs.iter().map(|run| run.record.started).collect();
-    let titles = catalog.titles();
-    let of_backup = |backup: &Ours| fact(backup, &titles);
+    let (titles, series) = (catalog.titles(), catalog.series());
+    let of_backup = |backup: &Ours| fact(backup, &titles, &series);
     Facts {
         backups: catalog.backups.iter().filter_map(of_backup).collect(),
         failures: when(failures),
@@ -138,13 +138,23 @@ fn inodes(storage: &dyn Storage) -> Option<Inodes> {
     })
 }
 
-fn fact(backup: &Ours, titles: &Titles) -> Option<BackupFact> {
+/// What was adopted is looked at where no whole one goes on with it: until then it is all
+/// there is.
+fn stands(series: &Series, all: &BTreeSet<&Series>) -> bool {
+    match series.variant {
+        Variant::Whole => true,
+        Variant::Adopted => !all.contains(&series.whole()),
+        Variant::Part(_) | Variant::Replaced => false,
+    }
+}
+
+fn fact(backup: &Ours, titles: &Titles, all: &BTreeSet<&Series>) -> Option<BackupFact> {
     let file = backup.file.as_ref()?;
     let manifest = &file.manifest;
-    let series = backup.series.clone().filter(Series::is_whole)?;
+    let series = backup.series.clone().filter(|it| stands(it, all))?;
     let verification = file.state.verification.as_ref();
     Some(BackupFact {
-        title: titles.get(&series).unwrap_or(&series.name).clone(),
+        title: titles.get(&series.whole()).unwrap_or(&series.name).clone(),
         series,
         created_at: manifest.created_at,
         stored_bytes: backup.stored_bytes(),

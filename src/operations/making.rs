@@ -165,6 +165,7 @@ impl Making<'_> {
             trigger: vault.actor.trigger,
             note: plan.note.clone(),
             before_restore_of: plan.before_restore_of.clone(),
+            adopted: false,
             reencrypted_from: None,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             stored: Stored {

@@ -80,7 +80,7 @@ fn candidates(catalog: &Catalog, scope: &PruneScope) -> Vec<Candidate> {
 
 /// Plays `policies` over `span` of nights, in each of which everything that has a
 /// backup in `scope` is backed up again, as large as its newest one. What was
-/// made before a restore is not.
+/// adopted, or made before a restore, is not.
 pub fn simulate_prune(
     catalog: &Catalog,
     scope: &PruneScope,
@@ -95,7 +95,9 @@ pub fn simulate_prune(
     for candidate in &existing {
         newest.entry(&candidate.series).or_insert(candidate);
     }
-    let again = |candidate: &&&Candidate| candidate.series.variant != Variant::Replaced;
+    let again = |candidate: &&&Candidate| {
+        matches!(candidate.series.variant, Variant::Whole | Variant::Part(_))
+    };
     let nightly: Vec<Nightly> = newest
         .values()
         .filter(again)

@@ -87,6 +87,8 @@ pub struct ListRow {
     pub before_restore_of: Option<String>,
     /// A part of the database only.
     pub partial: bool,
+    /// Nobody knows whether the whole is in it.
+    pub adopted: bool,
     /// All is in it that was to be backed up.
     pub complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,15 +169,18 @@ impl ListRow {
         if self.partial {
             marks.push("part");
         }
+        if self.adopted {
+            marks.push("adopted");
+        }
         if self.before_restore_of.is_some() {
             marks.push("replaced");
         }
         marks.join(" ")
     }
 
-    /// Neither a part nor what a restore replaced.
+    /// Neither a part, nor adopted, nor what a restore replaced.
     pub fn is_whole(&self) -> bool {
-        !self.partial && self.before_restore_of.is_none()
+        !self.partial && !self.adopted && self.before_restore_of.is_none()
     }
 
     fn cells(&self, view: &View) -> Vec<String> {
@@ -381,6 +386,7 @@ mod tests {
             sealed: false,
             before_restore_of: None,
             partial: false,
+            adopted: false,
             complete: true,
             note: None,
         }

@@ -35,6 +35,8 @@ pub struct SeriesRow {
     /// What of a database was left out, as pg_dump's flags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
+    /// Nobody knows whether they are whole.
+    pub adopted: bool,
     /// Made of what restores were about to replace.
     pub replaced: bool,
     /// In one line, as other commands have it.
@@ -67,6 +69,7 @@ impl SeriesRow {
         let mut marks = Vec::new();
         match &self.part {
             Some(options) => marks.push(format!("part {options}")),
+            None if self.adopted => marks.push("adopted".to_owned()),
             None if self.replaced => marks.push("before restores".to_owned()),
             None => {}
         }

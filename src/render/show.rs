@@ -73,6 +73,10 @@ impl Report for ShowReport {
         if let Some(lack) = manifest.lack() {
             fields.line("incomplete", &lack);
         }
+        if manifest.is_adopted() {
+            let text = "nothing tells whether all of it is in the archive";
+            fields.line("adopted", text);
+        }
         fields.line("file", &self.location);
         if let Some(why) = &self.foreign {
             let text = format!("not sealed by a key of ours: {why}; anybody may have written this");

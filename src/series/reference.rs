@@ -1,6 +1,6 @@
 //! How an operator names a series: `NAME`, `LABEL/NAME`, `ROOT`, `LABEL:ROOT`, each
-//! also behind `db/` or `source/`; parts behind `part/`, what restores replaced
-//! behind `replaced/`.
+//! also behind `db/` or `source/`; parts behind `part/`, what was adopted behind
+//! `adopted/`, what restores replaced behind `replaced/`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,6 +17,7 @@ impl Series {
         }
         let first = match &self.variant {
             Variant::Whole => None,
+            Variant::Adopted => Some("adopted/"),
             Variant::Part(_) => Some("part/"),
             Variant::Replaced => Some("replaced/"),
         };
@@ -33,7 +34,7 @@ impl Series {
         self.references().iter().any(|reference| reference == text)
     }
 
-    /// The whole that it is a part of, or a copy of before a restore.
+    /// The whole that it is a part of, a copy of before a restore, or may be.
     pub fn whole(&self) -> Self {
         Self {
             variant: Variant::Whole,
@@ -56,8 +57,8 @@ pub enum Reference<'a> {
 }
 
 impl<'a> Reference<'a> {
-    /// A kind's word is that kind, unless a series is called so. Where only parts, or
-    /// only copies from before restores, have the name, they are meant.
+    /// A kind's word is that kind, unless a series is called so. Where only adopted ones,
+    /// parts, or copies from before restores have the name, they are meant.
     pub fn find(text: &str, all: &BTreeSet<&'a Series>) -> Self {
         let kind = [Kind::Db, Kind::Source];
         let kind = kind.into_iter().find(|kind| kind.word() == text);
@@ -84,6 +85,7 @@ impl<'a> Reference<'a> {
                 .collect()
         };
         for variant in [
+            |it: &Variant| matches!(it, Variant::Adopted),
             |it: &Variant| matches!(it, Variant::Part(_)),
             |it: &Variant| matches!(it, Variant::Replaced),
         ] {

@@ -249,3 +249,32 @@ fn a_name_that_fits_two_series_is_ambiguous_and_a_longer_one_takes_one() {
     ];
     assert_eq!(short, expected);
 }
+
+/// Nobody knows whether it is whole: it goes beside the whole ones, whatever version of
+/// kluis adopted it.
+#[test]
+fn what_was_adopted_is_counted_beside_the_whole_ones_of_its_label() {
+    let whole = database(json!({"label": "one:5432"}), json!({}));
+    let way = json!({"mode": ""});
+    let adopted = database(json!({"adopted": true, "note": "adopted"}), way.clone());
+    let earlier = database(json!({"note": "adopted"}), way);
+    let own_note = database(json!({"label": "one:5432", "note": "adopted"}), json!({}));
+    let tree = [
+        tree(json!({"label": "alpha"}), "/x/app"),
+        tree(json!({"note": "adopted"}), ""),
+    ];
+    let all = [whole, adopted, earlier, own_note];
+    assert_eq!(together(&all), [0, 1, 1, 0]);
+    assert_eq!(together(&tree), [0, 1]);
+    let state = State::default();
+    let series = series_of(&all.each_ref().map(|it| (it, &state)));
+    assert_eq!(series[1].to_string(), "one:5432/shop, adopted");
+    assert_eq!(series[1].whole(), series[0]);
+    let known: BTreeSet<&Series> = series.iter().collect();
+    let found = |text| Reference::find(text, &known);
+    assert_eq!(found("shop"), Reference::Series(vec![&series[0]]));
+    assert_eq!(found("adopted/shop"), Reference::Series(vec![&series[1]]));
+    let alone = BTreeSet::from([&series[1]]);
+    let named = Reference::find("shop", &alone);
+    assert_eq!(named, Reference::Series(vec![&series[1]]));
+}

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{DatabaseDestination, Restoring};
+use super::{DatabaseDestination, Restoring, select};
 use crate::catalog::{Backup, Catalog};
 use crate::cli::{RecordFlags, TriggerArg};
 use crate::commands::backup;
@@ -25,8 +25,40 @@ pub fn newest_globals(catalog: &Catalog, of: &Backup) -> Option<String> {
     globals.next()
 }
 
-/// The storage for a backup of what stands at the destination; `None` where there
-/// is nothing, or where it was refused.
+/// Nothing tells whether an adopted dump is whole: in the place of something it takes a
+/// word, elsewhere it gets a note.
+pub fn weigh_wholeness(
+    restoring: &Restoring<'_>,
+    server: &Server,
+    to: &DatabaseDestination,
+    preflight: &Preflight,
+) -> Result<(), OperationError> {
+    let backup = restoring.backup;
+    let Some(why) = select::wholeness_unknown(backup) else {
+        return Ok(());
+    };
+    if !restoring.wanted.part && something_goes(server, to, preflight)? {
+        return Err(select::refuse_unknown(backup, why, &to.name));
+    }
+    let text = format!("{}: {why}", backup.archive);
+    restoring.session.console.info(&text);
+    Ok(())
+}
+
+/// Whether something goes where the backup comes.
+fn something_goes(
+    server: &Server,
+    to: &DatabaseDestination,
+    preflight: &Preflight,
+) -> Result<bool, OperationError> {
+    if !to.replace || preflight.standing.is_none() {
+        return Ok(false);
+    }
+    Ok(!server.database_is_empty(&to.name)?)
+}
+
+/// The storage for a backup of what goes; `None` where nothing does, or where it was
+/// refused.
 pub fn storage(
     restoring: &Restoring<'_>,
     server: &Server,
@@ -36,11 +68,7 @@ pub fn storage(
     let settings = &restoring.session.settings;
     let refused =
         restoring.wanted.no_pre_restore_backup || !settings.database.pre_restore_backup.value;
-    if refused || !to.replace || preflight.standing.is_none() {
-        return Ok(None);
-    }
-    let is_empty = server.database_is_empty(&to.name);
-    if is_empty.map_err(OperationError::from)? {
+    if refused || !something_goes(server, to, preflight)? {
         return Ok(None);
     }
     if settings.storage.place.is_none() {

@@ -50,6 +50,29 @@ pub fn refuse_part(
     }
 }
 
+/// Why nobody knows whether the whole database is in it, where that is so.
+pub fn wholeness_unknown(backup: &Backup) -> Option<&'static str> {
+    match &backup.file {
+        Some(file) if !file.manifest.is_adopted() => None,
+        Some(_) => {
+            Some("it was adopted, and a dump does not tell whether the whole database is in it")
+        }
+        None => {
+            Some("it has no manifest, and a dump does not tell whether the whole database is in it")
+        }
+    }
+}
+
+/// It may be a part: see [`refuse_part`].
+pub fn refuse_unknown(backup: &Backup, why: &str, replaced: &str) -> OperationError {
+    usage(&format!(
+        "{}: {why}; what {replaced} holds besides would be gone. --into NAME brings the dump back \
+         beside it; if you know that it is whole, or mean it all the same, --part replaces \
+         {replaced} by it",
+        backup.archive
+    ))
+}
+
 /// What `-t` and `-n` choose; `None` without them. `look` comes before: the choice takes
 /// a reading of its own, which changes nothing.
 pub fn choice<T>(

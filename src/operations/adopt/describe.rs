@@ -3,7 +3,7 @@
 use super::identify::Found;
 use super::{Adopting, OperationError, Reading, random_id};
 use crate::checked::FileName;
-use crate::format::manifest::{Content, Encryption, MANIFEST_VERSION, Manifest, Stored};
+use crate::format::manifest::{ADOPTED, Content, Encryption, MANIFEST_VERSION, Manifest, Stored};
 use crate::ids::BackupId;
 use crate::operations::read::integrity;
 
@@ -30,9 +30,10 @@ impl Adopting<'_> {
             created_at: *created_at,
             host: self.vault.actor.host.clone(),
             trigger: self.vault.actor.trigger,
-            note: Some("adopted".to_owned()),
+            note: Some(ADOPTED.to_owned()),
             label: None,
             before_restore_of: None,
+            adopted: true,
             reencrypted_from: None,
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
             stored: Stored {

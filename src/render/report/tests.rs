@@ -66,6 +66,7 @@ fn listed(name: &str, file: &str) -> ListRow {
         sealed: true,
         before_restore_of: None,
         partial: false,
+        adopted: false,
         complete: true,
         note: None,
     }

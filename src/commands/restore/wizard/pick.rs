@@ -12,7 +12,6 @@ use crate::commands::list::row;
 use crate::commands::session::{Opened, Session};
 use crate::format::manifest::Kind;
 use crate::render::{ListRow, PromptError};
-use crate::series::Variant;
 
 /// As many as a screen shows.
 const SHOWN: usize = 15;
@@ -177,11 +176,8 @@ fn group<'a>(offered: &Offered<'a>) -> (Kind, &'a str, Option<String>) {
     )
 }
 
+/// What has no manifest comes last.
 fn variant_rank(backup: &Backup) -> u8 {
-    match backup.series.as_ref().map(|series| &series.variant) {
-        Some(Variant::Whole) => 0,
-        Some(Variant::Part(_)) => 1,
-        Some(Variant::Replaced) => 2,
-        None => 3,
-    }
+    let series = backup.series.as_ref();
+    series.map_or(u8::MAX, |series| series.variant.rank())
 }
