@@ -15,6 +15,7 @@ use crate::operations::{NotRestored, OperationError};
 use crate::postgres::{LedgerDumpError, PostgresError};
 use crate::render::{PromptError, StdoutClosed, StdoutFailed};
 use crate::secrets::SecretError;
+use crate::storage::{ErrorKind, StorageError};
 use crate::target::TargetError;
 
 /// How a run ended.
@@ -95,6 +96,7 @@ const TABLE: &[fn(&(dyn StdError + 'static)) -> Option<Verdict>] = &[
             (of_postgres(it), it.hint().map(str::to_owned))
         })
     },
+    |error| row(error, |it: &StorageError| (of_storage(it), None)),
 ];
 
 fn row<E: StdError + 'static>(
@@ -153,6 +155,14 @@ fn of_catalog(error: &CatalogError) -> Exit {
         | CatalogError::OtherKey { .. }
         | CatalogError::Damaged { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,
+    }
+}
+
+/// The path is one that the operator has to name otherwise.
+fn of_storage(error: &StorageError) -> Exit {
+    match error.kind {
+        ErrorKind::Led => Exit::Usage,
+        _ => Exit::Failed,
     }
 }
 

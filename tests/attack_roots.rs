@@ -1,6 +1,6 @@
-//! Links and fifos in the way of a backup of a tree. Both succeed on 861f450: what a
-//! link in another user's directory leads to is read as root, and a fifo holds up the
-//! backup for ever.
+//! Links and fifos in the way of a backup of a tree, and links in the way of a storage.
+//! The former succeed on 861f450, where what a link in another user's directory leads to
+//! is read as root, and a fifo holds up the backup for ever; the latter on ecbc211.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -71,4 +71,71 @@ fn a_fifo_as_a_list_of_excludes_holds_nothing_up() {
         std::thread::sleep(Duration::from_millis(5));
     };
     assert_eq!(status.code(), Some(2));
+}
+
+/// As root, where `link` is somebody else's and leads to `to`.
+fn theirs(house: &House, link: &str, to: &str) {
+    fs::create_dir_all(house.path(to)).unwrap();
+    fs::set_permissions(house.path(to), Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir_all(house.path("theirs")).unwrap();
+    chown(house.path("theirs"), NOBODY, NOBODY).unwrap();
+    symlink(house.path(to), house.path(link)).unwrap();
+    std::os::unix::fs::lchown(house.path(link), NOBODY, NOBODY).unwrap();
+}
+
+fn back_up_into(house: &House, storage: &str) -> (Option<i32>, String) {
+    let mut backup = house.kluis();
+    let output = backup.args(["-s", storage, "backup", "source", "tree"]);
+    let output = output.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_link_of_somebody_elses_leads_to_no_other_storage() {
+    if !is_root() {
+        return eprintln!("skipped: only root can become another user");
+    }
+    let house = House::new();
+    fs::create_dir(house.path("tree")).unwrap();
+    fs::write(house.path("tree/file"), "a file").unwrap();
+    theirs(&house, "theirs/link", "safe");
+    for storage in ["theirs/link", "theirs/link/new", "theirs/link/new/deeper"] {
+        let (code, said) = back_up_into(&house, storage);
+        assert_eq!(code, Some(2), "{storage}: {said}");
+        assert!(said.contains("theirs/link is a symbolic link"), "{said}");
+    }
+    assert!(fs::read_dir(house.path("safe")).unwrap().next().is_none());
+    // Whose directory it is could name it himself, and root's own links are meant.
+    theirs(&house, "theirs/own_link", "own");
+    chown(house.path("own"), NOBODY, NOBODY).unwrap();
+    symlink(house.path("own"), house.path("theirs/roots")).unwrap();
+    for storage in ["theirs/own_link", "theirs/roots"] {
+        let (code, said) = back_up_into(&house, storage);
+        assert_eq!(code, Some(0), "{storage}: {said}");
+    }
+}
+
+#[test]
+fn a_storage_that_others_can_exchange_is_told_by_doctor() {
+    if !is_root() {
+        return eprintln!("skipped: only root can become another user");
+    }
+    let house = House::new();
+    fs::create_dir(house.path("tree")).unwrap();
+    fs::create_dir(house.path("open")).unwrap();
+    fs::set_permissions(house.path("open"), Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir(house.path("theirs")).unwrap();
+    chown(house.path("theirs"), NOBODY, NOBODY).unwrap();
+    let told = |storage: &str| {
+        fs::create_dir(house.path(storage)).unwrap();
+        let mut doctor = house.kluis();
+        let output = doctor.args(["-s", storage, "doctor"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let everybody = format!("everybody can write to {}", house.path("open").display());
+    assert!(!told("storage").contains("everybody can write"));
+    assert!(told("open/storage").contains(&everybody));
+    let of_another = format!("{} is of user 65534", house.path("theirs").display());
+    assert!(told("theirs/storage").contains(&of_another));
 }

@@ -22,6 +22,7 @@ use super::{Dir, Identity};
 const LINKS_MAX: usize = 40;
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o022;
+const ALL_WRITE: u32 = 0o002;
 
 /// What is asked of each step of a way, once it is held.
 pub trait Rule {
@@ -84,6 +85,9 @@ struct Step {
     trusted: bool,
     /// Others may make names in it.
     shared: bool,
+    /// And everybody may exchange those that are there.
+    open_to_all: bool,
+    owner: u32,
     /// By a link of the kernel's own, as `/proc/self/cwd` is.
     by_kernel: bool,
 }
@@ -163,17 +167,25 @@ impl Chain {
 
     /// The way to the directory `path` itself.
     pub fn to_directory(path: &Path) -> io::Result<Self> {
+        Self::to_directory_by(path, &AnyWay)
+    }
+
+    /// The same by a rule that is asked at each step.
+    pub fn to_directory_by<R: Rule>(path: &Path, rule: &R) -> Result<Self, R::Refusal> {
         let root = std::path::absolute(path)?;
         if root == Path::new("/") {
-            return Self::root(&AnyWay);
+            return Self::root(rule);
         }
-        let (mut chain, leaf) = Self::to_parent(path)?;
-        match leaf.kind {
-            Some(FileType::Directory) => {}
-            Some(_) => return Err(Errno::NOTDIR.into()),
-            None => return Err(Errno::NOENT.into()),
+        let (mut chain, leaf) = Self::to_parent_by(path, rule)?;
+        let errno = match leaf.kind {
+            Some(FileType::Directory) => None,
+            Some(_) => Some(Errno::NOTDIR),
+            None => Some(Errno::NOENT),
+        };
+        if let Some(errno) = errno {
+            return Err(io::Error::from(errno).into());
         }
-        chain.enter(leaf.name, false, false, &AnyWay)?;
+        chain.enter(leaf.name, false, false, rule)?;
         Ok(chain)
     }
 
@@ -210,6 +222,8 @@ impl Chain {
         self.steps.push(Step {
             trusted: above && kept && is_safe_owner(stat.st_uid),
             shared,
+            open_to_all: !kept && stat.st_mode & ALL_WRITE != 0,
+            owner: stat.st_uid,
             by_kernel,
             dir,
             name,
@@ -240,7 +254,17 @@ impl Chain {
     /// Refuses a way that somebody else could have led here by a link, unless the
     /// link belongs to `owner`: whose directory it is could name it himself.
     pub fn refuse_led(&self, owner: Option<u32>) -> io::Result<()> {
-        let Some((link, _)) = self.led.iter().find(|(_, by)| Some(*by) != owner) else {
+        self.refuse_unless(|by| Some(by) == owner)
+    }
+
+    /// The same where a link of root's or of this user's own is meant wherever it lies:
+    /// an operator chose it once.
+    pub fn refuse_led_by_others(&self, owner: u32) -> io::Result<()> {
+        self.refuse_unless(|by| by == owner || is_safe_owner(by))
+    }
+
+    fn refuse_unless(&self, is_meant: impl Fn(u32) -> bool) -> io::Result<()> {
+        let Some((link, _)) = self.led.iter().find(|(_, by)| !is_meant(*by)) else {
             return Ok(());
         };
         let why = format!(
@@ -279,6 +303,22 @@ impl Chain {
     /// Whether others may make names in the last directory.
     pub fn is_shared(&self) -> bool {
         self.steps.last().is_some_and(|step| step.shared)
+    }
+
+    /// The first directory on the way where everybody can put another thing in the place
+    /// of the next one, or of what is in the last.
+    pub fn open_to_all(&self) -> Option<PathBuf> {
+        let at = self.steps.iter().position(|step| step.open_to_all)?;
+        Some(self.path_of(at + 1))
+    }
+
+    /// The first directory above the last that is neither root's, nor this user's, nor
+    /// of whom the last one is; and whose it is.
+    pub fn in_hands_of_another(&self) -> Option<(PathBuf, u32)> {
+        let (last, above) = self.steps.split_last()?;
+        let is_anothers = |step: &Step| step.owner != last.owner && !is_safe_owner(step.owner);
+        let at = above.iter().position(is_anothers)?;
+        Some((self.path_of(at + 1), above[at].owner))
     }
 
     /// The deepest directory that is trusted and from where a rename can reach

@@ -212,6 +212,8 @@ pub enum ErrorKind {
     /// Beyond what the process, or the file system, lets a file be.
     TooLarge,
     InvalidKey,
+    /// A link that somebody else could have made leads there.
+    Led,
     /// A mount that must be there is not.
     NotMounted,
     /// Something else than a file, or a directory, lies there.
@@ -249,7 +251,7 @@ impl ErrorKind {
             }
             Self::NotMounted => "; mount it, or point the storage at the mount itself",
             Self::Misplaced => "; look who put it there, and move it away",
-            Self::NotFound | Self::AlreadyExists | Self::InvalidKey | Self::Other => "",
+            Self::NotFound | Self::AlreadyExists | Self::InvalidKey | Self::Led | Self::Other => "",
         }
     }
 }
@@ -263,6 +265,7 @@ impl fmt::Display for ErrorKind {
             Self::NoSpace => "no space left",
             Self::TooLarge => "too large",
             Self::InvalidKey => "invalid name",
+            Self::Led => "led elsewhere",
             Self::NotMounted => "not mounted",
             Self::Misplaced => "something else lies there",
             Self::Other => "failed",

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::failed;
 use crate::catalog::{Backup, Catalog};
+use crate::checked::shell_word;
 use crate::commands::backup::unencrypted_refused;
 use crate::commands::session::{Opened, Session};
 use crate::config::IDLE_REMEDY;
 use crate::format::manifest::Trigger;
 use crate::operations::seal_holds;
+use crate::paths::Chain;
 use crate::render::{Check, age, counted, size};
 use crate::series::Series;
 use crate::storage::{LocalStorage, Storage};
@@ -33,6 +35,7 @@ pub fn checks(session: &Session<'_>) -> Vec<Check> {
     if let Some((storage, catalog)) = &opened {
         checks.push(content(session, storage, catalog));
         checks.push(room(storage, catalog));
+        checks.extend(way(storage));
         checks.extend(catalog.unreadable.iter().map(|broken| {
             Check::fail(
                 AREA,
@@ -107,6 +110,24 @@ fn content(session: &Session<'_>, storage: &LocalStorage, catalog: &Catalog) -> 
             ),
         ),
     }
+}
+
+/// Whether somebody else can put another storage in the place of this one.
+fn way(storage: &LocalStorage) -> Option<Check> {
+    let place = storage.location();
+    let way = Chain::to_directory(storage.local_root()?).ok()?;
+    if let Some(open) = way.open_to_all() {
+        let open = open.display();
+        let found = format!("everybody can write to {open}, and so exchange what {place} holds");
+        let remedy = format!("chmod o-w {}", shell_word(&open.to_string()));
+        return Some(Check::warn(AREA, found, remedy));
+    }
+    let (above, owner) = way.in_hands_of_another()?;
+    let above = above.display();
+    let found =
+        format!("{above} is of user {owner}, who can put another storage in {place}'s place");
+    let remedy = "let the storage lie where every directory above it is root's or its owner's";
+    Some(Check::warn(AREA, found, remedy))
 }
 
 /// Another round of backups needs what the newest of each series has taken.

@@ -1,16 +1,20 @@
-//! An opened directory and its path. Owns making it private, checking its
-//! mount, and what the file system says about names in it.
+//! An opened directory and its path. Owns the way to it, making it private, checking
+//! its mount, and what the file system says about names in it.
+//!
+//! The way is gone step by step, by held descriptors: no link of somebody else leads it
+//! to another place, which would take or give the backups of this one.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Uid,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid,
 };
 use rustix::io::Errno;
 
+use crate::paths::{Chain, Rule};
 use crate::storage::{ErrorKind, StorageError};
 
 const PRIVATE_DIRECTORY: u32 = 0o700;
@@ -21,10 +25,20 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// `path` is absolute. It may be a symlink: that is the operator's choice.
+    /// `path` is absolute; it and its missing parents are made, each durably named in
+    /// its parent. It may be a symlink, where that is the operator's choice.
     pub(super) fn open_or_make(path: &Path) -> Result<Self, StorageError> {
-        make_missing(path)?;
-        Self::open(path)
+        match Self::open(path) {
+            Err(e) if e.kind == ErrorKind::NotFound => {
+                let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                    return Err(e);
+                };
+                let parent = Self::open_or_make(parent)?;
+                parent.make(name)?;
+                parent.open_below(name)
+            }
+            other => other,
+        }
     }
 
     /// Makes nothing, and checks the very directory that is used afterwards, so
@@ -50,16 +64,28 @@ impl Directory {
     }
 
     fn open(path: &Path) -> Result<Self, StorageError> {
+        const ACTION: &str = "open the directory";
+        let failed = |e: io::Error| failed_at(ACTION, path, e);
+        let way = Chain::to_directory_by(path, &ToStorage).map_err(failed)?;
+        let owner = way.last().stat().map_err(|e| failed(e.into()))?.st_uid;
+        way.refuse_led_by_others(owner)
+            .map_err(|source| StorageError {
+                kind: ErrorKind::Led,
+                action: ACTION,
+                place: path.display().to_string(),
+                source,
+            })?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|e| failed_at("open the directory", path, e))?;
+        let fd = rustix::fs::openat(way.last(), ".", flags, Mode::empty())
+            .map_err(|e| failed(e.into()))?;
         Ok(Self {
             fd,
             path: path.to_owned(),
         })
     }
 
-    pub(super) fn open_below(&self, name: &str) -> Result<Self, StorageError> {
+    pub(super) fn open_below(&self, name: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let name = name.as_ref();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())
             .map_err(|e| self.failed("open the directory", name, e))?;
@@ -74,19 +100,27 @@ impl Directory {
             Err(e) if e.kind == ErrorKind::NotFound => {}
             other => return other,
         }
+        if self.make(name.as_ref())? {
+            let made = self.open_below(name)?;
+            self.give_to_owner(&made.fd);
+        }
+        self.open_below(name)
+    }
+
+    /// Whether it was made: something may have the name meanwhile.
+    fn make(&self, name: &OsStr) -> Result<bool, StorageError> {
         let private = Mode::from_raw_mode(PRIVATE_DIRECTORY);
-        match rustix::fs::mkdirat(&self.fd, name, private) {
-            Err(Errno::EXIST) => {}
+        let made = match rustix::fs::mkdirat(&self.fd, name, private) {
+            Err(Errno::EXIST) => false,
             Err(e) => return Err(self.failed("make the directory", name, e)),
             Ok(()) => {
                 make_usable(self.fd.as_fd(), Path::new(name))
                     .map_err(|e| self.failed("make private", name, e))?;
-                let made = self.open_below(name)?;
-                self.give_to_owner(&made.fd);
+                true
             }
-        }
+        };
         self.sync()?;
-        self.open_below(name)
+        Ok(made)
     }
 
     /// What root has just made here becomes the directory's owner's: else the user
@@ -115,7 +149,7 @@ impl Directory {
     pub(super) fn failed(
         &self,
         action: &'static str,
-        name: &str,
+        name: impl AsRef<Path>,
         source: impl Into<io::Error>,
     ) -> StorageError {
         failed_at(action, &self.path.join(name), source)
@@ -209,33 +243,23 @@ fn failed_at(action: &'static str, path: &Path, source: impl Into<io::Error>) ->
     StorageError::new(action, path.display().to_string(), source.into())
 }
 
-/// Makes `path` and its missing parents, each durably named in its parent.
-fn make_missing(path: &Path) -> Result<(), StorageError> {
-    let mut missing = Vec::new();
-    for ancestor in path.ancestors() {
-        match std::fs::metadata(ancestor) {
-            Ok(_) => break,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(ancestor),
-            Err(e) => return Err(failed_at("look at", ancestor, e)),
-        }
-    }
-    for directory in missing.into_iter().rev() {
-        make_private(directory)?;
-        if let Some(parent) = directory.parent() {
-            Directory::open(parent)?.sync()?;
-        }
-    }
-    Ok(())
-}
+/// To a directory by the name that an operator gave it.
+struct ToStorage;
 
-fn make_private(path: &Path) -> Result<(), StorageError> {
-    let made = std::fs::DirBuilder::new()
-        .mode(PRIVATE_DIRECTORY)
-        .create(path);
-    match made {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(failed_at("make the directory", path, e)),
-        Ok(()) => make_usable(CWD, path).map_err(|e| failed_at("make private", path, e)),
+impl Rule for ToStorage {
+    type Refusal = io::Error;
+    const ENDS_AT_KERNELS_LINK: bool = false;
+
+    fn directory(&self, _: &Stat, _: &Path, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn link(&self, _: &Stat, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn missing(&self, _: &Path, errno: Errno, _: bool) -> io::Error {
+        errno.into()
     }
 }
 
