@@ -12,19 +12,22 @@ use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::paths::{Dir, Identity, remove_tree};
 
 mod flat_files;
 mod home;
+mod room;
 
 pub use flat_files::{UnpackError, unpack_files};
 use home::Home;
+pub use room::{Filling, Reserve, Shortage};
 
 const PREFIX: &str = "kluis-";
 const LOCK_SUFFIX: &str = ".lock";
@@ -66,6 +69,12 @@ fn at<T, E: Into<io::Error>>(
         path: path.to_owned(),
         source: source.into(),
     })
+}
+
+fn held(base: &Path) -> Result<OwnedFd, ScratchError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = rustix::fs::open(base, flags, Mode::empty());
+    at(held, "tell the free space of", base)
 }
 
 /// A directory of our own (0700) that is gone, with all in it, when this is
@@ -123,10 +132,16 @@ impl Scratch {
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }
 
-    /// As large as the file system below `base` is.
-    pub fn total_bytes(base: &Path) -> Result<u64, ScratchError> {
-        let room = at(rustix::fs::statvfs(base), "tell the size of", base)?;
-        Ok(room.f_blocks.saturating_mul(room.f_frsize))
+    /// Files that may still be made below `base`; `None` where that is not told.
+    pub fn free_files(base: &Path) -> Result<Option<u64>, ScratchError> {
+        Ok(room::free_files(held(base)?))
+    }
+
+    /// `base`, and what of its file system is left to others.
+    pub fn reserve_for_others(base: &Path) -> Result<(OwnedFd, Reserve), ScratchError> {
+        let held = held(base)?;
+        let left = at(Reserve::for_others(&held), "tell the size of", base)?;
+        Ok((held, left))
     }
 
     /// Removes what runs that died have left below `base`, and tells what. What

@@ -212,32 +212,88 @@ const FILLS: &str = "CREATE UNLOGGED TABLE public.big (t text); DO $x$ BEGIN LOO
      INSERT INTO public.big SELECT md5(i::text) || md5(i::text) FROM generate_series(1, 10000) i;
      EXCEPTION WHEN OTHERS THEN PERFORM pg_sleep(0.1); END; END LOOP; END $x$";
 
-#[test]
-fn a_dump_that_fills_the_disk_is_stopped_and_not_called_damaged() {
+/// A catalogue takes some hundred bytes of each, and the file system an inode.
+const FILLS_INODES: &str = "DO $x$ DECLARE n int := 0; BEGIN LOOP n := n + 1; BEGIN
+     EXECUTE format('CREATE UNLOGGED TABLE public.big%s (i int)', n);
+     EXCEPTION WHEN OTHERS THEN PERFORM pg_sleep(0.1); END; END LOOP; END $x$";
+
+/// Where `work` is a file system of its own, made with these options.
+fn prove_on(house: &House, options: &str, work: &Path, arguments: &[&str]) -> Option<Output> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root mounts a file system of its own");
-        return;
+        return None;
     }
-    let Some(attack) = Attack::new() else { return };
-    attack.plant(FILLS);
-    let mount = "mount -t tmpfs -o size=400m,mode=755 none \"$0\" && exec \"$@\"";
-    let mut kluis = attack.house.command("unshare");
+    let mount = format!("mount -t tmpfs -o {options},mode=755 none \"$0\" && exec \"$@\"");
+    let mut kluis = house.command("unshare");
     let kluis = kluis
-        .args(["--mount", "sh", "-c", mount])
-        .arg(attack.work.path())
+        .args(["--mount", "sh", "-c", &mount])
+        .arg(work)
         .arg(house::program())
-        .args(["verify", "--restore", "latest"]);
+        .args(arguments);
     let output = kluis.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains("unshare:") || said.contains("mount:") {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
-        return eprintln!("skipped: nothing can be mounted here: {said}");
+        eprintln!("skipped: nothing can be mounted here: {said}");
+        return None;
     }
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(said.contains("so its server was stopped"), "{said}");
-    assert!(!said.contains("damaged"), "{said}");
-    // Its proof is what it was.
-    assert_eq!(attack.house.listed().len(), 1);
+    Some(output)
+}
+
+/// By inodes: before, the server took the last one.
+#[test]
+fn a_dump_that_fills_the_disk_is_stopped_and_not_called_damaged() {
+    for (fills, options) in [
+        (FILLS, "size=400m"),
+        (FILLS_INODES, "size=4g,nr_inodes=4000"),
+    ] {
+        let Some(attack) = Attack::new() else { return };
+        attack.plant(fills);
+        let verify = ["verify", "--restore", "latest"];
+        let Some(output) = prove_on(&attack.house, options, attack.work.path(), &verify) else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said.contains("so its server was stopped"), "{said}");
+        assert!(!said.contains("damaged"), "{said}");
+        // Its proof is what it was.
+        assert_eq!(attack.house.listed().len(), 1);
+    }
+}
+
+/// Before, each of these took the last inode of the file system.
+#[test]
+fn a_tree_of_many_empty_files_takes_no_file_systems_last_inodes() {
+    const FILES: u32 = 12_000;
+    let house = House::new();
+    let work = open_directory(0o755);
+    let config = format!("work_dir = \"{}\"\n", work.path().display());
+    fs::write(house.path("kluis.toml"), config).unwrap();
+    fs::create_dir(house.path("tree")).unwrap();
+    for number in 0..FILES {
+        fs::write(house.path(&format!("tree/{number}")), "").unwrap();
+    }
+    house.run(&["backup", "source", "tree"]);
+    let to = work.path().join("restored");
+    let restore = ["restore", "latest", "--yes", "--to", to.to_str().unwrap()];
+    let keep_going = [&restore[..], &["--keep-going"]].concat();
+    let verify = ["verify", "--restore", "latest"];
+    for (arguments, inodes, word) in [
+        // It is known beforehand, and where no manifest tells, on the way.
+        (&verify[..], FILES, "are needed"),
+        (&verify, FILES + 300, "fewer than 615 more files"),
+        (&restore, FILES + 300, "fewer than 615 more files"),
+        (&keep_going, FILES + 300, "fewer than 615 more files"),
+    ] {
+        let options = format!("size=1g,nr_inodes={inodes}");
+        let Some(output) = prove_on(&house, &options, work.path(), arguments) else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

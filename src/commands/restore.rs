@@ -232,6 +232,7 @@ impl Restoring<'_> {
             links_outside: !self.wanted.no_links_outside,
             without_rights,
             paths: select::paths(self.wanted)?,
+            is_throwaway: false,
         };
         let target = DirectoryTarget::new(to, options, self.session.cancel.clone())?;
         Ok(Box::new(target))

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::Filling;
 use crate::cancel::{Cancel, Cancelled};
 use crate::format::tar::{EntryKind, TarError, TarReader};
 
@@ -33,12 +34,18 @@ pub enum UnpackError {
 }
 
 /// Unpacks the tar in `stream` into the directory `into`. The stream is read to
-/// the tar's end, which need not be its own.
+/// the tar's end, which need not be its own. `filling`: `into`, where others are to keep
+/// their room.
 pub fn unpack_files(
     stream: &mut dyn BufRead,
     into: &Path,
+    filling: Option<&Filling<'_>>,
     cancel: &Cancel,
 ) -> Result<(), UnpackError> {
+    let takes = |bytes: usize| {
+        let room = filling.map_or(Ok(()), |it| it.takes(bytes as u64));
+        room.map_err(io::Error::from)
+    };
     let mut tar = TarReader::new(stream);
     while let Some(entry) = tar.next_entry().map_err(refused)? {
         cancel.check()?;
@@ -53,14 +60,15 @@ pub fn unpack_files(
             ));
         }
         let path = into.join(std::ffi::OsStr::from_bytes(&entry.path));
-        let mut file = at(&path, "make", new_file(&path))?;
+        let mut file = at(&path, "make", takes(0).and_then(|()| new_file(&path)))?;
         loop {
             cancel.check()?;
             let data = tar.data().map_err(refused)?;
             if data.is_empty() {
                 break;
             }
-            at(&path, "write", file.write_all(data))?;
+            let written = takes(data.len()).and_then(|()| file.write_all(data));
+            at(&path, "write", written)?;
             let data_bytes = data.len();
             tar.consume(data_bytes);
         }

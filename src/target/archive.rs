@@ -7,6 +7,7 @@
 //! that, not by what pg_restore says of it.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,7 +19,7 @@ use crate::cancel::Cancel;
 use crate::postgres::{Converter, PostgresError};
 use crate::process::{ChildReader, FilterInput, ProcessError, spawn_filter};
 use crate::reached::Reached;
-use crate::scratch::{Scratch, UnpackError, unpack_files};
+use crate::scratch::{Filling, Scratch, UnpackError, unpack_files};
 
 /// As large as a pipe gets.
 const TEXT_BYTES: usize = 1 << 20;
@@ -129,7 +130,9 @@ impl Target for FromDirectory {
         // What a run that was killed has left may be large.
         Scratch::sweep(&self.work_dir);
         let scratch = Scratch::create(&self.work_dir, "restore")?;
-        let unpacked = unpack_files(stream, scratch.path(), &self.cancel);
+        let (place, reserve) = Scratch::reserve_for_others(scratch.path())?;
+        let filling = Filling::new(place.as_fd(), reserve);
+        let unpacked = unpack_files(stream, scratch.path(), Some(&filling), &self.cancel);
         self.cancel.check()?;
         if let Err(error) = unpacked {
             // The archive's own faults are found at its end, and told first.

@@ -21,6 +21,8 @@ pub struct TreeRestoreCheck {
     work_dir: PathBuf,
     /// What the files take without their holes.
     bytes: u64,
+    /// How many names are in it.
+    entries: u64,
     cancel: Cancel,
     copy: Option<Restored>,
 }
@@ -34,16 +36,26 @@ struct Restored {
 
 impl TreeRestoreCheck {
     /// Does nothing yet.
-    pub fn new(work_dir: PathBuf, bytes: u64, cancel: Cancel) -> Self {
+    pub fn new(work_dir: PathBuf, bytes: u64, entries: u64, cancel: Cancel) -> Self {
         Self {
             work_dir,
             bytes,
+            entries,
             cancel,
             copy: None,
         }
     }
 
     fn check_room(&self) -> Result<(), TargetError> {
+        let files = Scratch::free_files(&self.work_dir)?;
+        if let Some(files) = files.filter(|files| *files < self.entries) {
+            let wanted = self.entries;
+            let what = format!(
+                "{files} files can still be made there, {wanted} are needed; set work_dir or \
+                 TMPDIR"
+            );
+            return Err(self.at_work_dir(io::Error::new(ErrorKind::StorageFull, what)));
+        }
         let free = Scratch::free_bytes(&self.work_dir)?;
         if free >= self.bytes {
             return Ok(());
@@ -88,7 +100,10 @@ impl Target for TreeRestoreCheck {
         let scratch = Scratch::create(&self.work_dir, "proof")?;
         let root = scratch.path().join("tree");
         // As a restore does it.
-        let options = RestoreTreeOptions::default();
+        let options = RestoreTreeOptions {
+            is_throwaway: true,
+            ..RestoreTreeOptions::default()
+        };
         let target = DirectoryTarget::new(&root, options, self.cancel.clone())?;
         let copy = self.copy.insert(Restored {
             target: None,

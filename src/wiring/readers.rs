@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::catalog::Backup;
 use crate::checked::RecordedOption;
 use crate::config::Settings;
-use crate::format::manifest::{DatabaseContent, Kind, Manifest};
+use crate::format::manifest::{DatabaseContent, Kind, Manifest, TreeContent};
 use crate::format::names::ArchiveFormat;
 use crate::operations::OperationError;
 use crate::postgres::{ClientSearch, Converter, PostgresError, Server, ThrowawayOptions, preloads};
@@ -204,9 +204,11 @@ pub fn proof_target(
         // The archive leaves out holes, and so does the copy.
         let raw_bytes = manifest.map_or(0, |manifest| manifest.content.raw_bytes);
         let bytes = tree.map_or(0, |tree| tree.bytes).min(raw_bytes);
+        let entries = tree.map_or(0, entries);
         return Ok(Box::new(TreeRestoreCheck::new(
             work_dir,
             bytes,
+            entries,
             cancel.clone(),
         )));
     }
@@ -234,6 +236,12 @@ pub fn proof_target(
     let name = manifest.map_or("proof", |manifest| manifest.name.as_str());
     let check = RestoreCheck::new(place, name, content, cancel.clone());
     text_target(backup, Box::new(check), programs, cancel)
+}
+
+/// What takes an inode of its own.
+fn entries(tree: &TreeContent) -> u64 {
+    let kinds = [tree.files, tree.directories, tree.symlinks];
+    kinds.into_iter().fold(0, u64::saturating_add)
 }
 
 fn server_major(content: &DatabaseContent) -> u32 {

@@ -219,7 +219,7 @@ fn fetch(
     })?;
     let tar = ChildReader::spawn(&there.as_tar()).map_err(|error| failed(server, error))?;
     let mut stream = BufReader::with_capacity(READ_BYTES, tar);
-    let unpacked = unpack_files(&mut stream, here, cancel).and_then(|()| {
+    let unpacked = unpack_files(&mut stream, here, None, cancel).and_then(|()| {
         // Only its end tells whether tar had all.
         let ended = io::copy(&mut stream, &mut io::sink());
         ended.map(drop).map_err(UnpackError::Stream)

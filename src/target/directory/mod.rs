@@ -24,6 +24,7 @@ use crate::format::tar::{
 };
 use crate::paths::Dir;
 use crate::reached::Reached;
+use crate::scratch::Filling;
 use crate::target::chosen::Chosen;
 use crate::target::tree_check::count_entry;
 use crate::target::{Received, Target, TargetError};
@@ -80,6 +81,7 @@ impl Target for DirectoryTarget {
     /// symlinks that were left out.
     fn receive(&mut self, stream: &mut dyn BufRead) -> Result<Received, TargetError> {
         let staging = Staging::create(&self.destination)?;
+        let reserve = self.options.reserve(staging.root())?;
         let failure = Failure::default();
         let mut receiving = Receiving {
             options: &self.options,
@@ -87,6 +89,7 @@ impl Target for DirectoryTarget {
             cancel: &self.cancel,
             metadata: &self.metadata,
             parents: Parents::new(staging.root(), &self.metadata),
+            filling: Filling::new(staging.root().as_fd(), reserve),
             content: TreeContent::default(),
         };
         let root = thread::scope(|scope| {
@@ -178,6 +181,7 @@ struct Receiving<'a> {
     cancel: &'a Cancel,
     metadata: &'a Metadata,
     parents: Parents<'a>,
+    filling: Filling<'a>,
     content: TreeContent,
 }
 
@@ -198,6 +202,7 @@ impl Receiving<'_> {
         if !self.chosen.takes(&entry)? {
             return Ok(());
         }
+        self.takes(0)?;
         for (above, attributes) in self.chosen.above() {
             self.parents.directory(&above, attributes, writers)?;
         }
@@ -231,6 +236,12 @@ impl Receiving<'_> {
         }
     }
 
+    /// A plain error before the last file, or byte, of the file system is taken.
+    fn takes(&self, bytes: u64) -> Result<(), TargetError> {
+        let taken = self.filling.takes(bytes);
+        taken.map_err(|shortage| self.options.no_room(shortage))
+    }
+
     fn small_file<R: BufRead>(
         &mut self,
         path: Vec<u8>,
@@ -249,6 +260,7 @@ impl Receiving<'_> {
             if bytes == 0 {
                 break;
             }
+            self.takes(bytes as u64)?;
             data.extend_from_slice(chunk);
             reader.consume(bytes);
         }
@@ -307,6 +319,7 @@ impl Receiving<'_> {
                 };
                 written.map_err(|source| place(path, source))?;
                 let bytes = chunk.len();
+                self.takes(bytes as u64)?;
                 if bytes == 0 {
                     return Err(reader.refused("has less data than it says").into());
                 }

@@ -1,7 +1,13 @@
 //! What of an archive is restored.
 
+use std::io::{Error, ErrorKind};
+
+use super::parents::place;
 use crate::format::tar::Attributes;
 use crate::glob::Globs;
+use crate::paths::Dir;
+use crate::scratch::{Reserve, Shortage};
+use crate::target::TargetError;
 
 /// How a tree is restored.
 #[derive(Clone, Debug)]
@@ -15,6 +21,8 @@ pub struct RestoreTreeOptions {
     pub without_rights: bool,
     /// Only what these fit, with all below it and the directories above it.
     pub paths: Option<Globs>,
+    /// A copy that is thrown away: others keep their room beside it.
+    pub is_throwaway: bool,
 }
 
 impl Default for RestoreTreeOptions {
@@ -23,7 +31,28 @@ impl Default for RestoreTreeOptions {
             links_outside: true,
             without_rights: false,
             paths: None,
+            is_throwaway: false,
         }
+    }
+}
+
+impl RestoreTreeOptions {
+    /// What of the file system that the tree grows on is left.
+    pub(super) fn reserve(&self, root: &Dir) -> Result<Reserve, TargetError> {
+        let reserve = match self.is_throwaway {
+            true => Reserve::for_others(root),
+            false => Reserve::at_last(root),
+        };
+        reserve.map_err(|errno| place(b"", errno.into()))
+    }
+
+    pub(super) fn no_room(&self, shortage: Shortage) -> TargetError {
+        let remedy = match self.is_throwaway {
+            true => "set work_dir or TMPDIR",
+            false => "make room there, or restore to another file system",
+        };
+        let why = format!("{shortage}; {remedy}");
+        place(b"", Error::new(ErrorKind::StorageFull, why))
     }
 }
 
