@@ -329,3 +329,58 @@ fn keep_going_takes_nothings_place() {
         assert_eq!(output.status.code(), Some(2), "{more:?}: {output:?}");
     }
 }
+
+/// A tar of `files`, by somebody else.
+fn packed(directory: &Path, files: &[&str]) -> Vec<u8> {
+    let mut tar = Command::new("tar");
+    let tar = tar.args(["--format=ustar", "-cf", "-"]).args(files);
+    let output = tar.current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
+/// Before, all of it was restored, and a length that a header told was filled with
+/// zeros, whatever it was.
+#[test]
+fn what_goes_on_beyond_what_the_manifest_tells_is_told_and_no_part_of_the_tree() {
+    let house = House::keyless();
+    fs::create_dir(house.path("tree")).unwrap();
+    fs::write(house.path("tree/own"), vec![7; 9000]).unwrap();
+    let backup = ["backup", "source", "tree", "--codec", "none"];
+    house.run(&[&backup[..], &["--no-encrypt"]].concat());
+    let archive = house.storage().join(house.listed().remove(0));
+    let whole = fs::read(&archive).unwrap();
+    let end = entries(&whole).last().unwrap().1.end;
+    let begin = &whole[..usize::try_from(end).unwrap()];
+    fs::create_dir(house.path("more")).unwrap();
+    fs::write(house.path("more/foreign"), vec![8; 300_000]).unwrap();
+    let large = fs::File::create(house.path("more/large")).unwrap();
+    large.set_len(200 << 20).unwrap();
+    let more = packed(&house.path("more"), &["foreign"]);
+    let large = &packed(&house.path("more"), &["large"])[..1024];
+    let restore = [
+        "restore",
+        archive.to_str().unwrap(),
+        "--keep-going",
+        "--json",
+    ];
+    for (behind, word) in [
+        (&more[..], "beyond the"),
+        (large, "longer than all that was backed up"),
+    ] {
+        fs::write(&archive, [begin, behind].concat()).unwrap();
+        let mut kluis = house.kluis();
+        let done = kluis.args(restore).args(["--to", "left"]).output();
+        let done = done.unwrap();
+        assert_eq!(done.status.code(), Some(3), "{word}: {done:?}");
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert!(report["not_whole"].to_string().contains(word), "{report}");
+        let names: Vec<_> = seen(&house.path("left")).into_keys().collect();
+        let own: Vec<_> = names.iter().filter(|it| it.ends_with("own")).collect();
+        let foreign = names
+            .iter()
+            .filter(|it| it.ends_with("foreign") || it.ends_with("large"));
+        assert_eq!((own.len(), foreign.count()), (1, 0), "{names:?}");
+        fs::remove_dir_all(house.path("left")).unwrap();
+    }
+}

@@ -99,7 +99,7 @@ pub(super) fn archive(bytes: &[u8]) {
             assert_eq!(made(again.plan, &out), out);
         }
         false => {
-            let tar = mend(&mut stream).expect("slices never fail");
+            let tar = mend(&mut stream, None).expect("slices never fail");
             let out = made(tar.plan.clone(), &left);
             let Ok(done) = mend_directory(&mut Parts::whole(&out), &tar, None) else {
                 return;

@@ -130,11 +130,15 @@ fn in_order<'a>(
 /// What the first reading found.
 struct First {
     witness: Witness,
+    /// Of what is stored, so much; there is more where it goes on beyond its end.
+    seen_bytes: u64,
     /// The gaps' sizes, in order.
     gaps: Vec<Option<u64>>,
     raw_bytes: u64,
     /// Nothing tells which bytes are others than they were.
     is_unclear: bool,
+    /// It goes on beyond this length, which the manifest tells.
+    beyond: Option<u64>,
 }
 
 impl First {
@@ -150,30 +154,42 @@ impl First {
         );
         let read = read_all(vault, backup, opened, &mut noting);
         vault.reporter.phase_done();
-        let (gaps, raw_bytes) = read?;
-        // Also what lies behind the end: the next readings meet it too.
-        io::copy(&mut noting, &mut io::sink()).map_err(UnsealError::Storage)?;
+        let (gaps, raw_bytes, is_beyond) = read?;
+        if !is_beyond {
+            // Also what lies behind the end: the next readings meet it too.
+            io::copy(&mut noting, &mut io::sink()).map_err(UnsealError::Storage)?;
+        }
         let (Hashing(_, digest), witness) = noting.into_parts();
         let manifest = backup.file.as_ref().map(|file| &file.manifest);
         let is_bare = manifest.is_some_and(|it| it.content.codec == Codec::None && offset == 0);
-        let sha256 = digest.finish().1;
+        let (_, sha256, seen_bytes) = digest.finish();
         let is_unclear = is_bare && manifest.is_some_and(|it| it.stored.sha256 != sha256);
         Ok(Self {
             witness,
             gaps,
             raw_bytes,
             is_unclear,
+            seen_bytes,
+            beyond: told_bytes(backup).filter(|_| is_beyond),
         })
     }
 
     fn damaged(&self) -> Option<String> {
         let places = self.gaps.len();
-        match (places, self.is_unclear) {
+        let damaged = match (places, self.is_unclear) {
             (0, false) => None,
             (0, true) => Some("it is not what was written".to_owned()),
             (1, _) => Some("it is damaged in one place".to_owned()),
             (places, _) => Some(format!("it is damaged in {places} places")),
-        }
+        };
+        let Some(told) = self.beyond else {
+            return damaged;
+        };
+        let beyond = format!(
+            "it goes on beyond the {told} bytes that its manifest tells, and was read no further"
+        );
+        let both = damaged.map(|damaged| format!("{damaged}; {beyond}"));
+        Some(both.unwrap_or(beyond))
     }
 
     /// The archive once more, held to what was seen.
@@ -184,7 +200,7 @@ impl First {
     ) -> Result<Stretched<impl Read + use<'v>>, OperationError> {
         let opened = open_damaged(vault, backup)?;
         let stored = vault.storage.open(&backup.archive, opened.offset)?;
-        let held = HeldTo::new(stored, self.witness.clone());
+        let held = HeldTo::new(stored.take(self.seen_bytes), self.witness.clone());
         let known = Known {
             gaps: self.gaps.clone(),
             ..known(backup, &opened)
@@ -198,6 +214,12 @@ impl First {
 fn content(backup: &Backup) -> Option<&DatabaseContent> {
     let manifest = backup.file.as_ref().map(|file| &file.manifest);
     manifest.and_then(|manifest| manifest.database.as_ref())
+}
+
+/// How long all of it was before it was compressed, as its manifest tells.
+fn told_bytes(backup: &Backup) -> Option<u64> {
+    let manifest = backup.file.as_ref().map(|file| &file.manifest);
+    manifest.map(|it| it.content.raw_bytes)
 }
 
 /// Notes each byte's part of a checksum.
@@ -217,18 +239,18 @@ fn known(backup: &Backup, opened: &OpenedArchive) -> Known {
     Known {
         codec: manifest.map(|it| it.content.codec).or(of_header),
         index: manifest.and_then(|it| it.gzip_index.clone()),
-        raw_bytes: manifest.map(|it| it.content.raw_bytes),
+        raw_bytes: told_bytes(backup),
         gaps: Vec::new(),
     }
 }
 
-/// The gaps, and how many bytes there are between them.
+/// The gaps, how many bytes there are between them, and whether there would be more.
 fn read_all(
     vault: &Vault<'_>,
     backup: &Backup,
     opened: OpenedArchive,
     stored: impl Read,
-) -> Result<(Vec<Option<u64>>, u64), OperationError> {
+) -> Result<(Vec<Option<u64>>, u64, bool), OperationError> {
     let at = |error: UnsealError| at_archive(error.into(), &backup.archive);
     let known = known(backup, &opened);
     let cancel = vault.cancel.clone();
@@ -240,5 +262,5 @@ fn read_all(
             vault.reporter.advance(bytes.len() as u64);
         }
     }
-    Ok((pieces.gaps().to_vec(), raw_bytes))
+    Ok((pieces.gaps().to_vec(), raw_bytes, pieces.is_beyond()))
 }

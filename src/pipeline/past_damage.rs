@@ -8,7 +8,7 @@
 //!
 //! Invariant: no byte comes out that its checksum, or the tag of its chunk, does not
 //! stand for; only where there is neither (not encrypted and not compressed) it is as it
-//! lies there.
+//! lies there. Nor do more come than the manifest tells: there it ends, as a restore does.
 
 use std::io::{self, Read};
 
@@ -58,6 +58,10 @@ pub struct PastDamage<R: Read> {
     /// The good bytes that wait for the gap before them.
     waiting: Option<Vec<u8>>,
     gaps: Gaps,
+    /// Good bytes that were handed on. They are pieces of the raw stream that do not
+    /// overlap, whatever is thought of the gaps between them.
+    given: u64,
+    is_beyond: bool,
 }
 
 enum State {
@@ -94,12 +98,19 @@ impl<R: Read> PastDamage<R> {
             open_gap: None,
             waiting: None,
             gaps: Gaps::default(),
+            given: 0,
+            is_beyond: false,
         })
     }
 
     /// How large the gaps were that came; of some of them that shows only later on.
     pub fn gaps(&self) -> &[Option<u64>] {
         &self.gaps.sizes
+    }
+
+    /// Whether there is more than the manifest tells, none of which came.
+    pub fn is_beyond(&self) -> bool {
+        self.is_beyond
     }
 
     /// `None` at the end.
@@ -244,8 +255,17 @@ impl<R: Read> PastDamage<R> {
     }
 
     /// Hands on good bytes, the gap before them first.
-    fn give(&mut self, bytes: Vec<u8>) -> Piece {
+    fn give(&mut self, mut bytes: Vec<u8>) -> Piece {
+        if let Some(told) = self.known.raw_bytes {
+            let left = usize::try_from(told - self.given.min(told)).unwrap_or(usize::MAX);
+            if bytes.len() > left {
+                bytes.truncate(left);
+                self.is_beyond = true;
+                self.state = State::Ended;
+            }
+        }
         let len = bytes.len() as u64;
+        self.given += len;
         let gap = self.open_gap.take().map(|size| self.close_gap(size, false));
         self.gaps.unknown = self.gaps.unknown.map(|(at, since)| (at, since + len));
         self.raw_at = self.raw_at.map(|at| at + len);
@@ -513,6 +533,45 @@ mod tests {
         stored[HEADS + 2_000_000] ^= 1;
         assert_eq!(archive.codec, Codec::None);
         assert_eq!(archive.checked(&stored), archive.raw.len() - (1 << 16));
+    }
+
+    #[test]
+    fn what_goes_on_beyond_what_the_manifest_tells_ends_there() {
+        for (codec, sealed) in [
+            (Codec::Gzip, false),
+            (Codec::Zstd, false),
+            (Codec::None, false),
+            (Codec::Gzip, true),
+        ] {
+            let archive = archive(codec, sealed, true);
+            for told in [0, 1, BLOCK_LEN, archive.raw.len() - 1] {
+                let known = Known {
+                    raw_bytes: Some(told as u64),
+                    ..archive.known.clone()
+                };
+                let payload_key = archive.payload_key.as_ref();
+                let payload_key = payload_key.map(|key| *key.expose());
+                let (opening, from) = match payload_key {
+                    None => (Opening::Plain, 0),
+                    Some(key) => {
+                        let payload_key = crate::format::keys::SecretKey::from_bytes(key);
+                        (Opening::Kluis1 { payload_key }, HEADS)
+                    }
+                };
+                let stored = &archive.stored[from..];
+                let reader = PastDamage::new(stored, opening, known, Cancel::default());
+                let mut reader = reader.unwrap();
+                let mut came = Vec::new();
+                while let Some(piece) = reader.next_piece().unwrap() {
+                    match piece {
+                        Piece::Bytes(bytes) => came.extend(bytes),
+                        Piece::Gap(gap) => panic!("{codec:?}: {gap:?}"),
+                    }
+                }
+                assert!(came == archive.raw[..told], "{codec:?}, {told}");
+                assert!(reader.is_beyond(), "{codec:?}, {told}");
+            }
+        }
     }
 
     proptest! {

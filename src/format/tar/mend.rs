@@ -51,9 +51,13 @@ pub struct FoundAgain {
     pub entries: u64,
 }
 
-/// Reads `stream` to its end.
-pub fn mend(stream: &mut dyn Stretches) -> io::Result<MendedTar> {
-    let mut mender = Mender::default();
+/// Reads `stream` to its end. `raw_bytes`: how long all of it was, where that is known:
+/// what a header says of its file's length cannot be more, and zeros are made of it.
+pub fn mend(stream: &mut dyn Stretches, raw_bytes: Option<u64>) -> io::Result<MendedTar> {
+    let mut mender = Mender {
+        raw_bytes,
+        ..Mender::default()
+    };
     loop {
         if mender.is_lost && !mender.find_header(stream)? {
             match stream.next_stretch()? {
@@ -89,6 +93,9 @@ struct Mender {
     /// What was found since the last search, which may still turn out as nothing.
     chain: Option<(MendedTar, FoundAgain)>,
     is_lost: bool,
+    raw_bytes: Option<u64>,
+    /// So many were made.
+    zeros: u64,
     /// Where the present stretch begins: blocks are counted from there.
     stretch_at: u64,
     hasher: RandomState,
@@ -213,12 +220,17 @@ impl Mender {
     ) -> io::Result<()> {
         let mut plan = Plan::default();
         plan.keep(start..stream.position());
-        let lost = self.data(stream, &mut plan, data, padding)?;
+        let (lost, is_too_long) = self.data(stream, &mut plan, data, padding)?;
         let (known, path) = (self.hasher.hash_one(&entry.path), entry.path);
         let mut hurt = None;
         let mut is_made = true;
         match &entry.kind {
             EntryKind::Directory => {}
+            _ if is_too_long => {
+                let why = "it would be longer than all that was backed up";
+                hurt = Some(Hurt::Refused(why.to_owned()));
+                is_made = false;
+            }
             EntryKind::HardLink { target }
                 if !self.paths.contains(&self.hasher.hash_one(target)) =>
             {
@@ -247,15 +259,16 @@ impl Mender {
     }
 
     /// Keeps the data, with zeros for what is lost of it, and tells which bytes those
-    /// are.
+    /// are; and whether they are more than there can have been.
     fn data(
         &mut self,
         stream: &mut dyn Stretches,
         plan: &mut Plan,
         data: u64,
         padding: u64,
-    ) -> io::Result<Vec<Range<u64>>> {
+    ) -> io::Result<(Vec<Range<u64>>, bool)> {
         let mut lost = Vec::new();
+        let mut is_too_long = false;
         let all = data + padding;
         let mut at = 0;
         while at < all {
@@ -278,14 +291,20 @@ impl Mender {
                 None => left,
             };
             self.stretch_at = stream.position();
-            plan.zeros(missing);
+            // What was found again in the place of lost bytes can be counted twice.
+            self.zeros = self.zeros.saturating_add(missing);
+            let fits = |told: u64| all <= told && self.zeros <= told.saturating_mul(2);
+            is_too_long |= !self.raw_bytes.is_none_or(fits);
+            if !is_too_long {
+                plan.zeros(missing);
+            }
             let place = at.min(data)..(at + missing).min(data);
             if !place.is_empty() {
                 lost.push(place);
             }
             at += missing;
         }
-        Ok(lost)
+        Ok((lost, is_too_long))
     }
 }
 

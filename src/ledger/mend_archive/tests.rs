@@ -322,7 +322,7 @@ fn mended_directory(
     lost: Range<usize>,
     known: Option<&Ledger>,
 ) -> Result<(MendedArchive, BTreeMap<String, Vec<u8>>), MendArchiveError> {
-    let mended = tar::mend(&mut Pieces::without(whole, lost.clone()).by(512)).unwrap();
+    let mended = tar::mend(&mut Pieces::without(whole, lost.clone()).by(512), None).unwrap();
     let left = [&whole[..lost.start], &whole[lost.end..]].concat();
     let tar = made(mended.plan.clone(), &left);
     let done = mend_directory(&mut Pieces::new(vec![(&tar, None)]), &mended, known)?;

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::told::{no_contents, told};
-use super::{BUFFER_BYTES, Damage, First, content};
+use super::{BUFFER_BYTES, Damage, First, content, told_bytes};
 use crate::catalog::Backup;
 use crate::format::mended::{NotWhole, PartKind, Plan};
 use crate::format::names::ArchiveFormat;
@@ -53,7 +53,7 @@ impl First {
             let told = NotWhole::new(PartKind::Archive, &*backup.archive, why);
             damage.not_whole.push(told);
         }
-        let is_whole = self.gaps.is_empty() && !self.is_unclear;
+        let is_whole = self.gaps.is_empty() && !self.is_unclear && self.beyond.is_none();
         let stretched = self.again(vault, backup)?;
         let way = match backup.format() {
             Some(ArchiveFormat::Tree) => survey_tree(stretched, backup, &mut damage)?.into(),
@@ -81,7 +81,8 @@ impl First {
         backup: &Backup,
         damage: &mut Damage,
     ) -> Result<Way, OperationError> {
-        let mut tar = mend(&mut stretched).map_err(|error| broke(backup, error))?;
+        let mut tar =
+            mend(&mut stretched, told_bytes(backup)).map_err(|error| broke(backup, error))?;
         let plan = std::mem::take(&mut tar.plan);
         let mut whole = self.whole_tar(vault, backup, plan.clone())?;
         let mended = mend_directory(&mut whole, &tar, ledger(backup));
@@ -124,7 +125,7 @@ fn survey_tree(
     backup: &Backup,
     damage: &mut Damage,
 ) -> Result<Plan, OperationError> {
-    let mended = mend(&mut stretched).map_err(|error| broke(backup, error))?;
+    let mended = mend(&mut stretched, told_bytes(backup)).map_err(|error| broke(backup, error))?;
     damage.is_doubtful = !mended.found_again.is_empty();
     damage.not_whole.extend(told(&mended));
     Ok(mended.plan)
