@@ -26,13 +26,15 @@ mod salts;
 mod small;
 mod totals;
 mod trust;
+mod unproven;
 
 pub use found::file_of_ours;
 pub use once::{Repeated, Superseded, supersedes};
 pub use records::{RECORDS_READ_MAX, UNSEALED_TOLD, read_record, sort_by_last_word, storage_id};
-pub use salts::with_common_salts;
+pub use salts::{try_named, with_common_salts};
 pub use small::{MANIFEST_BYTES_MAX, MARKER_BYTES_MAX, RECORD_BYTES_MAX, read_whole};
-pub use trust::{Foreign, Ours, Trust, Unproven};
+pub use trust::{Foreign, Ours, Trust};
+pub use unproven::Unproven;
 
 /// One archive, with its manifest or without.
 #[derive(Clone)]
@@ -205,6 +207,11 @@ pub enum CatalogError {
          are not: name one, or make them ours with `kluis adopt FILE`"
     )]
     OnlyForeign { archive: String, location: String },
+    #[error(
+        "{archive} and others that fit were not tried: passphrase slots of other archives took \
+         what a run spends on them"
+    )]
+    NotTried { archive: String },
     #[error("{archive}, the newest that fits, is not as it was written: {why}")]
     Damaged { archive: String, why: String },
     /// Most likely the wrong key is configured.
@@ -245,6 +252,7 @@ impl CatalogError {
                 "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be whole, \
                  and `kluis verify --quick` needs no key",
             ),
+            Self::NotTried { .. } => Some(Unproven::NOT_TRIED_REMEDY),
             Self::Damaged { .. } => Some(
                 "verify or restore it by its name to see what is left of it, or take an older \
                  one: `kluis list`",

@@ -153,6 +153,7 @@ fn of_catalog(error: &CatalogError) -> Exit {
         | CatalogError::OnlyAhead { .. } => Exit::Usage,
         CatalogError::Unreadable { .. }
         | CatalogError::OtherKey { .. }
+        | CatalogError::NotTried { .. }
         | CatalogError::Damaged { .. } => Exit::Integrity,
         CatalogError::Storage(_) => Exit::Failed,
     }

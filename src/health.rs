@@ -160,6 +160,7 @@ pub fn judge(
         let Uncounted {
             foreign,
             without_manifest,
+            ..
         } = facts.uncounted;
         let (text, remedy) = match (foreign, without_manifest) {
             (0, 0) => (String::new(), "make one with kluis backup"),

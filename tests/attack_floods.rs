@@ -437,3 +437,38 @@ fn what_stands_around_a_manifest_of_ours_has_an_end() {
     fs::write(&path, text).unwrap();
     assert_eq!(house.listed(), [genuine]);
 }
+
+/// Slots under more salts than a run tries, each shared by more archives than the
+/// genuine one is, on a host that has opened nothing there so far. Before, the genuine
+/// backup was told as damaged.
+#[test]
+fn what_was_not_tried_for_planted_salts_is_told_as_that_and_counts_once_it_was_named() {
+    let house = house_with_a_passphrase();
+    let genuine = genuine(&house);
+    for number in 1..=34 {
+        plant_dear(&house, &genuine, number, 600_000);
+        let planted = genuine.replacen("app", &format!("aaa{number}"), 1);
+        let beside = planted.replacen("aaa", "bbb", 1);
+        let storage = house.storage();
+        fs::copy(storage.join(&planted), storage.join(beside)).unwrap();
+    }
+    let marker = house.storage().join("kluis.json");
+    let mut changed: Value = serde_json::from_slice(&fs::read(&marker).unwrap()).unwrap();
+    changed["passphrase_salt"] = "77".repeat(16).into();
+    fs::write(&marker, changed.to_string()).unwrap();
+    fs::remove_dir_all(house.storage().join("runs")).unwrap();
+    fs::remove_dir_all(house.path(".local")).unwrap();
+    let mut kluis = house.kluis();
+    let latest = kluis.args(["restore", "latest", "--to", "out"]);
+    let latest = said(&latest.output().unwrap());
+    assert!(latest.contains("were not tried"), "{latest}");
+    assert!(latest.contains("kluis verify FILE"), "{latest}");
+    let check = json_of(&house, &["check", "--json"]);
+    let findings = check["findings"].as_array().unwrap().iter();
+    let told = findings.filter(|it| it["check"] == "damaged");
+    let told: Vec<_> = told.map(|it| it["text"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("may be ours"), "{told:?}");
+    house.run(&["verify", &genuine]);
+    assert_eq!(listed(&house).0, [genuine]);
+}

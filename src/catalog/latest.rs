@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Backup, Catalog, CatalogError, Foreign, Ours};
+use super::{Backup, Catalog, CatalogError, Foreign, Ours, Unproven};
 use crate::format::manifest::{Kind, Standing};
 use crate::health::CLOCK_TOLERANCE;
 use crate::series::{Reference, Series, Variant};
@@ -142,8 +142,10 @@ impl Catalog {
                 location,
             };
         }
-        let mut foreign = self.foreign.iter().filter(|it| matches(it.described()));
-        match foreign.next() {
+        let foreign = || self.foreign.iter().filter(|it| matches(it.described()));
+        // It may be ours, whatever was planted before it.
+        let not_tried = foreign().find(|it| it.why == Unproven::NotTried);
+        match not_tried.or_else(|| foreign().next()) {
             Some(foreign) => Foreign::not_latest(foreign, &location),
             None => CatalogError::Empty {
                 of: match of.map(|text| (text, kind(text))) {

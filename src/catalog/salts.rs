@@ -36,6 +36,21 @@ pub fn with_common_salts<T, E>(
     }
 }
 
+/// The passphrase slots of an archive that the operator named are tried, whatever others
+/// have cost.
+pub fn try_named(storage: &dyn Storage, ring: &Keyring, archive: &str) {
+    let head = super::trust::read_start(storage, archive, PAYLOAD_OFFSET).ok();
+    let header = head.and_then(|head| header::peek(&head).ok());
+    for slot in header.into_iter().flat_map(|header| header.slots) {
+        if let Slot::Passphrase {
+            salt, iterations, ..
+        } = slot
+        {
+            ring.name_slot(salt, iterations);
+        }
+    }
+}
+
 /// What cannot be read has no salt.
 fn prefer_common(storage: &dyn Storage, ring: &Keyring) -> bool {
     let of_archives = most_shared(storage, "", |object| {

@@ -1,6 +1,6 @@
 //! How many backups there are, and what lies beside them.
 
-use super::Catalog;
+use super::{Catalog, Unproven};
 use crate::format::manifest::{ProofLevel, Standing};
 use crate::health::{Totals, Uncounted};
 
@@ -27,7 +27,10 @@ impl Catalog {
     /// What lies there and is no backup that counts.
     pub fn uncounted(&self) -> Uncounted {
         let alone = self.all().filter(|backup| backup.file.is_none());
+        let not_tried = self.foreign.iter();
+        let not_tried = not_tried.filter(|it| it.why == Unproven::NotTried);
         Uncounted {
+            not_tried: not_tried.count() as u64,
             foreign: self.foreign.len() as u64,
             without_manifest: alone.count() as u64,
         }

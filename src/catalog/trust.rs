@@ -7,7 +7,7 @@
 use std::io::Read;
 use std::ops::Deref;
 
-use super::{Backup, Catalog, CatalogError};
+use super::{Backup, Catalog, CatalogError, Unproven};
 use crate::format::age::AgeRecipient;
 use crate::format::header::{self, HEADER_LEN, HeaderError, PAYLOAD_OFFSET, SealKey};
 use crate::format::keyring::Keyring;
@@ -91,6 +91,7 @@ impl Foreign {
                 archive,
                 why: why.to_string(),
             },
+            Unproven::NotTried => CatalogError::NotTried { archive },
             why if why.is_alarming() => CatalogError::Damaged {
                 archive,
                 why: why.to_string(),
@@ -99,78 +100,6 @@ impl Foreign {
                 archive,
                 location: location.to_owned(),
             },
-        }
-    }
-}
-
-/// Why a backup is foreign.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
-    #[error("no manifest")]
-    NoManifest,
-    #[error("not sealed")]
-    NotSealed,
-    #[error("not signed by a host of ours")]
-    NotSigned,
-    #[error("sealed by another key: {}", .0.join(" or "))]
-    OtherKey(Vec<String>),
-    #[error("opens by a recipient alone, which anybody may write for")]
-    RecipientOnly,
-    #[error("its seal is by another key, or it was changed")]
-    OtherSeal,
-    #[error("its seal does not fit: it was changed")]
-    SealBroken,
-    #[error("its manifest is another archive's")]
-    Misplaced,
-    #[error("its archive is gone")]
-    Gone,
-    #[error("its header cannot be used: {0}")]
-    Header(HeaderError),
-    #[error("its archive cannot be read: {0}")]
-    Unread(String),
-}
-
-impl Unproven {
-    /// What to do about another key's, for people.
-    pub const OTHER_KEY_REMEDY: &str = "set BACKUP_READ_KEY_FILES to that key, if it never left \
-                                        your hands: whoever has a key that is read with can make \
-                                        backups that count as yours";
-
-    /// Whether nothing says that it is another's: it lacks a seal, as what was
-    /// made before there were any.
-    pub fn lacks_seal(&self) -> bool {
-        matches!(self, Self::NoManifest | Self::NotSealed | Self::NotSigned)
-    }
-
-    /// In a word or two, for tables.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::NoManifest => "no manifest",
-            Self::NotSealed => "not sealed",
-            Self::NotSigned => "not signed",
-            Self::OtherKey(_) | Self::OtherSeal => "another key",
-            Self::SealBroken | Self::Misplaced => "changed",
-            Self::Gone => "archive gone",
-            Self::RecipientOnly => "recipient only",
-            Self::Header(_) | Self::Unread(_) => "unreadable",
-        }
-    }
-
-    /// Whether it claims to be sealed for us, and is not what was written then:
-    /// damage, or somebody's work. The others are what any directory may hold.
-    pub fn is_alarming(&self) -> bool {
-        match self {
-            Self::NoManifest
-            | Self::NotSealed
-            | Self::NotSigned
-            | Self::OtherKey(_)
-            | Self::RecipientOnly => false,
-            Self::OtherSeal
-            | Self::SealBroken
-            | Self::Misplaced
-            | Self::Gone
-            | Self::Header(_)
-            | Self::Unread(_) => true,
         }
     }
 }
@@ -345,6 +274,7 @@ fn open_seal_key(ring: &Keyring, storage: &dyn Storage, archive: &str) -> Result
     Err(match opened {
         Ok(Ok(key)) => return Ok(key),
         Ok(Err((HeaderError::NoKey { wants }, head))) => not_opened(ring, &head, wants),
+        Ok(Err((HeaderError::TooCostly, _))) => Err(Unproven::NotTried),
         Ok(Err((error, _))) => Err(Unproven::Header(error)),
         Err(error) if error.kind == ErrorKind::NotFound => Err(Unproven::Gone),
         Err(error) => Err(Unproven::Unread(error.source.to_string())),

@@ -249,6 +249,7 @@ impl Session<'_> {
     /// A manifest that cannot be read is told: `latest` may have meant that one.
     pub fn open_for(&self, wanted: &str) -> anyhow::Result<(Opened, String)> {
         let (opened, wanted) = self.place_of(wanted)?;
+        let opened = self.tried_for(opened, &wanted)?;
         self.warn_of_unreadable(&opened.catalog);
         if let Some(text) = opened.catalog.passed_over(&wanted, self.now) {
             self.console.warn(&text);

@@ -116,7 +116,7 @@ pub enum HeaderError {
     /// Others before it have spent what a run spends on them.
     #[error(
         "its passphrase slots were not tried: those of this and other archives ask for more \
-         rounds than a run spends on slots that open nothing; verify it alone"
+         rounds than a run spends on slots that open nothing"
     )]
     TooCostly,
     /// The key is here, so it is not the key that is missing.

@@ -340,6 +340,11 @@ impl Keyring {
         self.passphrases().prefer(salts)
     }
 
+    /// A slot that the operator asks for: it is tried whatever else was spent.
+    pub fn name_slot(&self, salt: [u8; 16], iterations: u32) {
+        self.passphrases().name(salt, iterations);
+    }
+
     /// Whether something was not tried because of its cost.
     pub fn has_refused(&self) -> bool {
         self.passphrases().has_refused

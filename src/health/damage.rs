@@ -79,7 +79,22 @@ pub fn damaged(facts: &Facts) -> Vec<Finding> {
         let remedy = "look at it with kluis verify FILE, and find out who writes to the storage";
         finding(format!("{archive}: {why}"), remedy)
     });
-    unreadable.chain(alarming).collect()
+    unreadable.chain(alarming).chain(not_tried(facts)).collect()
+}
+
+/// Somebody plants passphrase slots, and so hides what is ours from a host that has opened
+/// none of it.
+fn not_tried(facts: &Facts) -> Option<Finding> {
+    let number = facts.uncounted.not_tried;
+    let text = format!(
+        "{number} {} not tried, and may be ours: passphrase slots of other archives took what a \
+         run spends on them",
+        plural(number as usize, "archive was", "archives were")
+    );
+    const REMEDY: &str = "find out who writes to the storage; kluis verify FILE, of a backup that \
+                          you know, has this host remember its salt: all that share it count again";
+    let finding = Finding::ok("damaged", "storage", text);
+    (number > 0).then(|| finding.at(Level::Critical, REMEDY))
 }
 
 /// A run leaves none, so somebody put them there.

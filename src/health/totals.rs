@@ -22,4 +22,6 @@ pub struct Uncounted {
     pub foreign: u64,
     /// Archives without a manifest, foreign ones among them.
     pub without_manifest: u64,
+    /// Foreign ones that no passphrase was tried for: they may be ours.
+    pub not_tried: u64,
 }

@@ -2,7 +2,7 @@
 
 use super::compare::Comparison;
 use crate::cancel::Cancelled;
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Unproven};
 use crate::checked::{NotThat, shell_word};
 use crate::format::header::HeaderError;
 use crate::format::legacy::LegacyError;
@@ -219,6 +219,13 @@ impl OperationError {
         }
         if let Self::HeaderChanged { .. } = self {
             return Some("verify it where its key is: that tells which".to_owned());
+        }
+        if let Self::Header {
+            source: HeaderError::TooCostly,
+            ..
+        } = self
+        {
+            return Some(Unproven::NOT_TRIED_REMEDY.to_owned());
         }
         let hint = "point BACKUP_ENCRYPTION_KEY_FILE at that key; the archive itself may be \
                     whole, and `kluis verify --quick` needs no key";

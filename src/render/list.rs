@@ -346,6 +346,10 @@ impl ListReport {
         if self.foreign.iter().any(|it| it.lacks_seal) {
             remedies.push_str("kluis adopt --all makes those ours that only lack a seal.\n");
         }
+        if self.foreign.iter().any(|it| it.word == "not tried") {
+            let text = format!("Not tried: {}.", Unproven::NOT_TRIED_REMEDY);
+            remedies.push_str(&(wrapped(&text, view.columns.unwrap_or(usize::MAX), 0) + "\n"));
+        }
         if self.foreign.iter().any(|it| it.word == "another key") {
             let text = format!("Another key: {}.", Unproven::OTHER_KEY_REMEDY);
             remedies.push_str(&(wrapped(&text, view.columns.unwrap_or(usize::MAX), 0) + "\n"));

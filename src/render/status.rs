@@ -12,6 +12,7 @@ use super::style::{Style, line};
 use super::table::{Column, table};
 use super::units::{age, counted, size};
 use super::{Proof, Report, View};
+use crate::catalog::Unproven;
 use crate::format::manifest::Kind;
 use crate::health::{BackupFact, Facts, Finding, Level, Totals, Uncounted};
 use crate::operations::PastRun;
@@ -142,7 +143,10 @@ impl Report for StatusReport {
         ];
         if self.names.is_empty() {
             let place = line(&self.storage);
-            let none = format!("No backups in {place}; kluis backup makes the first one.\n");
+            let none = match self.uncounted.not_tried {
+                0 => format!("No backups in {place}; kluis backup makes the first one.\n"),
+                _ => format!("No backup in {place} is known to be ours.\n"),
+            };
             return none + &uncounted_line(self.uncounted);
         }
         let cells = |row: &StatusRow| {
@@ -200,6 +204,15 @@ pub(super) fn proofs_line(totals: &Totals) -> String {
 /// Nothing where there is none. Without a key nothing is foreign; with one, what has
 /// no manifest is.
 pub fn uncounted_line(uncounted: Uncounted) -> String {
+    if uncounted.not_tried > 0 {
+        return format!(
+            "{} not sealed by a key of ours as far as is known, and {} of them not tried, for \
+             passphrase slots of others took what a run spends: {}\n",
+            counted(uncounted.foreign, "archive is", "archives are"),
+            uncounted.not_tried,
+            Unproven::NOT_TRIED_REMEDY
+        );
+    }
     match (uncounted.foreign, uncounted.without_manifest) {
         (0, 0) => String::new(),
         (0, alone) => format!(

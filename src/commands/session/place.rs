@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Opened, Session};
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Named, Unproven, try_named};
 use crate::format::names::ArchiveName;
 use crate::operations::OperationError;
 use crate::storage::{LocalStorage, Storage};
@@ -45,6 +45,20 @@ impl Session<'_> {
         let mut opened = self.opened(storage)?;
         self.look_into(&mut opened, &key)?;
         Ok((opened, key))
+    }
+
+    /// What planted archives kept from being tried is tried where it is named, and then
+    /// all that share its salt are.
+    pub(super) fn tried_for(&self, opened: Opened, wanted: &str) -> anyhow::Result<Opened> {
+        let found = opened.catalog.find(wanted, self.now, "");
+        let foreign = found.ok().and_then(Named::foreign);
+        match foreign.filter(|it| it.why == Unproven::NotTried) {
+            None => Ok(opened),
+            Some(foreign) => {
+                try_named(&opened.storage, self.ring()?, &foreign.described().archive);
+                self.opened(opened.storage)
+            }
+        }
     }
 
     /// What somebody names by its file is taken for what is in it.

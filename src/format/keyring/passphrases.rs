@@ -32,6 +32,8 @@ pub(super) struct Passphrases {
     /// Salt and rounds of what has.
     fruitful: HashSet<([u8; 16], u32)>,
     preferred: HashSet<[u8; 16]>,
+    /// Salt and rounds of what the operator named.
+    named: HashSet<([u8; 16], u32)>,
     pub has_refused: bool,
 }
 
@@ -55,7 +57,8 @@ impl Passphrases {
 
     fn is_free(&self, salt: &[u8; 16], iterations: u32) -> bool {
         let is_preferred = iterations == PASSPHRASE_ITERATIONS && self.preferred.contains(salt);
-        is_preferred || self.fruitful.contains(&(*salt, iterations))
+        let slot = (*salt, iterations);
+        is_preferred || self.fruitful.contains(&slot) || self.named.contains(&slot)
     }
 
     pub fn refuses(&self, salt: &[u8; 16], iterations: u32, purse: Purse) -> bool {
@@ -102,6 +105,10 @@ impl Passphrases {
     pub fn proven(&self) -> impl Iterator<Item = [u8; 16]> + '_ {
         let usual = |(_, iterations): &&([u8; 16], u32)| *iterations == PASSPHRASE_ITERATIONS;
         self.fruitful.iter().filter(usual).map(|(salt, _)| *salt)
+    }
+
+    pub fn name(&mut self, salt: [u8; 16], iterations: u32) {
+        self.named.insert((salt, iterations));
     }
 
     pub fn prefer(&mut self, salts: &[[u8; 16]]) -> bool {
@@ -151,6 +158,9 @@ mod tests {
         assert_eq!(paid, Ok(None));
         // Its name on a dear slot buys nothing.
         assert!(passphrases.refuses(&OURS, DEAR, Purse::Archives));
+        // Unless the operator asks for just that.
+        passphrases.name(OURS, DEAR);
+        assert!(!passphrases.refuses(&OURS, DEAR, Purse::Archives));
     }
 
     #[test]
