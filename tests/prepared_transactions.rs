@@ -170,3 +170,25 @@ fn one_with_a_name_in_no_encoding_is_told_and_rolled_back() {
     site.ends(0, &REPLACE);
     assert_eq!(site.databases(), "bare bytes shop");
 }
+
+/// Only a superuser may roll back another role's.
+#[test]
+fn what_a_plain_role_may_not_roll_back_is_told() {
+    let Some(site) = Site::new() else { return };
+    site.cluster.psql(
+        "postgres",
+        "CREATE ROLE app LOGIN CREATEDB; ALTER DATABASE shop OWNER TO app",
+    );
+    site.cluster.psql("shop", "ALTER TABLE t OWNER TO app");
+    site.ends(0, &["backup", "db", "shop"]);
+    let of_copy = "ALTER ROLE postgres IN DATABASE \\\"$copy\\\" SET work_mem = '7MB'";
+    site.prepare_at_the_comparison("postgres", of_copy);
+    let wrapper = site.house.path("clients/pg_dump");
+    let text = fs::read_to_string(&wrapper).unwrap();
+    let text = text.replace("psql -X -q -d", "psql -X -q -U postgres -d");
+    fs::write(&wrapper, text).unwrap();
+    let url = site.cluster.url("shop").replace("postgres@", "app@");
+    let said = site.ends(1, &[&REPLACE[..], &["--url", &url]].concat());
+    let told = "'late' in the database \"postgres\", of the role \"postgres\", since 20";
+    assert!(said.contains(told), "{said}");
+}

@@ -62,7 +62,7 @@ pub(super) fn obstacle(database: &str, prepared: &[Prepared]) -> Option<Postgres
     let all: Vec<String> = prepared.iter().map(ToString::to_string).collect();
     Some(PostgresError::Obstacle {
         what: format!(
-            "the database {database:?} cannot be replaced while prepared transactions use it: {}",
+            "the database {database:?} cannot be replaced or renamed while prepared transactions use it: {}",
             all.join("; ")
         ),
         remedy: format!(
