@@ -14,6 +14,7 @@ use crate::support::Cluster;
 use crate::support::field::Field;
 use crate::support::house;
 use crate::support::house::House;
+use crate::support::soak::is_soak;
 
 /// `FILE` is a file that must not come to be, `PORT` one where nobody may connect.
 const TEXTS: &[&str] = &[
@@ -167,14 +168,14 @@ impl Attack {
         fs::remove_file(path).unwrap();
     }
 
-    /// `file` by a name of a format. Each text comes in one place by turns, and one in
-    /// 30 is proven; KLUIS_ROUNDS=all tries all, and proves one in 10.
+    /// `file` by a name of a format. In a soak each text comes in all places, and one in
+    /// 10 is proven; or else a half of them in one place by turns, and one in 30 is proven.
     fn hold(&self, file: &str, places: &[Vec<Vec<u8>>]) {
-        let all = std::env::var("KLUIS_ROUNDS").is_ok_and(|rounds| rounds == "all");
+        let all = is_soak();
         let mut proven = 0;
         for (turn, places) in places.iter().enumerate() {
             for (at, content) in places.iter().enumerate() {
-                if !all && turn % places.len() != at {
+                if !all && turn % (2 * places.len()) != at {
                     continue;
                 }
                 let mut commands: Vec<&[&str]> = vec![

@@ -9,9 +9,10 @@
 use std::fs;
 
 use crate::support::Cluster;
-use crate::support::field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE, one_in};
+use crate::support::field::{CUSTOM, DIRECTORY, Field, GLOBALS, Kind, PLAIN, TREE};
 use crate::support::hostile;
 use crate::support::house::House;
+use crate::support::soak::rounds;
 use serde_json::Value;
 
 /// Everything that takes backups away; what counts is said in as few words as can be.
@@ -23,9 +24,6 @@ const PRUNES: &[&[&str]] = &[
 
 fn displace_nobody(field: &Field, kind: &Kind, sealed: &[String]) {
     field.readings();
-    if one_in() == 1 {
-        field.try_to(&["verify", "--all"]);
-    }
     for arguments in PRUNES {
         field.try_to(arguments);
     }
@@ -63,7 +61,7 @@ fn hold(field: &Field, kind: &Kind, pairs_min: usize, restore: &[&str]) {
         fs::write(&manifest, &as_sealed).unwrap();
     }
     let (pairs, chosen) = field.plant_all(newest, &file);
-    assert!(pairs > pairs_min, "only {pairs} pairs");
+    assert!(pairs > rounds(pairs_min), "only {pairs} pairs");
     displace_nobody(field, kind, &sealed);
     field.one_by_one(newest, &chosen, &|name| {
         let refused = field.try_to(&["verify", "--restore", name]);
@@ -146,6 +144,6 @@ fn a_planted_manifest_that_nobody_sealed_displaces_nobody() {
     let from = plain.house.storage().join(archives.last().unwrap());
     fs::rename(from, field.house.storage().join(&archive)).unwrap();
     let (pairs, _) = field.plant_all(&archive, &file);
-    assert!(pairs > 1_000, "only {pairs} pairs");
+    assert!(pairs > rounds(1_000), "only {pairs} pairs");
     displace_nobody(&field, &TREE, &sealed);
 }

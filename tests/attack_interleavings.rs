@@ -8,8 +8,7 @@
 //! left out what it had still to read of others.
 //!
 //! The process is stopped by strace at the n-th call of a kind, the attacker
-//! takes his step as his own user, and the process goes on. 240 rounds by
-//! default; KLUIS_ROUNDS asks for another number.
+//! takes his step as his own user, and the process goes on. 2,000 rounds in a soak.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -20,12 +19,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::house;
 use crate::support::house::House;
+use crate::support::soak::is_soak;
 use crate::support::stopping;
 
 const ATTACKER: u32 = 65534;
 const SECRET: &str = "nobody else is to read this";
 const BOBS: &str = "bob's letter, which must be in every backup";
-const DEFAULT_ROUNDS: usize = 240;
+const ROUNDS: usize = 120;
+const SOAK_ROUNDS: usize = 2_000;
 /// Levels of the attacker's deep directory: more than are held open.
 const DEEP: usize = 150;
 const DEEP_NAME: &str = "d";
@@ -383,11 +384,6 @@ fn memchr_find(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-fn wanted_rounds() -> usize {
-    let asked = std::env::var("KLUIS_ROUNDS").ok();
-    asked.map_or(DEFAULT_ROUNDS, |rounds| rounds.parse().unwrap())
-}
-
 #[test]
 fn whatever_another_user_does_meanwhile_nothing_outside_is_touched() {
     if !stopping::can_attack() {
@@ -395,7 +391,10 @@ fn whatever_another_user_does_meanwhile_nothing_outside_is_touched() {
     }
     let mut counted = Prepared::new();
     counted.count();
-    let rounds = counted.rounds(wanted_rounds());
+    let rounds = counted.rounds(match is_soak() {
+        true => SOAK_ROUNDS,
+        false => ROUNDS,
+    });
     let (next, stopped) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let wrong = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

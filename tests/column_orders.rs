@@ -5,6 +5,7 @@
 use crate::support::Cluster;
 use crate::support::home::{Home, text};
 use crate::support::majors;
+use crate::support::soak::by_turns;
 
 const ORDERS: &str = include_str!("data/column_orders.sql");
 
@@ -29,14 +30,14 @@ fn furnished(major: u32) -> Option<(Cluster, Home)> {
     Some((cluster, home))
 }
 
-/// In every format: proven, restored beside itself, in its own place and within one
+/// In every format, in a soak, or else one: proven, restored beside itself, in its own place and within one
 /// transaction, a part of it, and once more as a copy of the copy.
 fn comes_back(major: u32) {
     let Some((cluster, home)) = furnished(major) else {
         return;
     };
     let columns = cluster.psql("tree", COLUMNS);
-    for format in ["plain", "custom", "directory"] {
+    for format in by_turns(&["plain", "custom", "directory"], major as usize) {
         home.run(&["backup", "db", "tree", "--format", format]);
         home.run(&["verify", "latest", "--restore"]);
         home.run(&["restore", "latest", "--into", "copy"]);

@@ -13,6 +13,7 @@ use kluis::storage::Storage;
 use serde_json::Value;
 
 use crate::support::damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
+use crate::support::soak::step;
 
 /// The content that makes an archive of 256 KiB with its 8 KiB of headers.
 const CONTENT_BYTES: usize = 254_000;
@@ -79,14 +80,15 @@ fn every_cut(len: usize) -> Vec<Damage> {
     (0..len).step_by(CUT_EVERY).map(Damage::Cut).collect()
 }
 
-/// All of the headers, a seventh of the rest: that each byte of a payload is
+/// All of the headers, a seventh of the rest in a soak: that each byte of a payload is
 /// found is shown where it takes no whole reading for each.
 #[test]
 fn changed_bytes_of_an_encrypted_archive_are_found() {
     let specimen = Specimen::new(Encryption::Kluis1, CONTENT_BYTES);
     let len = specimen.damaged().bytes.len();
     assert!(len >= 256 << 10, "only {len} bytes");
-    let (heads, payload) = (0..HEADS, (HEADS..len).step_by(7));
+    let heads = (0..HEADS).step_by(step());
+    let payload = (HEADS..len).step_by(7 * step());
     let damages: Vec<Damage> = heads.chain(payload).map(changed).collect();
     let missed = missed(&specimen, &damages);
     let found = damages.len() - missed.len();
@@ -105,7 +107,7 @@ fn changed_bytes_of_an_archive_that_is_not_kluis1_are_found() {
         let len = specimen.damaged().bytes.len();
         let at_an_end = |at: usize| at < 256 || at + 256 >= len;
         let chosen = |damage: &Damage| match damage {
-            Damage::Changed(at, _) => at_an_end(*at) || at % 31 == 0,
+            Damage::Changed(at, _) => at_an_end(*at) || at % (31 * step()) == 0,
             _ => false,
         };
         let damages: Vec<Damage> = every_byte(len).into_iter().filter(chosen).collect();

@@ -21,6 +21,7 @@ use kluis::storage::{MemoryStorage, Storage};
 use crate::support::damaged::{Damage, Damaged, Specimen, found, restore_into, verdict};
 use crate::support::home::{Home, text};
 use crate::support::in_process::{KEY, Witness, noise, vault};
+use crate::support::soak::step;
 
 const HEADS: usize = PAYLOAD_OFFSET as usize;
 const SEALED_LEN: usize = CHUNK_LEN + TAG_LEN;
@@ -161,14 +162,14 @@ fn read(payload: &[u8], content: &[u8], key: &SecretKey) -> (Result<(), Exit>, u
     }
 }
 
-/// Of an archive of 200 KiB, every length that leaves `remainder` by four.
+/// Of an archive of 200 KiB, every length that leaves `remainder` by four, in a soak.
 fn each_length(remainder: usize) {
     const STORED: usize = 200 << 10;
     let content = noise(STORED - HEADS - 3 * TAG_LEN);
     let archive = sealed(&content);
     assert_eq!(archive.len(), STORED);
     let ring = ring();
-    for len in (remainder..HEADS).step_by(4) {
+    for len in (remainder..HEADS).step_by(4 * step()) {
         let error = header::open(&archive[..len], &ring)
             .err()
             .expect("an error");
@@ -177,7 +178,14 @@ fn each_length(remainder: usize) {
     let (head, payload) = archive.split_at(HEADS);
     let key = header::open(head, &ring).unwrap().keys.payload;
     assert_eq!(read(payload, &content, &key), (Ok(()), content.len()));
-    for len in (remainder..payload.len()).step_by(4) {
+    // The last chunk's every length.
+    let end = payload.len() - SEALED_LEN / 4;
+    let most = (remainder..end).step_by(4 * step());
+    for len in most.chain(
+        (remainder..payload.len())
+            .step_by(4)
+            .filter(|len| *len >= end),
+    ) {
         let (end, out_bytes) = read(&payload[..len], &content, &key);
         assert_eq!(end, Err(Exit::Integrity), "cut to {len} of the payload");
         // A chunk comes out if a byte follows it: until then it may be the last.

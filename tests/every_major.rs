@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::Cluster;
 use crate::support::home::{Home, text};
 use crate::support::majors;
+use crate::support::soak::by_turns;
 
 const ROLES: &str =
     r#"CREATE ROLE kluis_reader; CREATE ROLE kluis_writer; CREATE ROLE "kluis ""odd"" rôle";"#;
@@ -106,7 +107,7 @@ fn assert_same(before: &str, after: &str, what: &str) {
     assert_eq!(before.len(), after.len(), "{what}: one goes on");
 }
 
-/// In each format: into a throwaway server, into a new database, then in place
+/// In each format, in a soak, or else one: into a throwaway server, into a new database, then in place
 /// of the old one after that was spoilt.
 fn comes_back(major: u32) {
     let content = [EVERY_TYPE, EVERYTHING];
@@ -117,7 +118,7 @@ fn comes_back(major: u32) {
     assert_eq!(cluster.psql(NAME, tables), "200");
     let before = dump(&cluster, NAME, &[]);
     let before_whole = dump(&cluster, NAME, &["--create"]);
-    for format in ["plain", "custom", "directory"] {
+    for format in by_turns(&["plain", "custom", "directory"], major as usize) {
         home.run(&["backup", "db", NAME, "--format", format]);
         home.run(&["verify", "latest:db", "--restore"]);
         assert_eq!(home.json(&["list"])["backups"][0]["proof"], "restored");

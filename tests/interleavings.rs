@@ -18,9 +18,11 @@ use serde_json::Value;
 use crate::support::dice::Dice;
 use crate::support::house::House;
 use crate::support::noise::noise;
+use crate::support::soak::rounds;
 
 /// Four tests share the 300, so that they run beside each other.
-const ROUNDS: u64 = 75;
+/// In a soak.
+const ROUNDS: usize = 75;
 const SIGKILL: i32 = 9;
 /// A run takes about so long: starts and kills are spread over it.
 const SPREAD_MICROS: u64 = 40_000;
@@ -516,7 +518,8 @@ fn interleave(number: u64) {
     let seed = given.map_or(now.wrapping_mul(4) + number, |it| it.parse().unwrap());
     let seed = Seed(seed);
     let mut storage = Storage::new(seed.0);
-    for round in 0..ROUNDS {
+    let rounds = rounds(ROUNDS);
+    for round in 0..rounds {
         let runs = storage.round();
         let acts = || runs.iter().map(|run| &run.act).collect::<Vec<_>>();
         eprintln!("round {round}: {:?}", acts());
@@ -524,7 +527,7 @@ fn interleave(number: u64) {
         storage.clear_up();
     }
     storage.house.run(&["verify", "--all"]);
-    eprintln!("{ROUNDS} rounds: {:?}", storage.told);
+    eprintln!("{rounds} rounds: {:?}", storage.told);
     // How many kills left something is the machine's mood, and `kill_nine` has each point.
     for (what, least) in [("kills", 40), ("conflicts", 20), ("removed", 20)] {
         assert!(storage.told[what] >= least, "only {:?}", storage.told);

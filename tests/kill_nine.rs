@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use crate::support;
 use crate::support::house::{House, names};
 use crate::support::noise::noise;
+use crate::support::soak::{rounds, step};
 use crate::support::tracing::{can_trace, kluis_meeting};
 
-const GROWTH_POINTS: u64 = 130;
+/// In a soak.
+const GROWTH_POINTS: usize = 130;
 const CALL_POINTS: usize = 140;
-const DUMP_POINTS: u64 = 30;
+const DUMP_POINTS: usize = 30;
 const SIGKILL: i32 = 9;
 
 /// Older backups that must survive, and what was seen of the kills.
@@ -152,8 +154,9 @@ fn killed_while_the_archive_grows_nothing_partial_is_seen_and_nothing_lost() {
     fs::create_dir(trial.house.path("big")).unwrap();
     fs::write(trial.house.path("big/file"), noise(big as usize)).unwrap();
     let mut sizes = BTreeSet::new();
-    for point in 0..GROWTH_POINTS {
-        let bytes = point * big / GROWTH_POINTS;
+    let points = rounds(GROWTH_POINTS) as u64;
+    for point in 0..points {
+        let bytes = point * big / points;
         let mut command = trial.house.kluis();
         command.args(["backup", "source", "big", "--codec", "none"]);
         let grown = kill_at_growth(&mut command, &trial.house.storage(), bytes);
@@ -162,8 +165,8 @@ fn killed_while_the_archive_grows_nothing_partial_is_seen_and_nothing_lost() {
         // Whole ones of this size would fill the disk.
         forget_big_ones(&mut trial);
     }
-    assert!(trial.kills as u64 > GROWTH_POINTS * 9 / 10);
-    assert!(sizes.len() > 24, "not spread: {sizes:?}");
+    assert!(trial.kills as u64 > points * 9 / 10);
+    assert!(sizes.len() > rounds(24), "not spread: {sizes:?}");
     eprintln!("{} different sizes", sizes.len());
     trial.finish("growth");
 }
@@ -186,10 +189,17 @@ fn killed_at_each_system_call_nothing_partial_is_seen_and_nothing_lost() {
     fs::create_dir(trial.house.path("tree")).unwrap();
     fs::write(trial.house.path("tree/file"), noise(300_000)).unwrap();
     // Those that change the storage first, each at its every occurrence.
-    let calls = ["renameat2", "renameat", "fsync", "flock", "write", "openat"];
+    let calls = [
+        ("renameat2", 1),
+        ("renameat", 1),
+        ("fsync", 1),
+        ("flock", 1),
+        ("write", step()),
+        ("openat", step()),
+    ];
     let mut points = 0;
-    for call in calls {
-        for number in 1.. {
+    for (call, step) in calls {
+        for number in (1..).step_by(step) {
             let mut command = kluis_meeting(&trial.house, call, "signal=KILL", number);
             command.args(["backup", "source", "tree"]);
             let output = command.output().unwrap();
@@ -202,7 +212,7 @@ fn killed_at_each_system_call_nothing_partial_is_seen_and_nothing_lost() {
             }
         }
     }
-    assert!(points >= CALL_POINTS, "only {points} points");
+    assert!(points >= rounds(CALL_POINTS), "only {points} points");
     assert!(trial.left_archive > 0, "never between archive and manifest");
     trial.finish("system calls");
 }
@@ -222,15 +232,16 @@ fn killed_while_a_database_is_dumped_nothing_is_left_nor_runs_on() {
     let made: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
     let whole = made["backups"][0]["stored_bytes"].as_u64().unwrap();
     trial.known = trial.house.listed();
-    for point in 0..DUMP_POINTS {
-        let bytes = point * whole / DUMP_POINTS;
+    let points = rounds(DUMP_POINTS) as u64;
+    for point in 0..points {
+        let bytes = point * whole / points;
         let mut command = trial.house.kluis();
         command.args(["backup", "db", "--url", &url]);
         let killed = kill_at_growth(&mut command, &trial.house.storage(), bytes);
         wait_until_no_dump_runs(&trial.house);
         trial.judge(&format!("dump at {bytes} bytes"), killed.is_some());
     }
-    assert!(trial.kills as u64 > DUMP_POINTS * 2 / 3);
+    assert!(trial.kills as u64 > points * 2 / 3);
     trial.finish("dump");
 }
 

@@ -12,9 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::Cluster;
 use crate::support::house::House;
+use crate::support::soak::rounds;
 
-const BY_TIME: u32 = 60;
-const BY_PHASE: u32 = 40;
+/// In a soak.
+const BY_TIME: usize = 60;
+const BY_PHASE: usize = 40;
 /// Old and new have other rows and other tables, so that a mixture shows.
 const ROWS: u32 = 2_000;
 
@@ -187,7 +189,7 @@ fn kill(child: &Child, signal: Signal) {
 }
 
 #[test]
-fn a_hundred_kills_leave_the_old_database_or_the_new_one() {
+fn a_kill_leaves_the_old_database_or_the_new_one() {
     let Some(site) = Site::new() else { return };
     let mut watcher = Watcher::new(&site.cluster);
     let begun = Instant::now();
@@ -195,6 +197,7 @@ fn a_hundred_kills_leave_the_old_database_or_the_new_one() {
     let whole_run = begun.elapsed();
     let stop = AtomicBool::new(false);
     let visits = AtomicU32::new(0);
+    let [by_time, by_phase] = [BY_TIME, BY_PHASE].map(|full| rounds(full) as u32);
     let [mut killed, mut too_late, mut old, mut new] = [0; 4];
     thread::scope(|scope| {
         let visitor = scope.spawn(|| {
@@ -206,12 +209,12 @@ fn a_hundred_kills_leave_the_old_database_or_the_new_one() {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        for number in 1..=BY_TIME + BY_PHASE {
+        for number in 1..=by_time + by_phase {
             let before = seen(&site.cluster).unwrap();
             let mut child = site.start(number);
-            if number <= BY_TIME {
+            if number <= by_time {
                 // A moment of the run is meant, not a condition.
-                thread::sleep(whole_run * number / BY_TIME);
+                thread::sleep(whole_run * number / by_time);
             } else {
                 let phase = PHASES[number as usize % PHASES.len()];
                 watcher.wait_for(phase, || child.try_wait().unwrap().is_some());
@@ -241,7 +244,7 @@ fn a_hundred_kills_leave_the_old_database_or_the_new_one() {
         visits.load(Ordering::Relaxed),
         begun.elapsed()
     );
-    assert!(killed >= (BY_TIME + BY_PHASE) * 3 / 4, "{killed} kills");
+    assert!(killed >= (by_time + by_phase) * 3 / 4, "{killed} kills");
     // The next run clears up.
     assert!(site.start(0).wait().unwrap().success());
     watcher.wait_for_silence();

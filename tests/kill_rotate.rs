@@ -18,6 +18,7 @@ use kluis::storage::LocalStorage;
 use crate::support::house::{House, names as names_in};
 use crate::support::in_process::{Witness, at, back_up, tree_of, vault};
 use crate::support::rings::{healthy, hex_key, is_whole, names, opened, ring};
+use crate::support::soak::{rounds, step};
 use crate::support::tracing::{can_trace, kluis_meeting};
 
 const PASSPHRASE: &str = "correct horse";
@@ -166,11 +167,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Kills at each of `calls` in turn, at every `stride`th occurrence.
+/// Kills at each of `calls` in turn, at every `stride`th occurrence in a soak.
 fn kill_all(trial: &mut Trial, arguments: &[&str], calls: &[(&str, usize)]) {
     let begun = Instant::now();
     for &(call, stride) in calls {
-        for number in (1..).step_by(stride) {
+        for number in (1..).step_by(stride * step()) {
             trial.reset();
             if !trial.kill(arguments, call, number) {
                 break;
@@ -189,7 +190,7 @@ fn kill_all(trial: &mut Trial, arguments: &[&str], calls: &[(&str, usize)]) {
 }
 
 #[test]
-fn a_rotation_from_key_to_key_is_killed_at_150_points() {
+fn a_rotation_from_key_to_key_is_killed_at_each_point() {
     if !can_trace() {
         return;
     }
@@ -204,23 +205,23 @@ fn a_rotation_from_key_to_key_is_killed_at_150_points() {
         ("openat", 1),
     ];
     kill_all(&mut trial, &[], &calls);
-    assert!(trial.points >= 150, "only {} points", trial.points);
+    assert!(trial.points >= rounds(150), "only {} points", trial.points);
     assert!(trial.seen.iter().all(|seen| *seen > 0), "{:?}", trial.seen);
 }
 
 #[test]
-fn a_rotation_from_a_passphrase_is_killed_at_50_points() {
+fn a_rotation_from_a_passphrase_is_killed_at_many_points() {
     if !can_trace() {
         return;
     }
     let mut trial = Trial::new(PASSPHRASE, 5);
     let calls = [("pwrite64", 1), ("fdatasync", 1), ("openat", 3)];
     kill_all(&mut trial, &[], &calls);
-    assert!(trial.points >= 50, "only {} points", trial.points);
+    assert!(trial.points >= rounds(50), "only {} points", trial.points);
 }
 
 #[test]
-fn writing_anew_is_killed_at_50_points() {
+fn writing_anew_is_killed_at_many_points() {
     if !can_trace() {
         return;
     }
@@ -233,6 +234,6 @@ fn writing_anew_is_killed_at_50_points() {
         ("openat", 4),
     ];
     kill_all(&mut trial, &["--reencrypt"], &calls);
-    assert!(trial.points >= 50, "only {} points", trial.points);
+    assert!(trial.points >= rounds(50), "only {} points", trial.points);
     assert!(trial.seen[0] > 0 && trial.seen[2] > 0, "{:?}", trial.seen);
 }

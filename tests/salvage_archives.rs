@@ -1,6 +1,6 @@
 //! Damaged archives in custom and directory format with `restore --keep-going`: every
 //! table that the damage did not meet comes back as it was, and just those are named that
-//! did not. `KLUIS_ROUNDS=100` damages so many more of each.
+//! did not. A soak has 100 damages of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,6 +12,7 @@ use crate::support::dice::Dice;
 use crate::support::salvaged::{
     Archive, Site, TABLES, fifty_tables, meets, named_tables, rounds, table,
 };
+use crate::support::soak::is_soak;
 use crate::support::{Cluster, majors};
 
 /// Where what stands in an archive.
@@ -181,9 +182,9 @@ fn of_a_damaged_directory_archive_every_whole_table_comes_back() {
 /// Each second one has another table of contents, and large objects in another way.
 #[test]
 fn archives_of_every_major_come_back_but_for_what_is_lost() {
-    let majors = match std::env::var_os("KLUIS_ROUNDS") {
-        Some(_) => &[14, 15, 16, 17, 18][..],
-        None => &[16, 18],
+    let majors = match is_soak() {
+        true => &[14, 15, 16, 17, 18][..],
+        false => &[16, 18],
     };
     for major in majors.iter().copied() {
         let Some(cluster) = Cluster::of_major(major) else {

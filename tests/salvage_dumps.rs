@@ -1,6 +1,6 @@
 //! Damaged dumps with `restore --keep-going`: every table that the damage did not meet
 //! comes back as it was, and none comes back otherwise without being named.
-//! `KLUIS_ROUNDS=100` damages so many more.
+//! A soak has 100 damages.
 
 use serde_json::Value;
 

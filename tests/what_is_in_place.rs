@@ -1,6 +1,6 @@
 //! Restores of databases that are broken at every step, in every way: what kluis
-//! says stands at the destination is what stands there. `KLUIS_ROUNDS=200` breaks
-//! so many more, at random.
+//! says stands at the destination is what stands there. A soak
+//! breaks 200 of each way to restore, or else a third of the cases of a way.
 
 use std::fs;
 use std::io::{Read, Seek};
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::support::Cluster;
 use crate::support::house::House;
+use crate::support::soak::is_soak;
+
+const SOAK_CASES: usize = 200;
 
 /// What is done to the client at the line of SQL that a case names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,13 +301,11 @@ fn broken_everywhere(way: &Way) {
     for step in way.steps {
         cases.extend(BREAKS.map(|how| (*step, how)));
     }
-    let rounds = std::env::var("KLUIS_ROUNDS").ok();
-    let rounds = rounds.and_then(|number| number.parse().ok()).unwrap_or(0);
     // Each case of a short run meets another way to break, so that all ways come.
     let few = cases.iter().enumerate().filter(|(at, _)| at % 3 == 0);
-    let chosen: Vec<(&str, Break)> = match rounds {
-        0 => few.map(|(_, case)| *case).collect(),
-        rounds => cases.iter().copied().cycle().take(rounds).collect(),
+    let chosen: Vec<(&str, Break)> = match is_soak() {
+        false => few.map(|(_, case)| *case).collect(),
+        true => cases.iter().copied().cycle().take(SOAK_CASES).collect(),
     };
     let false_words: Vec<String> = chosen
         .iter()

@@ -9,14 +9,13 @@ use tempfile::TempDir;
 
 use crate::support::hostile::{Canaries, Planted, planted};
 use crate::support::house::{House, names};
+use crate::support::soak::{is_soak, step};
 
-/// What takes long is done for one in so many: KLUIS_ROUNDS says how many, `all` for
-/// each.
-pub fn one_in() -> usize {
-    match std::env::var("KLUIS_ROUNDS") {
-        Err(_) => 397,
-        Ok(all) if all == "all" => 1,
-        Ok(number) => number.parse().expect("KLUIS_ROUNDS is a number, or all"),
+/// What takes long is done for one in so many.
+fn one_in() -> usize {
+    match is_soak() {
+        true => 20,
+        false => 1_597,
     }
 }
 
@@ -112,12 +111,14 @@ impl Field {
     }
 
     /// All pairs of field and value for a copy of `archive`, put there: their number,
-    /// and those that are to be restored.
+    /// and those that are to be restored. All in a soak, or else for each field a fourth
+    /// of the values, by turns.
     pub fn plant_all(&self, archive: &str, file: &Value) -> (usize, Vec<Chosen>) {
         let (mut id, mut chosen) = (0, Vec::new());
-        for planted in planted(file) {
-            for value in self.canaries.values() {
-                let name = self.plant(archive, &planted, &value, id);
+        for (turn, planted) in planted(file).iter().enumerate() {
+            let values = self.canaries.values().into_iter().skip(turn % step());
+            for value in values.step_by(step()) {
+                let name = self.plant(archive, planted, &value, id);
                 if planted.is_sharp(&value) || id.is_multiple_of(one_in()) {
                     let manifest = planted.bytes(&value, &name, id);
                     chosen.push(Chosen { name, manifest });

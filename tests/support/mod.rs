@@ -26,6 +26,7 @@ pub mod receivers;
 pub mod rings;
 pub mod rules;
 pub mod salvaged;
+pub mod soak;
 pub mod stopping;
 pub mod terminal;
 pub mod tracing;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::support::Cluster;
 use crate::support::dice::Dice;
 use crate::support::house::{House, names};
+use crate::support::soak::is_soak;
 
 const HEADS: usize = 8192;
 const CHUNK: usize = 1 << 16;
@@ -19,8 +20,10 @@ const BLOCK: usize = 1 << 20;
 pub const TABLES: usize = 50;
 
 pub fn rounds() -> usize {
-    let rounds = std::env::var("KLUIS_ROUNDS").ok();
-    rounds.and_then(|number| number.parse().ok()).unwrap_or(3)
+    match is_soak() {
+        true => 100,
+        false => 3,
+    }
 }
 
 /// Every seventh table is large.
