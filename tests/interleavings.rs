@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::support::dice::Dice;
 use crate::support::house::House;
 use crate::support::noise::noise;
-use crate::support::soak::rounds;
+use crate::support::soak::{is_soak, rounds};
 
 /// Four tests share the 300, so that they run beside each other.
 /// In a soak.
@@ -530,7 +530,10 @@ fn interleave(number: u64) {
     eprintln!("{rounds} rounds: {:?}", storage.told);
     // How many kills left something is the machine's mood, and `kill_nine` has each point.
     for (what, least) in [("kills", 40), ("conflicts", 20), ("removed", 20)] {
-        assert!(storage.told[what] >= least, "only {:?}", storage.told);
+        // Of a sample no more can be asked than that they come at all.
+        let least = if is_soak() { least } else { 1 };
+        let told = storage.told.get(what).copied().unwrap_or_default();
+        assert!(told >= least, "only {:?}", storage.told);
     }
 }
 

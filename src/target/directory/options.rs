@@ -52,7 +52,11 @@ impl RestoreTreeOptions {
             false => "make room there, or restore to another file system",
         };
         let why = format!("{shortage}; {remedy}");
-        place(b"", Error::new(ErrorKind::StorageFull, why))
+        TargetError::Place {
+            action: "restore",
+            place: "the tree".to_owned(),
+            source: Error::new(ErrorKind::StorageFull, why),
+        }
     }
 }
 
