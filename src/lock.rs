@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancel::{Cancel, Cancelled};
 
-/// In a storage's directory, or in the state directory of a remote one.
+/// In a storage's directory, or in the one that `lock_dir` gives.
 pub const FILE_NAME: &str = "kluis.lock";
 
 /// Also the longest that a signal waits to be seen.
@@ -207,9 +207,10 @@ fn try_lock(path: &Path, kind: LockKind, cancel: &Cancel) -> Result<Option<File>
             }
             Err(e @ (Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)) => {
                 let why = format!(
-                    "{e}: its file system knows no locks; on NFS mount it with \
-                     local_lock=flock, if only this host backs up there, or start the server's \
-                     lock daemon. Restoring and verifying work without"
+                    "{e}: its file system knows no locks. If only this host backs up there, set \
+                     lock_dir = \"/run/kluis\" under [storage] in kluis.toml, or on NFS mount it \
+                     with local_lock=flock; else start the server's lock daemon. Restoring and \
+                     verifying work without"
                 );
                 return Err(place("take", path, io::Error::other(why)));
             }

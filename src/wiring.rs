@@ -36,10 +36,9 @@ pub use way::says_where;
 /// Opens the configured storage.
 pub fn storage(settings: &Settings) -> anyhow::Result<LocalStorage> {
     let root = settings.storage_path()?;
-    Ok(LocalStorage::open(
-        root,
-        settings.storage.require_mount.value,
-    )?)
+    let lock_dir = settings.storage.lock_dir.as_ref();
+    let opened = LocalStorage::open(root, settings.storage.require_mount.value)?;
+    Ok(opened.locked_in(lock_dir.map(|directory| directory.value.as_path())))
 }
 
 /// The configured storage for what only reads or removes: one that is not there

@@ -2,7 +2,7 @@
 //! `lost+found`, below a directory that others keep or that has a default ACL, by a user
 //! who may not set all that the archive has.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -338,7 +338,48 @@ fn where_nothing_can_be_locked_backups_come_back_and_a_new_one_says_what_to_do()
             return;
         }
         assert_eq!(output.status.code(), Some(code), "{output:?}");
-        assert_eq!(said(&output).contains("local_lock=flock"), code == 1);
+        assert_eq!(
+            said(&output).contains("lock_dir = \"/run/kluis\""),
+            code == 1
+        );
     }
     assert_eq!(fs::read(to.join("d/b")).unwrap(), b"x");
+}
+
+#[test]
+fn where_only_the_storage_knows_no_locks_this_hosts_directory_holds_runs_apart() {
+    let locks = tempfile::tempdir().unwrap();
+    let directory = locks.path().join("run/kluis");
+    let config = format!("[storage]\nlock_dir = {:?}\n", text(&directory));
+    let home = backed_up().configure(&config);
+    home.run(&["backup", "source", "t"]);
+    let lock = home.storage().join("kluis.lock");
+    assert!(!lock.exists());
+    let without_locks = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-P",
+        text(&lock),
+        "-e",
+        "trace=flock",
+        "-e",
+        "inject=flock:error=ENOLCK",
+    ];
+    let output = wrapped(&home, &without_locks, &["backup", "source", "t"]);
+    if is_refused(&output, "strace") {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // By another path to the same storage.
+    let link = home.path("link");
+    std::os::unix::fs::symlink(home.storage(), &link).unwrap();
+    let name = fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
+    let held = File::open(name.path()).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let refused = home.ends(6, &["-s", text(&link), "backup", "source", "t"]);
+    assert!(said(&refused).contains("is locked"), "{refused:?}");
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
 }

@@ -55,6 +55,7 @@ pub struct Keys {
 pub struct StorageKeys {
     pub path: Entry<PathBuf>,
     pub require_mount: Entry<bool>,
+    pub lock_dir: Entry<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

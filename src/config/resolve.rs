@@ -125,6 +125,7 @@ impl Layers<'_> {
         Ok(StorageSettings {
             place,
             require_mount: or_default(self.key(&self.keys.storage.require_mount), false),
+            lock_dir: self.path_key(&self.keys.storage.lock_dir),
         })
     }
 

@@ -69,6 +69,8 @@ pub struct StorageSettings {
     pub place: Option<Sourced<StoragePlace>>,
     /// The path must be a mount point that is mounted.
     pub require_mount: Sourced<bool>,
+    /// Where the locks are, if not in the storage: on a file system that has none.
+    pub lock_dir: Option<Sourced<PathBuf>>,
 }
 
 pub enum StoragePlace {

@@ -104,7 +104,7 @@ fn seconds(count: u64) -> Value {
     json!(format!("{count}s"))
 }
 
-fn storage(settings: &Settings) -> [SettingRow; 2] {
+fn storage(settings: &Settings) -> [SettingRow; 3] {
     let storage = &settings.storage;
     [
         optional(
@@ -119,6 +119,9 @@ fn storage(settings: &Settings) -> [SettingRow; 2] {
         ),
         row("storage.require_mount", &storage.require_mount, |on| {
             json!(on)
+        }),
+        optional("storage.lock_dir", storage.lock_dir.as_ref(), |directory| {
+            path(directory)
         }),
     ]
 }

@@ -206,14 +206,13 @@ impl Vault<'_> {
         now: Timestamp,
         wait: Option<Duration>,
     ) -> Result<Option<Lock>, OperationError> {
-        let Some(root) = self.storage.local_root() else {
-            return Ok(None);
-        };
         if kind == LockKind::Shared && !self.ours {
             return Ok(None);
         }
+        let Some(path) = self.storage.lock_file(FILE_NAME)? else {
+            return Ok(None);
+        };
         let holder = self.actor.holder(now);
-        let path = root.join(FILE_NAME);
         let take = |wait| Lock::acquire(&path, kind, wait, &holder, &self.cancel);
         let locked = match (take(None), wait) {
             (Err(LockError::Held { holders, .. }), Some(wait)) if !wait.is_zero() => {

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -31,6 +31,8 @@ pub struct LocalStorage {
     durability: Durability,
     /// Of the files that it writes.
     mode: Mode,
+    /// In place of the root.
+    lock_dir: Option<PathBuf>,
 }
 
 impl LocalStorage {
@@ -49,6 +51,7 @@ impl LocalStorage {
             root: Arc::new(root),
             durability: Durability::Synced,
             mode: PRIVATE_FILE,
+            lock_dir: None,
         })
     }
 
@@ -57,6 +60,15 @@ impl LocalStorage {
     pub fn unsynced(self) -> Self {
         Self {
             durability: Durability::Unsynced,
+            ..self
+        }
+    }
+
+    /// For a file system that knows no locks: they lie in `directory`, and hold off this
+    /// host's runs alone.
+    pub fn locked_in(self, directory: Option<&Path>) -> Self {
+        Self {
+            lock_dir: directory.map(Path::to_owned),
             ..self
         }
     }
@@ -280,6 +292,13 @@ impl Storage for LocalStorage {
 
     fn local_root(&self) -> Option<&Path> {
         Some(self.root.path())
+    }
+
+    fn lock_file(&self, name: &str) -> Result<Option<PathBuf>, StorageError> {
+        let in_root = || Ok(self.root.path().join(name));
+        let lock_dir = self.lock_dir.as_ref();
+        let file = lock_dir.map_or_else(in_root, |dir| self.root.file_in(dir, name));
+        file.map(Some)
     }
 }
 

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -117,9 +117,15 @@ pub trait Storage: Send + Sync {
         None
     }
 
-    /// The directory for files that only make sense on this host, such as the
-    /// lock; `None` where the storage is not a directory here.
+    /// The directory for files that only make sense on this host; `None` where the
+    /// storage is not a directory here.
     fn local_root(&self) -> Option<&Path>;
+
+    /// The file that runs lock under `name`, in a directory that is there; `None` where
+    /// the storage is not a directory here.
+    fn lock_file(&self, name: &str) -> Result<Option<PathBuf>, StorageError> {
+        Ok(self.local_root().map(|root| root.join(name)))
+    }
 }
 
 /// Bytes on their way into a storage. Dropping it removes every trace.

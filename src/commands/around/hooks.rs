@@ -13,7 +13,9 @@ use crate::lock::{Lock, LockKind};
 use crate::operations::Reporter;
 use crate::process::{self, Tool};
 use crate::render::whole;
+use crate::storage::Storage;
 use crate::strict::{self, StrictError};
+use crate::wiring;
 
 /// Beside the storage's own lock; no object can have this name.
 const HOOKS_LOCK: &str = ".kluis-hooks.lock";
@@ -25,14 +27,18 @@ pub(super) fn turn(session: &Session<'_>, around: &Around) -> anyhow::Result<Opt
     if settings.hooks.fit(around.command) {
         judge(settings)?;
     }
-    let root = settings.storage_path().ok().filter(|root| root.is_dir());
-    let Some(root) = root.filter(|_| settings.hooks.fit(around.command)) else {
+    if !settings.hooks.fit(around.command) {
+        return Ok(None);
+    }
+    // A storage that cannot be opened is told by the run.
+    let storage = wiring::existing_storage(settings).ok();
+    let path = storage.map(|it| it.lock_file(HOOKS_LOCK)).transpose()?;
+    let Some(path) = path.flatten() else {
         return Ok(None);
     };
     let actor = session.actor(around.command, around.trigger);
     let holder = actor.holder(session.now);
     let wait = Some(settings.lock_wait.value);
-    let path = root.join(HOOKS_LOCK);
     match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {
         Ok(lock) => Ok(Some(lock)),
         // Where nobody can write, nobody else is at work either.

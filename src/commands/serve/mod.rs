@@ -98,12 +98,12 @@ fn door(
 fn hold_storage(session: &Session<'_>) -> anyhow::Result<Option<Lock>> {
     // A storage that cannot be opened is told by the runs.
     let storage = wiring::existing_storage(&session.settings).ok();
-    let Some(root) = storage.as_ref().and_then(|it| it.local_root()) else {
+    let path = storage.map(|it| it.lock_file(LOCK_NAME)).transpose()?;
+    let Some(path) = path.flatten() else {
         return Ok(None);
     };
     let actor = session.actor("serve", Trigger::Manual);
     let holder = actor.holder(session.now);
-    let path = root.join(LOCK_NAME);
     // What the configuration says of waiting is meant for runs.
     let wait = session.given.lock_wait;
     match Lock::acquire(&path, LockKind::Exclusive, wait, &holder, session.cancel) {

@@ -7,12 +7,14 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, StatxAttributes, StatxFlags, Uid,
 };
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use crate::paths::{Chain, Rule};
 use crate::storage::{ErrorKind, StorageError};
@@ -121,6 +123,17 @@ impl Directory {
         };
         self.sync()?;
         Ok(made)
+    }
+
+    /// A file in another directory, made where it is missing, that stands for `name` in
+    /// this one, by whatever path a run comes to it.
+    pub(super) fn file_in(&self, other: &Path, name: &str) -> Result<PathBuf, StorageError> {
+        let other = std::path::absolute(other).map_err(|e| failed_at("find", other, e))?;
+        Self::open_or_make(&other)?;
+        let link = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let real = std::fs::read_link(link).unwrap_or_else(|_| self.path.clone());
+        let of_this = hex::encode(&Sha256::digest(real.as_os_str().as_bytes())[..8]);
+        Ok(other.join(format!("{of_this}.{name}")))
     }
 
     /// What root has just made here becomes the directory's owner's: else the user
